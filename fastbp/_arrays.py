@@ -1,0 +1,193 @@
+"""The boundary: the only place where a caller's arrays are checked and brought into the form that kernels take.
+
+A kernel reads C-contiguous, aligned, writeable arrays of native float32 or float64 (Numba compiles a kernel anew for
+each other layout). An array that is so already passes through untouched; anything else is copied once.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray = NDArray[Any]
+
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+INDEX = np.dtype(np.int64)
+
+# How far layers and oracle may differ: max|a − b| ≤ tol · max(1, max|b|).
+TOLERANCE: dict[np.dtype[Any], float] = {FLOAT32: 1e-5, FLOAT64: 1e-12}
+
+
+def real_array(x: ArrayLike, name: str) -> NDArray[Any]:
+    """x as an ndarray of a real numeric dtype; TypeError for anything else, ValueError when ragged or empty."""
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array: fill its masked entries first (x.filled(value))")
+    array = np.asarray(x)
+    if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
+        raise TypeError(
+            f"{name} must hold real numbers (float64, float32, float16, integer or bool), got dtype {array.dtype}"
+        )
+    if array.size == 0:
+        raise ValueError(f"{name} is empty: expected at least one element, got shape {array.shape}")
+    return array
+
+
+def float_dtype(array: NDArray[Any], default: np.dtype[Any] = FLOAT64) -> np.dtype[Any]:
+    """The dtype to compute with: float32 for float32 and float16, float64 for float64, `default` for integers."""
+    if array.dtype.kind != "f":
+        return default
+    return FLOAT64 if array.dtype.itemsize == 8 else FLOAT32
+
+
+def kernel_array(array: NDArray[Any], dtype: np.dtype[Any]) -> FloatArray:
+    """The array itself where a kernel can read it as it is, else a copy that it can."""
+    if array.dtype is dtype and type(array) is np.ndarray and array.flags.carray:
+        return array
+    return np.array(array, dtype=dtype, order="C", subok=False)
+
+
+def inputs(x: ArrayLike, name: str = "x") -> FloatArray:
+    """A layer's input, any shape: float32 stays, float64 stays, float16 becomes float32, integers float64."""
+    if type(x) is np.ndarray and (x.dtype is FLOAT32 or x.dtype is FLOAT64) and x.flags.carray and x.size:
+        return x
+    array = real_array(x, name)
+    return kernel_array(array, float_dtype(array))
+
+
+def affine_operands(x: ArrayLike, W: ArrayLike, b: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """x as (N, D) rows, W (D, M), b (M,): of one dtype, but for float32 x beside float64 W and b.
+
+    x of shape (D,) is a single sample; (N, ...) is flattened to N rows. b may be a scalar.
+    """
+    weights = real_array(W, "W")
+    if weights.ndim != 2:
+        raise ValueError(f"W must have shape (inputs, outputs), got {weights.shape}")
+    rows = _sample_rows(real_array(x, "x"), weights.shape)
+    bias = _bias(real_array(b, "b"), weights)
+    dtype = float_dtype(weights)
+    if FLOAT64 in (float_dtype(bias, dtype), float_dtype(rows, dtype)):
+        dtype = FLOAT64
+    # float32 x stays as it is beside float64 W: the kernel widens it while it reads.
+    x_dtype = float_dtype(rows, dtype)
+    return kernel_array(rows, x_dtype), kernel_array(weights, dtype), kernel_array(bias, dtype)
+
+
+def _sample_rows(x: NDArray[Any], W_shape: tuple[int, ...]) -> NDArray[Any]:
+    depth = W_shape[0]
+    if x.ndim == 2 and x.shape[1] == depth:
+        return x
+    if x.ndim == 0:
+        raise ValueError(f"x must be a sample of shape ({depth},) or a batch of them, got a scalar")
+    rows = 1 if x.ndim == 1 else x.shape[0]
+    if x.size != rows * depth:
+        raise ValueError(
+            f"x of shape {x.shape} has {x.size // rows} features a sample, but W of shape {W_shape} takes {depth}"
+        )
+    return x.reshape(rows, depth)
+
+
+def _bias(b: NDArray[Any], W: NDArray[Any]) -> NDArray[Any]:
+    if b.ndim == 0:
+        return np.full(W.shape[1], b, float_dtype(W))
+    if b.shape != W.shape[1:]:
+        raise ValueError(f"b must have shape {W.shape[1:]} to go with W of shape {W.shape}, got {b.shape}")
+    return b
+
+
+def _require_forward(value: Any, layer: object) -> None:
+    if value is None:
+        raise RuntimeError(f"{type(layer).__name__}.backward needs a forward pass first: call forward before it")
+
+
+def saved(value: Any, layer: object) -> FloatArray:
+    """What forward left for backward, as a kernel can read it; RuntimeError when forward has not run."""
+    _require_forward(value, layer)
+    array: NDArray[Any] = np.asarray(value)
+    return kernel_array(array, array.dtype)
+
+
+def output_gradient(dout: ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any] | None = None) -> FloatArray:
+    """dout, of the output's shape, in its own dtype or, where a dtype is given, the wider of the two."""
+    if type(dout) is np.ndarray and dout.shape == shape and dout.dtype is dtype and dout.flags.carray:
+        return dout
+    array = real_array(dout, "dout")
+    if array.shape != shape:
+        raise ValueError(f"dout must have the shape of the output, {shape}, got {array.shape}")
+    return kernel_array(array, FLOAT64 if dtype is FLOAT64 else float_dtype(array, dtype or FLOAT64))
+
+
+def affine_gradients(
+    dout: ArrayLike, x: FloatArray, W: ArrayLike, x_shape: tuple[int, ...]
+) -> tuple[FloatArray, FloatArray]:
+    """dout as (N, M) and W as (D, M) in one dtype, the widest of dout, W and forward's x (N, D)."""
+    weights = real_array(W, "W")
+    if weights.ndim != 2 or weights.shape[0] != x.shape[1]:
+        raise ValueError(f"W must have shape ({x.shape[1]}, outputs) as in the forward pass, got {weights.shape}")
+    dtype = FLOAT64 if x.dtype is FLOAT64 else float_dtype(weights)
+    shape = (x.shape[0], weights.shape[1])
+    gradient = output_gradient(dout, shape[1:] if len(x_shape) == 1 else shape, dtype)
+    return gradient.reshape(shape), kernel_array(weights, gradient.dtype)
+
+
+def scalar_gradient(dout: ArrayLike) -> float:
+    """dout of a loss, which is a single number."""
+    array = real_array(dout, "dout")
+    if array.ndim:
+        raise ValueError(f"dout must be a number, as the loss is, got shape {array.shape}")
+    return float(array)
+
+
+def class_scores(x: ArrayLike, name: str = "x") -> tuple[FloatArray, tuple[int, ...]]:
+    """Scores or probabilities as (N, C) rows, with their own shape: (N, C), or (C,) for a single sample."""
+    rows = inputs(x, name)
+    if rows.ndim not in (1, 2):
+        raise ValueError(f"{name} must have shape (batch, classes) or (classes,), got {rows.shape}")
+    return rows.reshape(-1, rows.shape[-1]), rows.shape
+
+
+def targets(t: ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Labels for scores of `shape`, as (N,) int64 class indices or (N, C) probabilities of `dtype`. Always a copy.
+
+    Indices are integers of shape (N,) or (N, 1); probabilities have the shape of the scores. For a single sample
+    the index is a scalar. ValueError for another shape and for an index that is no class.
+    """
+    rows, classes = (1, shape[0]) if len(shape) == 1 else shape
+    labels = real_array(t, "t")
+    if labels.shape == shape:
+        return np.array(labels, dtype, order="C", subok=False).reshape(rows, classes)
+    if labels.shape in _index_shapes(shape):
+        if labels.dtype.kind not in "iu":
+            raise TypeError(f"class indices must be integers, got t of dtype {labels.dtype}")
+        return _class_indices(labels, rows, classes)
+    expected = f"({rows},)" if len(shape) == 2 else "()"
+    raise ValueError(f"t must have shape {expected} (class indices) or {shape} (probabilities), got {labels.shape}")
+
+
+def _index_shapes(shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    if len(shape) == 1:
+        return ((), (1,), (1, 1))
+    return ((shape[0],), (shape[0], 1))
+
+
+def _class_indices(labels: NDArray[Any], rows: int, classes: int) -> NDArray[np.int64]:
+    lowest, highest = int(labels.min()), int(labels.max())
+    if lowest < 0 or highest >= classes:
+        wrong = lowest if lowest < 0 else highest
+        where = int(np.flatnonzero(labels.reshape(-1) == wrong)[0])
+        raise ValueError(f"t[{where}] is {wrong}, but the {classes} classes are 0 to {classes - 1}")
+    return np.array(labels, INDEX, order="C", subok=False).reshape(rows)
+
+
+def same_shape(x: Any, y: Any) -> tuple[int, ...]:
+    """The one shape of two operands, numbers or arrays of real numbers; ValueError when they differ."""
+    shape, other = real_array(x, "x").shape, real_array(y, "y").shape
+    if shape != other:
+        raise ValueError(f"x and y must have one shape, got {shape} and {other}")
+    return shape
+
+
+def check_gradient(dout: Any, x: Any, layer: object) -> None:
+    """RuntimeError when forward has left no x, ValueError when dout has not its shape."""
+    _require_forward(x, layer)
+    if real_array(dout, "dout").shape != np.shape(x):
+        raise ValueError(f"dout must have the shape of the output, {np.shape(x)}, got {np.shape(dout)}")

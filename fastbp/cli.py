@@ -1,0 +1,224 @@
+"""The command `fastbp`. A user's mistake is one line on stderr and exit status 2."""
+
+import math
+import sys
+from enum import StrEnum
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from fastbp.networks import TwoLayerNet
+
+app = typer.Typer(
+    name="fastbp",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help='Train and check the networks of "Deep Learning from Scratch" on compiled kernels.',
+)
+
+
+class DType(StrEnum):
+    float32 = "float32"
+    float64 = "float64"
+
+
+DATA_HELP = "digits (inside the package), mnist (downloaded once), or a folder with four IDX files or an mnist.npz."
+Data = Annotated[str, typer.Option(metavar="digits|mnist|FOLDER", help=DATA_HELP)]
+Hidden = Annotated[int, typer.Option(min=1, help="Neurons of the hidden layer.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the weights and of the order of the samples.")]
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Runs the command line and returns its exit status: 0, 1 for a failed check, 2 for a user's mistake."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that can't show "·" still gets its results
+    try:
+        return int(app(arguments, standalone_mode=False) or 0)
+    except typer.Abort:
+        return 130
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        message = _user_message(error)
+        if message is None:
+            raise
+        print(f"fastbp: error: {' '.join(message.split())}", file=sys.stderr)
+        return 2
+
+
+def _user_message(error: Exception) -> str | None:
+    if hasattr(error, "format_message"):  # a usage error; its class stands elsewhere in older releases of typer
+        return str(error.format_message())
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError | ValueError | FloatingPointError):
+        return str(error)
+    return None
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from fastbp import __version__
+
+        print(f"fastbp {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def fastbp(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command()
+def train(
+    data: Data = "digits",
+    hidden: Hidden = 50,
+    epochs: Annotated[int | None, typer.Option(min=1, help="200 for digits, else 17, by default.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Samples in a step.")] = 100,
+    lr: Annotated[float, typer.Option(help="Learning rate of SGD.")] = 0.1,
+    dtype: Annotated[DType, typer.Option(help="Precision of the weights.")] = DType.float32,
+    seed: Seed = 0,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads at most; the kernels are serial so far.")] = None,
+    save: Annotated[Path | None, typer.Option(metavar="FILE.npz", help="Write the trained parameters.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw the learning curves.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print the last line only.")] = False,
+) -> None:
+    """Train the book's two-layer network and print its accuracy after each epoch."""
+    _check_outputs(save, plot)
+    _check_rate(lr)
+    (x_train, t_train), (x_test, t_test) = _load(data)
+
+    import numpy as np
+
+    from fastbp.networks import TwoLayerNet, save_params
+    from fastbp.progress import train_with_progress
+    from fastbp.trainer import Trainer
+
+    rng = np.random.default_rng(seed)
+    classes = int(max(t_train.max(), t_test.max(), 9)) + 1
+    # He's standard deviation (the book's section 6.2.3): on the digits 0.974 on average, over 12 splits, instead of
+    # the 0.963 that chapter 5's 0.01 gives.
+    std = math.sqrt(2 / x_train.shape[1])
+    network = TwoLayerNet(x_train.shape[1], hidden, classes, std, dtype=dtype.value, rng=rng)
+    trainer = Trainer(
+        network,
+        *(x_train.astype(dtype.value, copy=False), t_train, x_test.astype(dtype.value, copy=False), t_test),
+        epochs=epochs or (200 if data == "digits" else 17),
+        mini_batch_size=batch_size,
+        optimizer_param={"lr": lr},
+        verbose=False,
+        rng=rng,
+    )
+    seconds = train_with_progress(trainer, quiet=quiet)
+    if save:
+        save_params(save, network)
+    if plot:
+        from fastbp.plots import plot_learning_curves
+
+        plot_learning_curves(trainer, plot)
+    rate = trainer.epochs * len(x_train) / seconds
+    print(
+        f"test accuracy {trainer.test_acc_list[-1]:.4f} · {trainer.current_iter} steps · {seconds:.1f} s · "
+        f"{rate:,.0f} samples/s"
+    )
+
+
+@app.command()
+def evaluate(
+    load: Annotated[Path, typer.Option(metavar="FILE.npz", help="Parameters written by `fastbp train --save`.")],
+    data: Data = "digits",
+) -> None:
+    """Print the accuracy of saved parameters."""
+    (x_train, t_train), (x_test, t_test) = _load(data)
+    network = _saved_network(load, x_train.shape[1])
+    print(
+        f"test accuracy {network.accuracy(x_test, t_test):.4f} · "
+        f"train accuracy {network.accuracy(x_train, t_train):.4f} · {len(x_test)} and {len(x_train)} samples"
+    )
+
+
+@app.command()
+def gradcheck(data: Data = "digits", hidden: Hidden = 50, seed: Seed = 0) -> None:
+    """Compare backpropagation with numerical differences on the first 3 samples, in float64."""
+    import numpy as np
+
+    from fastbp.gradient import check_gradients
+    from fastbp.networks import TwoLayerNet
+
+    (x, t), _ = _load(data)
+    classes = int(max(t.max(), 9)) + 1
+    network = TwoLayerNet(x.shape[1], hidden, classes, rng=np.random.default_rng(seed))
+    result = check_gradients(network, x[:3], t[:3])
+    print(result)
+    if not result.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def info() -> None:
+    """Print versions, processor, threads and cache folder: what a bug report needs."""
+    from fastbp.info import collect
+
+    facts = collect()
+    width = max(map(len, facts)) + 2
+    for name, value in facts.items():
+        print(f"{name:<{width}}{value}")
+
+
+def _load(data: str) -> Any:
+    from fastbp import datasets
+
+    if data == "digits":
+        return datasets.load_digits()
+    if data == "mnist":
+        return datasets.load_mnist()
+    if not Path(data).exists():
+        raise ValueError(f"unknown data {data!r}: expected digits, mnist, or a folder that holds a data set")
+    return datasets.load_mnist(data)
+
+
+def _saved_network(file: Path, features: int) -> "TwoLayerNet":
+    from fastbp.networks import TwoLayerNet, load_params
+
+    params = load_params(file)
+    shapes = {name: value.shape for name, value in params.items()}
+    if sorted(shapes) != ["W1", "W2", "b1", "b2"] or len(shapes["W1"]) != 2 or len(shapes["W2"]) != 2:
+        raise ValueError(f"{file} holds no two-layer network: expected W1, b1, W2 and b2, got {shapes}")
+    if shapes["W1"][0] != features:
+        raise ValueError(f"{file} takes {shapes['W1'][0]} features a sample, but the data has {features}")
+    dtype = "float32" if params["W1"].dtype.itemsize == 4 else "float64"
+    network = TwoLayerNet(*shapes["W1"], shapes["W2"][1], dtype=dtype)
+    load_params(file, network)
+    return network
+
+
+def _check_rate(lr: float) -> None:
+    from fastbp.optimizers import SGD
+
+    SGD(lr)
+
+
+def _check_outputs(save: Path | None, plot: Path | None) -> None:
+    """Finds out before the training, not after it, that a result can't be written."""
+    for path in filter(None, (save, plot)):
+        if path.is_dir():
+            raise ValueError(f"{path} is a folder: expected the name of a file")
+        from fastbp._files import check_writable
+
+        check_writable(path)
+    if plot:
+        if find_spec("matplotlib") is None:
+            raise ValueError("--plot needs matplotlib, which is not installed: pip install 'fastbp[plot]'")
+        from fastbp.plots import check_format
+
+        check_format(plot)

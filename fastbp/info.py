@@ -1,0 +1,76 @@
+"""What a bug report needs to know of this installation and this machine."""
+
+import os
+import platform
+import tempfile
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+
+from numba.core.registry import cpu_target
+
+from fastbp import __file__ as init_file
+from fastbp import __version__
+from fastbp._cache import cache_folder
+
+PACKAGES = ("numpy", "numba", "llvmlite", "typer", "rich", "pooch")
+
+# The widest vectors that the target has: (feature of LLVM, what to call it).
+INSTRUCTION_SETS = (
+    ("+avx512vl", "AVX-512"),
+    ("+avx2", "AVX2"),
+    ("+sse2", "SSE2"),
+    ("+neon", "NEON"),
+)
+
+
+def collect() -> dict[str, str]:
+    """Facts by name, in the order to print them."""
+    facts = {"fastbp": f"{__version__} ({Path(init_file).parent})", "python": _python()}
+    facts |= {package: version(package) for package in PACKAGES}
+    cpu, features = _target()
+    facts |= {
+        "system": platform.platform(),
+        "processor": f"{_processor()} ({cpu}), {os.cpu_count()} cores",
+        "instruction set": next((name for feature, name in INSTRUCTION_SETS if feature in features), "generic"),
+        "threads": "1: the kernels of this version are serial",
+        "threading layer": f"none used; omp is {_omp()}",
+        "cache folder": f"{cache_folder()} ({_writable(cache_folder())})",
+    }
+    return facts
+
+
+def _python() -> str:
+    return f"{platform.python_version()} {platform.python_implementation()}"
+
+
+def _target() -> tuple[str, str]:
+    """Name and features that kernels are compiled for (NUMBA_CPU_NAME and NUMBA_CPU_FEATURES are honoured)."""
+    _, name, features = cpu_target.target_context.codegen().magic_tuple()
+    return name, features
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
+
+
+def _omp() -> str:
+    try:
+        import_module("numba.np.ufunc.omppool")
+    except ImportError as error:
+        return f"not available ({error})"
+    return "available"
+
+
+def _writable(folder: Path) -> str:
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            return "writable"
+    except OSError as error:
+        return f"not writable: {error.strerror}; set FASTBP_CACHE_DIR"

@@ -1,0 +1,50 @@
+"""The affine layer, the matrix product of a network."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastbp import _arrays
+from fastbp.kernels.affine import affine_backward, affine_forward
+
+
+class Affine:
+    """x @ W + b (the book's section 5.6). W and b are the caller's own arrays, read anew at each call.
+
+    W has shape (D, M); b has shape (M,) or is a number. `dW` and `db` are the gradients of the last backward, `x` the
+    (N, D) rows and `original_x_shape` the shape of the last forward's input.
+    """
+
+    def __init__(self, W: Any, b: Any) -> None:
+        self.W = W
+        self.b = b
+        self.x: NDArray[Any] | None = None
+        self.original_x_shape: tuple[int, ...] | None = None
+        self.dW: NDArray[Any] | None = None
+        self.db: NDArray[Any] | None = None
+
+    def forward(self, x: ArrayLike) -> NDArray[Any]:
+        """(N, M) for x of shape (N, ...) with D numbers a sample, (M,) for a single sample of shape (D,).
+
+        float32 x with float64 W computes in float64. ValueError when x, W and b don't fit.
+        """
+        shape = np.shape(x)
+        x, W, b = _arrays.affine_operands(x, self.W, self.b)
+        out = np.empty((x.shape[0], W.shape[1]), W.dtype)
+        affine_forward(x, W, b, out)
+        self.x, self.original_x_shape = x, shape
+        return out[0] if len(shape) == 1 else out
+
+    def backward(self, dout: ArrayLike) -> NDArray[Any]:
+        """dx in the shape of forward's x; sets dW (D, M) and db (M,), new arrays each time.
+
+        RuntimeError before forward; ValueError when dout has not the shape of the output.
+        """
+        x, shape = _arrays.saved(self.x, self), self.original_x_shape or ()
+        dout, W = _arrays.affine_gradients(dout, x, self.W, shape)
+        dx = np.empty(x.shape, dout.dtype)
+        dW, db = np.empty(W.shape, dout.dtype), np.empty(W.shape[1], dout.dtype)
+        affine_backward(dout, x, W, dx, dW, db)
+        self.dW, self.db = dW, db
+        return dx.reshape(shape)

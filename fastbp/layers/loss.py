@@ -1,0 +1,48 @@
+"""The last layer of a classifier."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastbp import _arrays
+from fastbp.kernels.softmax_loss import softmax_loss_backward, softmax_loss_forward
+
+
+class SoftmaxWithLoss:
+    """Softmax and cross-entropy, mean over the batch (the book's section 5.6.3).
+
+    `y` is the softmax, `t` the labels as given, `loss` the loss of the last forward. `eps` is added to the
+    probabilities inside the logarithm: the book's loss is `eps=1e-7`. It changes the loss, never the gradient.
+    """
+
+    def __init__(self, eps: float = 0.0) -> None:
+        if not (0 <= eps < np.inf):
+            raise ValueError(f"eps must be a finite number, zero or positive, got {eps}")
+        self.eps = eps
+        self.loss: float | None = None
+        self.y: NDArray[Any] | None = None
+        self.t: Any = None
+        # A checked copy of t: what a caller does to its own labels can't send the kernel out of bounds.
+        self._t: NDArray[Any] | None = None
+
+    def forward(self, x: ArrayLike, t: ArrayLike) -> float:
+        """The loss of scores x (N, C), or (C,) for a single sample.
+
+        t holds class indices, integers of shape (N,), or probabilities in the shape of x. ValueError for an index that
+        is no class and for shapes that don't fit.
+        """
+        rows, shape = _arrays.class_scores(x)
+        labels = _arrays.targets(t, shape, rows.dtype)
+        y = np.empty(rows.shape, rows.dtype)
+        loss = softmax_loss_forward(rows, labels, float(self.eps), y)
+        self.y, self.t, self._t, self.loss = y.reshape(shape), t, labels, float(loss)
+        return self.loss
+
+    def backward(self, dout: ArrayLike = 1) -> NDArray[Any]:
+        """dx = dout · (y·Σt − t) / N in the shape of x; dout is a number. RuntimeError before forward."""
+        y, t = _arrays.saved(self.y, self), _arrays.saved(self._t, self)
+        rows = y.reshape(t.shape[0], -1)
+        dx = np.empty(rows.shape, rows.dtype)
+        softmax_loss_backward(rows.dtype.type(_arrays.scalar_gradient(dout)), rows, t, dx)
+        return dx.reshape(y.shape)

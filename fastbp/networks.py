@@ -1,0 +1,129 @@
+"""The book's networks, on the layers of any namespace: `fastbp.layers` or `fastbp.reference`."""
+
+import os
+import zipfile
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+import fastbp.layers
+from fastbp import _arrays, gradient
+from fastbp._files import atomic_write
+
+
+class TwoLayerNet:
+    """Affine, ReLU, Affine and a softmax loss (the book's section 5.7).
+
+    `params` holds W1 b1 W2 b2, `layers` the layers in order, `last_layer` (and `lastLayer`, the same object) the loss.
+    Weights are normal with standard deviation `weight_init_std`, drawn in float64 and then cast to `dtype`; `rng=None`
+    draws from NumPy's global state, in the book's order. Biases start at 0.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        output_size: int,
+        weight_init_std: float = 0.01,
+        *,
+        dtype: DTypeLike = np.float64,
+        rng: np.random.Generator | None = None,
+        layers: Any = fastbp.layers,
+    ) -> None:
+        for name, size in (("input_size", input_size), ("hidden_size", hidden_size), ("output_size", output_size)):
+            if size < 1:
+                raise ValueError(f"{name} must be at least 1, got {size}")
+        if np.dtype(dtype) not in (np.float32, np.float64):
+            raise TypeError(f"dtype must be float32 or float64, got {np.dtype(dtype)}")
+        normal = np.random.randn if rng is None else lambda *shape: rng.standard_normal(shape)
+        self.params = {
+            "W1": (weight_init_std * normal(input_size, hidden_size)).astype(dtype),
+            "b1": np.zeros(hidden_size, dtype),
+            "W2": (weight_init_std * normal(hidden_size, output_size)).astype(dtype),
+            "b2": np.zeros(output_size, dtype),
+        }
+        self.layers: dict[str, Any] = {
+            "Affine1": layers.Affine(self.params["W1"], self.params["b1"]),
+            "Relu1": layers.Relu(),
+            "Affine2": layers.Affine(self.params["W2"], self.params["b2"]),
+        }
+        self.last_layer: Any = layers.SoftmaxWithLoss()
+
+    @property
+    def lastLayer(self) -> Any:
+        """`last_layer` under the name that it has in the book's chapter 5."""
+        return self.last_layer
+
+    @lastLayer.setter
+    def lastLayer(self, layer: Any) -> None:
+        self.last_layer = layer
+
+    def predict(self, x: Any) -> Any:
+        """Scores (N, output_size), before the softmax, for x (N, input_size) or a single sample."""
+        for layer in self.layers.values():
+            x = layer.forward(x)
+        return x
+
+    def loss(self, x: Any, t: Any) -> Any:
+        """The mean loss of x against labels t, class indices or probabilities."""
+        return self.last_layer.forward(self.predict(x), t)
+
+    def accuracy(self, x: Any, t: ArrayLike) -> float:
+        """The share of samples, 0 to 1, whose highest score is at the label (the highest probability of t)."""
+        scores, shape = _arrays.class_scores(self.predict(x))
+        labels = _arrays.targets(t, shape, scores.dtype)
+        if labels.ndim == 2:
+            labels = np.argmax(labels, axis=1)
+        return float(np.mean(np.argmax(scores, axis=1) == labels))
+
+    def numerical_gradient(self, x: Any, t: Any) -> dict[str, NDArray[Any]]:
+        """The gradient of the loss for each parameter by central differences: slow, the book's check."""
+        return {
+            name: gradient.numerical_gradient(lambda _: self.loss(x, t), parameter)
+            for name, parameter in self.params.items()
+        }
+
+    def gradient(self, x: Any, t: Any) -> dict[str, NDArray[Any]]:
+        """The gradient of the loss for each parameter by backpropagation; `last_layer.loss` is the loss."""
+        self.loss(x, t)
+        dout = self.last_layer.backward(1)
+        for layer in reversed(self.layers.values()):
+            dout = layer.backward(dout)
+        first, second = self.layers["Affine1"], self.layers["Affine2"]
+        return {"W1": first.dW, "b1": first.db, "W2": second.dW, "b2": second.db}
+
+
+def save_params(path: str | os.PathLike[str], network: Any) -> None:
+    """Writes `network.params` as an npz file, whole or not at all. OSError when the folder can't be written."""
+    with atomic_write(path) as stream:
+        np.savez(stream, allow_pickle=False, **network.params)
+
+
+def load_params(path: str | os.PathLike[str], network: Any = None) -> dict[str, NDArray[Any]]:
+    """The parameters of an npz file by name; with a network, also copied into its own arrays.
+
+    ValueError naming the file when it is no such file, or doesn't fit the network, of which nothing is changed then.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            loaded = {name: archive[name] for name in archive.files}
+    except (ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is no npz file of parameters: {error}") from error
+    if network is not None:
+        _check_fit(path, loaded, network.params)
+        for name, parameter in network.params.items():
+            parameter[...] = loaded[name]
+    return loaded
+
+
+def _check_fit(path: str | os.PathLike[str], loaded: dict[str, Any], params: dict[str, Any]) -> None:
+    if set(loaded) != set(params):
+        raise ValueError(f"{path} holds {sorted(loaded)}, but the network has {sorted(params)}")
+    for name, parameter in params.items():
+        if loaded[name].shape != parameter.shape:
+            raise ValueError(
+                f"{path} has {name} of shape {loaded[name].shape}, but the network's has {parameter.shape}"
+            )
+        if loaded[name].dtype.kind != "f":
+            raise ValueError(f"{path} has {name} of dtype {loaded[name].dtype}, expected floating point")

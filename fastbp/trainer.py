@@ -1,0 +1,146 @@
+"""The training loop: epochs of mini-batches, with the book's arguments and lists."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp import optimizers
+
+OPTIMIZERS = {"sgd": optimizers.SGD}
+
+
+class Trainer:
+    """Trains a network on mini-batches (the book's `common/trainer.py`).
+
+    `optimizer` is a name ("SGD") with its arguments in `optimizer_param`, or an object with `update(params, grads)`.
+    `sampling="shuffle"` takes each sample once an epoch, in an order drawn from `rng` (None: NumPy's global state);
+    `"choice"` draws with replacement, as the book does. `evaluate_sample_num_per_epoch` is how many samples, from the
+    front, the accuracies are taken on (None: all). Each callback is called with the trainer after each epoch. A loss
+    that is NaN raises FloatingPointError before the step changes anything, unless `on_nan="ignore"`.
+
+    `train_loss_list` has the loss before each update, `train_acc_list` and `test_acc_list` the accuracies (0 to 1)
+    after each epoch, `current_epoch` and `current_iter` how many of each are done.
+    """
+
+    def __init__(
+        self,
+        network: Any,
+        x_train: NDArray[Any],
+        t_train: NDArray[Any],
+        x_test: NDArray[Any],
+        t_test: NDArray[Any],
+        epochs: int = 20,
+        mini_batch_size: int = 100,
+        optimizer: Any = "SGD",
+        optimizer_param: Mapping[str, Any] | None = None,
+        evaluate_sample_num_per_epoch: int | None = None,
+        verbose: bool = True,
+        *,
+        rng: np.random.Generator | None = None,
+        sampling: Literal["shuffle", "choice"] = "shuffle",
+        callbacks: Iterable[Callable[["Trainer"], object]] = (),
+        on_nan: Literal["raise", "ignore"] = "raise",
+    ) -> None:
+        _check_data(x_train, t_train, "train")
+        _check_data(x_test, t_test, "test")
+        if epochs < 0 or mini_batch_size < 1:
+            raise ValueError(f"expected epochs >= 0 and mini_batch_size >= 1, got {epochs} and {mini_batch_size}")
+        if sampling not in ("shuffle", "choice"):
+            raise ValueError(f'sampling must be "shuffle" or "choice", got {sampling!r}')
+        if on_nan not in ("raise", "ignore"):
+            raise ValueError(f'on_nan must be "raise" or "ignore", got {on_nan!r}')
+        self.network = network
+        self.x_train, self.t_train = x_train, t_train
+        self.x_test, self.t_test = x_test, t_test
+        self.epochs = epochs
+        self.batch_size = min(mini_batch_size, len(x_train))
+        self.optimizer = _optimizer(optimizer, optimizer_param)
+        self.evaluate_sample_num_per_epoch = evaluate_sample_num_per_epoch
+        self.verbose = verbose
+        self.rng = rng
+        self.sampling = sampling
+        self.callbacks = tuple(callbacks)
+        self.on_nan = on_nan
+
+        steps = len(x_train) / self.batch_size
+        # With replacement there is no last, smaller batch.
+        self.iter_per_epoch = math.ceil(steps) if sampling == "shuffle" else math.floor(steps)
+        self.max_iter = epochs * self.iter_per_epoch
+        self.current_iter = 0
+        self.current_epoch = 0
+        self.train_loss_list: list[float] = []
+        self.train_acc_list: list[float] = []
+        self.test_acc_list: list[float] = []
+        self._order: NDArray[np.intp] = np.empty(0, np.intp)
+
+    def train_step(self) -> float:
+        """One mini-batch: forward, backward, update. Returns the loss before the update."""
+        batch = self._next_batch()
+        x, t = self.x_train[batch], self.t_train[batch]
+        gradients = self.network.gradient(x, t)
+        last_layer = getattr(self.network, "last_layer", None)
+        loss = float(self.network.loss(x, t) if last_layer is None else last_layer.loss)
+        if math.isnan(loss) and self.on_nan == "raise":
+            raise FloatingPointError(
+                f"the loss is NaN at step {self.current_iter + 1}: try a smaller learning rate, and look for NaN "
+                'in the data (on_nan="ignore" goes on)'
+            )
+        self.optimizer.update(self.network.params, gradients)
+        self.train_loss_list.append(loss)
+        self.current_iter += 1
+        return loss
+
+    def train(self) -> None:
+        """All epochs that are left, an accuracy on training and test data after each."""
+        while self.current_epoch < self.epochs:
+            while self.current_iter < (self.current_epoch + 1) * self.iter_per_epoch:
+                self.train_step()
+            self._finish_epoch()
+
+    def _next_batch(self) -> NDArray[np.intp]:
+        samples = len(self.x_train)
+        draw: Any = np.random if self.rng is None else self.rng
+        if self.sampling == "choice":
+            return np.asarray(draw.choice(samples, self.batch_size))
+        start = self.current_iter % self.iter_per_epoch * self.batch_size
+        if start == 0:
+            self._order = draw.permutation(samples)
+        return self._order[start : start + self.batch_size]
+
+    def _finish_epoch(self) -> None:
+        count = self.evaluate_sample_num_per_epoch
+        self.train_acc_list.append(self.network.accuracy(self.x_train[:count], self.t_train[:count]))
+        self.test_acc_list.append(self.network.accuracy(self.x_test[:count], self.t_test[:count]))
+        self.current_epoch += 1
+        if self.verbose:
+            print(epoch_line(self))
+        for callback in self.callbacks:
+            callback(self)
+
+
+def epoch_line(trainer: Trainer) -> str:
+    """The last epoch in one line: its number, the accuracy on the training and on the test data."""
+    return (
+        f"epoch {trainer.current_epoch:>3}  "
+        f"train {trainer.train_acc_list[-1]:.4f}  test {trainer.test_acc_list[-1]:.4f}"
+    )
+
+
+def _optimizer(optimizer: Any, arguments: Mapping[str, Any] | None) -> Any:
+    if not isinstance(optimizer, str):
+        if not hasattr(optimizer, "update"):
+            raise TypeError(f"optimizer must be a name or have update(params, grads), got {optimizer!r}")
+        return optimizer
+    if optimizer.lower() not in OPTIMIZERS:
+        raise ValueError(f"optimizer must be one of {sorted(OPTIMIZERS)}, got {optimizer!r}")
+    return OPTIMIZERS[optimizer.lower()](**({"lr": 0.01} if arguments is None else arguments))
+
+
+def _check_data(x: NDArray[Any], t: NDArray[Any], name: str) -> None:
+    if len(x) == 0:
+        raise ValueError(f"x_{name} is empty: expected at least one sample")
+    if len(x) != len(t):
+        raise ValueError(f"x_{name} has {len(x)} samples, but t_{name} has {len(t)} labels")
