@@ -129,6 +129,12 @@ def affine_gradients(
     return gradient.reshape(shape), kernel_array(weights, gradient.dtype)
 
 
+def same_as_forward(array: FloatArray, shape: tuple[int, ...], name: str) -> None:
+    """ValueError when a saved array no longer has the shape that forward gave it."""
+    if array.shape != shape:
+        raise ValueError(f"{name} must have the shape of the forward pass, {shape}, got {array.shape}")
+
+
 def scalar_gradient(dout: ArrayLike) -> float:
     """dout of a loss, which is a single number."""
     array = real_array(dout, "dout")

@@ -16,8 +16,9 @@ def softmax_loss_forward(x, t, eps, y):
             # Not max(): a NaN must win, as it does in NumPy.
             if not (x[i, j] <= largest):
                 largest = x[i, j]
-        total = x[i, 0] * 0
-        for j in range(classes):
+        y[i, 0] = np.exp(x[i, 0] - largest)
+        total = y[i, 0]
+        for j in range(1, classes):
             y[i, j] = np.exp(x[i, j] - largest)
             total += y[i, j]
         for j in range(classes):
@@ -49,18 +50,8 @@ def softmax_loss_backward(dout, y, t, dx):
                 dx[i, j] = dout * y[i, j] / rows
             dx[i, t[i]] = dout * (y[i, t[i]] - 1) / rows
         else:
-            weight = t[i, 0] * 0
-            for j in range(classes):
+            weight = t[i, 0]
+            for j in range(1, classes):
                 weight += t[i, j]
             for j in range(classes):
                 dx[i, j] = dout * (y[i, j] * weight - t[i, j]) / rows
-
-
-@kernel
-def labels_out_of_range(t, classes):
-    """How many of the class indices t (N,) are not in 0 ... classes − 1."""
-    count = 0
-    for i in range(t.size):
-        if t[i] < 0 or t[i] >= classes:
-            count += 1
-    return count

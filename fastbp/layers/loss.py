@@ -25,6 +25,7 @@ class SoftmaxWithLoss:
         self.t: Any = None
         # A checked copy of t: what a caller does to its own labels can't send the kernel out of bounds.
         self._t: NDArray[Any] | None = None
+        self._shape: tuple[int, ...] = ()
 
     def forward(self, x: ArrayLike, t: ArrayLike) -> float:
         """The loss of scores x (N, C), or (C,) for a single sample.
@@ -36,13 +37,15 @@ class SoftmaxWithLoss:
         labels = _arrays.targets(t, shape, rows.dtype)
         y = np.empty(rows.shape, rows.dtype)
         loss = softmax_loss_forward(rows, labels, float(self.eps), y)
-        self.y, self.t, self._t, self.loss = y.reshape(shape), t, labels, float(loss)
+        self.y, self.t, self.loss = y.reshape(shape), t, float(loss)
+        self._t, self._shape = labels, shape
         return self.loss
 
     def backward(self, dout: ArrayLike = 1) -> NDArray[Any]:
         """dx = dout · (y·Σt − t) / N in the shape of x; dout is a number. RuntimeError before forward."""
         y, t = _arrays.saved(self.y, self), _arrays.saved(self._t, self)
-        rows = y.reshape(t.shape[0], -1)
+        _arrays.same_as_forward(y, self._shape, "y")
+        rows = y.reshape(len(t), -1)
         dx = np.empty(rows.shape, rows.dtype)
         softmax_loss_backward(rows.dtype.type(_arrays.scalar_gradient(dout)), rows, t, dx)
         return dx.reshape(y.shape)

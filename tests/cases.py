@@ -1,0 +1,167 @@
+"""The one table of cases, operation × shape × dtype × array flavour, that drives the tests and the benchmarks.
+
+A case is run with the layers of any namespace (`fastbp.layers`, `fastbp.reference`, or one with a mistake in it).
+"""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Arrays = dict[str, Any]
+
+DTYPES = ("float32", "float64")
+
+
+def strided(array: np.ndarray) -> np.ndarray:
+    """Every other element of an array twice as long."""
+    return np.repeat(array, 2, axis=-1)[..., ::2]
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    array = array.copy()
+    array.flags.writeable = False
+    return array
+
+
+def byte_swapped(array: np.ndarray) -> np.ndarray:
+    return array.astype(array.dtype.newbyteorder())
+
+
+def unaligned(array: np.ndarray) -> np.ndarray:
+    """A copy whose data starts at an odd address."""
+    memory = np.zeros(array.nbytes + 1, np.uint8)
+    view = memory[1:].view(array.dtype).reshape(array.shape)
+    view[...] = array
+    return view
+
+
+FLAVOURS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "plain": np.ascontiguousarray,
+    "fortran": np.asfortranarray,
+    "strided": strided,
+    "read-only": read_only,
+    "byte-swapped": byte_swapped,
+    "unaligned": unaligned,
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """`shape` is (batch, width) or, for affine, (batch, inputs, outputs)."""
+
+    operation: str
+    shape: tuple[int, ...]
+    dtype: str
+    flavour: str = "plain"
+
+    def __str__(self) -> str:
+        return f"{self.operation}-{'x'.join(map(str, self.shape))}-{self.dtype}-{self.flavour}"
+
+    def arrays(self) -> Arrays:
+        """The random inputs of this case by name, the same at each call."""
+        rng = np.random.default_rng([*self.shape, len(self.operation)])
+        made = OPERATIONS[self.operation].arrays(rng, *self.shape)
+        return {name: self._flavoured(value) for name, value in made.items()}
+
+    def _flavoured(self, value: Any) -> Any:
+        if not isinstance(value, np.ndarray):
+            return value  # the loss's dout is a number
+        return FLAVOURS[self.flavour](value.astype(self.dtype) if value.dtype.kind == "f" else value)
+
+    def layer(self, layers: Any, arrays: Arrays) -> Any:
+        """A new layer of the namespace."""
+        return OPERATIONS[self.operation].layer(layers, arrays)
+
+    def forward(self, layer: Any, arrays: Arrays) -> Any:
+        return layer.forward(*(arrays[name] for name in ("x", "t") if name in arrays))
+
+    def backward(self, layer: Any, arrays: Arrays) -> Any:
+        return layer.backward(arrays["dout"])
+
+
+@dataclass(frozen=True)
+class Operation:
+    """How to make a layer and its arrays; `saved` are the public attributes, `trained` the parameters' gradients."""
+
+    layer: Callable[[Any, Arrays], Any]
+    arrays: Callable[..., Arrays]
+    saved: tuple[str, ...]
+    trained: tuple[str, ...] = ()
+
+
+def _affine_arrays(rng: np.random.Generator, batch: int, inputs: int, outputs: int) -> Arrays:
+    return {
+        "x": rng.standard_normal((batch, inputs)),
+        "W": rng.standard_normal((inputs, outputs)),
+        "b": rng.standard_normal(outputs),
+        "dout": rng.standard_normal((batch, outputs)),
+    }
+
+
+def _element_arrays(rng: np.random.Generator, *shape: int) -> Arrays:
+    # Away from ReLU's kink, so that central differences hold; the kink has its own tests.
+    x = rng.standard_normal(shape) * 3
+    return {"x": x + np.copysign(0.01, x), "dout": rng.standard_normal(shape)}
+
+
+def _index_arrays(rng: np.random.Generator, batch: int, classes: int) -> Arrays:
+    x = rng.standard_normal((batch, classes)) * 3
+    return {"x": x, "t": rng.integers(0, classes, batch), "dout": float(rng.standard_normal())}
+
+
+def _probability_arrays(rng: np.random.Generator, batch: int, classes: int) -> Arrays:
+    # Soft labels whose sum isn't 1, with zeros among them: the general case of dx = (y·Σt − t) / N.
+    t = rng.random((batch, classes)) * (rng.random((batch, classes)) < 0.7)
+    return _index_arrays(rng, batch, classes) | {"t": t}
+
+
+OPERATIONS = {
+    "affine": Operation(
+        lambda layers, a: layers.Affine(a["W"], a["b"]), _affine_arrays, ("x", "original_x_shape"), ("W", "b")
+    ),
+    "relu": Operation(lambda layers, a: layers.Relu(), _element_arrays, ("mask",)),
+    "sigmoid": Operation(lambda layers, a: layers.Sigmoid(), _element_arrays, ("out",)),
+    "softmax_loss": Operation(lambda layers, a: layers.SoftmaxWithLoss(), _index_arrays, ("y", "loss")),
+    "softmax_loss_soft": Operation(lambda layers, a: layers.SoftmaxWithLoss(), _probability_arrays, ("y", "loss")),
+    "softmax_loss_eps": Operation(lambda layers, a: layers.SoftmaxWithLoss(eps=1e-7), _index_arrays, ("y", "loss")),
+}
+
+WIDTHS = (*range(1, 71), 783, 784, 785)
+
+
+def _shapes(operation: str) -> list[tuple[int, ...]]:
+    if operation == "affine":
+        widths = [(3, 5, width) for width in WIDTHS]
+        depths = [(3, depth, 5) for depth in WIDTHS]
+        rows = [(rows, 7, 6) for rows in (1, 2, 31, 32, 33)]
+        book = [(1, 784, 50), (100, 784, 50), (100, 50, 10)]
+        return [*widths, *depths, *rows, *book, (300, 512, 512)]
+    return [*((3, width) for width in WIDTHS), (1, 10), (100, 50), (100, 10), (128, 1000), (1000, 1100)]
+
+
+def table(operation: str, small: bool = False) -> list[Case]:
+    """Every case of an operation; the small ones are those that plain Python can run."""
+    shapes = [shape for shape in _shapes(operation) if not small or (np.prod(shape) <= 300 and shape[-1] in SMALL)]
+    plain = [Case(operation, shape, dtype) for shape, dtype in itertools.product(shapes, DTYPES)]
+    odd = (4, 9, 7) if operation == "affine" else (4, 7)
+    return plain + [Case(operation, odd, dtype, flavour) for dtype, flavour in itertools.product(DTYPES, FLAVOURS)]
+
+
+SMALL = frozenset((1, 2, 5, 6, 7, 8, 9, 15, 16, 17, 31, 33))
+
+# What the benchmarks time: the shapes of the book's networks and a large one.
+BENCHMARKS = {
+    "affine": ((100, 784, 50), (100, 50, 10), (100, 784, 512), (512, 512, 512)),
+    "relu": ((100, 50), (128, 1000), (4096, 1000)),
+    "sigmoid": ((100, 50), (128, 1000), (4096, 1000)),
+    "softmax_loss": ((100, 10), (4096, 1000)),
+}
+
+
+def benchmarks(operation: str, small: bool = False) -> list[Case]:
+    """The cases to time; the small ones are the book's own."""
+    shapes = BENCHMARKS[operation][:1] if small else BENCHMARKS[operation]
+    return [Case(operation, shape, dtype) for shape, dtype in itertools.product(shapes, DTYPES)]

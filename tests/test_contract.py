@@ -1,0 +1,145 @@
+"""The rules of the architecture that a machine can check."""
+
+import ast
+import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fastbp
+from fastbp import layers, reference
+
+PACKAGE = Path(fastbp.__file__).parent
+KERNELS = Path(__import__("fastbp.kernels", fromlist=["x"]).__file__).parent
+LAYERS = ("AddLayer", "Affine", "MulLayer", "Relu", "Sigmoid", "SoftmaxWithLoss")
+
+
+def python(code: str) -> str:
+    """What a new Python process prints, which finds fastbp where this one does."""
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def imports(file: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or ".")
+    return names
+
+
+@pytest.mark.parametrize("statement", ["import fastbp", "import fastbp.datasets", "import fastbp, fastbp.cli"])
+def test_import_is_light(statement: str) -> None:
+    heavy = {"numba", "llvmlite", "pooch", "matplotlib", "requests", "typer"} - (
+        {"typer"} if "cli" in statement else set()
+    )
+    assert python(f"import sys; {statement}; print(sorted({heavy} & set(sys.modules)))").strip() == "[]"
+
+
+def test_help_stays_light() -> None:
+    code = "import sys; from fastbp.cli import run; run(['train', '--help']); print('numba' in sys.modules)"
+    assert python(code).splitlines()[-1] == "False"
+
+
+def test_every_public_name_is_there() -> None:
+    for name in fastbp.__all__:
+        assert getattr(fastbp, name) is not None
+        assert name in dir(fastbp)
+    assert set(fastbp.__all__) == {*fastbp._HOMES, "__version__"}
+    with pytest.raises(AttributeError, match="module 'fastbp' has no attribute 'nonsense'"):
+        fastbp.nonsense  # noqa: B018
+
+
+def test_names_for_type_checkers_are_the_lazy_ones() -> None:
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    declared = {alias.name: node.module.removeprefix("fastbp.") for node in block.body for alias in node.names}
+    assert declared == fastbp._HOMES
+
+
+def test_oracle_imports_numpy_alone() -> None:
+    assert imports(PACKAGE / "reference.py") == {"numpy", "typing"}
+    loaded = python(
+        f"import runpy, sys; runpy.run_path({str(PACKAGE / 'reference.py')!r}); "
+        "print(sorted({name.split('.')[0] for name in sys.modules} & {'numba', 'fastbp', 'scipy'}))"
+    )
+    assert loaded.strip() == "[]"
+
+
+def test_oracle_has_the_same_names_and_parameters() -> None:
+    assert set(LAYERS) == set(layers.__all__)
+    for name in LAYERS:
+        ours, oracle = getattr(layers, name), getattr(reference, name)
+        for method in ("__init__", "forward", "backward"):
+            got, expected = (
+                list(inspect.signature(getattr(cls, method)).parameters.values()) for cls in (ours, oracle)
+            )
+            assert [(p.name, p.default, p.kind) for p in got] == [(p.name, p.default, p.kind) for p in expected], name
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_oracle_has_the_same_attributes(name: str) -> None:
+    arguments = (1, 2) if name == "Affine" else ()
+    ours, oracle = (vars(getattr(namespace, name)(*arguments)) for namespace in (layers, reference))
+    assert {key for key in ours if not key.startswith("_")} == set(oracle)
+
+
+def test_layers_hold_no_loops() -> None:
+    for file in (PACKAGE / "layers").glob("*.py"):
+        loops = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.For | ast.While)]
+        assert not loops, f"{file.name}:{loops[0].lineno} has a loop: that is a kernel's work"
+
+
+def is_kernel(node: ast.AST) -> bool:
+    return isinstance(node, ast.FunctionDef) and any(ast.unparse(d).startswith("kernel") for d in node.decorator_list)
+
+
+def kernel_functions() -> list[tuple[str, ast.FunctionDef]]:
+    files = sorted(KERNELS.glob("*.py"))
+    return [(file.name, node) for file in files for node in ast.parse(file.read_text()).body if is_kernel(node)]
+
+
+@pytest.mark.parametrize(("file", "function"), kernel_functions(), ids=lambda v: v if isinstance(v, str) else v.name)
+def test_kernels_keep_the_contract(file: str, function: ast.FunctionDef) -> None:
+    assert ast.get_docstring(function), f"{file}: {function.name} has no line of shapes"
+    forbidden = (ast.Raise, ast.Try, ast.Assert, ast.With, ast.ListComp)
+    for node in ast.walk(function):
+        assert not isinstance(node, forbidden), f"{file}:{node.lineno} {ast.unparse(node)}"
+        if isinstance(node, ast.Call):
+            assert ast.unparse(node.func) not in {"print", "np.empty", "np.zeros", "np.dot"}, f"{file}:{node.lineno}"
+    names = [argument.arg for argument in function.args.args]
+    if names[0] == "dout":
+        saved = ("dout", "x", "out", "mask", "y", "t", "W", "b", "dx", "dW", "db", "scratch")
+        assert names == [name for name in saved if name in names], function.name
+
+
+def test_kernels_import_only_what_they_may() -> None:
+    allowed = {"numpy", "numba", "llvmlite"} | set(sys.stdlib_module_names)
+    for file in KERNELS.glob("*.py"):
+        others = {name for name in imports(file) if name.split(".")[0] not in allowed}
+        assert all(name.startswith("fastbp.kernels.") for name in others), (file.name, others)
+
+
+def test_kernels_have_one_name() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import kernels"], capture_output=True, text=True, cwd=KERNELS.parent, check=False
+    )
+    assert done.returncode == 1
+    assert "ModuleNotFoundError" in done.stderr or "write `import fastbp.kernels`" in done.stderr
+
+
+def test_caches_agree_on_their_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fastbp import _cache
+    from fastbp.kernels import cache
+
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    for value in ("", str(tmp_path)):
+        monkeypatch.setenv("FASTBP_CACHE_DIR", value)
+        assert cache.cache_folder() == _cache.cache_folder() / "kernels"
