@@ -20,7 +20,7 @@ class Relu:
         """x of any shape; returns a new array of it. float32 stays float32, integers become float64."""
         x = _arrays.inputs(x)
         out, mask = np.empty(x.shape, x.dtype), np.empty(x.shape, np.bool_)
-        relu_forward(x.reshape(-1), out.reshape(-1), mask.reshape(-1))
+        relu_forward(x.ravel(), out.ravel(), mask.ravel())
         self.mask = mask
         return out
 
@@ -29,7 +29,7 @@ class Relu:
         mask = _arrays.saved(self.mask, self)
         dout = _arrays.output_gradient(dout, mask.shape)
         dx = np.empty(dout.shape, dout.dtype)
-        relu_backward(dout.reshape(-1), mask.reshape(-1), dx.reshape(-1))
+        relu_backward(dout.ravel(), mask.ravel(), dx.ravel())
         return dx
 
 
@@ -43,7 +43,7 @@ class Sigmoid:
         """x of any shape; returns a new array of it. float32 stays float32, integers become float64."""
         x = _arrays.inputs(x)
         out = np.empty(x.shape, x.dtype)
-        sigmoid_forward(x.reshape(-1), out.reshape(-1))
+        sigmoid_forward(x.ravel(), out.ravel())
         self.out = out
         return out
 
@@ -53,5 +53,5 @@ class Sigmoid:
         dout = _arrays.output_gradient(dout, out.shape, out.dtype)
         out = _arrays.kernel_array(out, dout.dtype)
         dx = np.empty(dout.shape, dout.dtype)
-        sigmoid_backward(dout.reshape(-1), out.reshape(-1), dx.reshape(-1))
+        sigmoid_backward(dout.ravel(), out.ravel(), dx.ravel())
         return dx

@@ -29,7 +29,7 @@ class Affine:
 
         float32 x with float64 W computes in float64. ValueError when x, W and b don't fit.
         """
-        shape = np.shape(x)
+        shape = x.shape if type(x) is np.ndarray else np.shape(x)
         x, W, b = _arrays.affine_operands(x, self.W, self.b)
         out = np.empty((x.shape[0], W.shape[1]), W.dtype)
         affine_forward(x, W, b, out)
