@@ -1,7 +1,7 @@
 """The book's stateless functions in plain NumPy: clear, correct, and stable for any finite input.
 
 Scores and probabilities have shape (classes,) or (batch, classes); labels are class indices or probabilities, as in
-`SoftmaxWithLoss`. float32 stays float32, integers are computed in float64.
+`SoftmaxWithLoss`. float32 stays float32, float16 becomes float32, integers are computed in float64.
 """
 
 from typing import Any
@@ -34,13 +34,13 @@ def sigmoid(x: ArrayLike) -> Array:
 
 def sigmoid_grad(x: ArrayLike) -> Array:
     """The derivative of sigmoid at x, (1 − sigmoid(x)) · sigmoid(x), any shape."""
-    y = sigmoid(x)
+    y = sigmoid(-np.abs(_arrays.inputs(x)))  # it is even, and on this side 1 − y loses no digits
     return np.asarray((1 - y) * y)
 
 
 def relu(x: ArrayLike) -> Array:
     """max(x, 0), any shape; NaN stays NaN (the book's section 3.2)."""
-    return np.asarray(np.maximum(_arrays.real_array(x, "x"), 0))
+    return np.asarray(np.maximum(_arrays.inputs(x), 0))
 
 
 def relu_grad(x: ArrayLike) -> Array:
@@ -58,12 +58,12 @@ def softmax(x: ArrayLike) -> Array:
 
 
 def sum_squared_error(y: ArrayLike, t: ArrayLike) -> float:
-    """½ Σ (y − t)², over all elements, not averaged; y and t have one shape (the book's section 4.2)."""
+    """½ Σ (y − t)² in float64, over all elements, not averaged; y and t have one shape (the book's section 4.2)."""
     y, t = _arrays.inputs(y, "y"), _arrays.inputs(t, "t")
     if y.shape != t.shape:
         raise ValueError(f"y and t must have one shape, got {y.shape} and {t.shape}")
-    with np.errstate(over="ignore"):
-        return float(0.5 * np.sum((y - t) ** 2))
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        return float(0.5 * np.sum(np.subtract(y, t, dtype=np.float64) ** 2))
 
 
 def mean_squared_error(y: ArrayLike, t: ArrayLike) -> float:
@@ -102,7 +102,7 @@ def _shifted(x: Array) -> Array:
 
 
 def _cross_entropy(log_y: Array, t: Array) -> float:
-    if t.ndim == 1:
-        return float(-np.sum(log_y[np.arange(len(t)), t]) / len(t))
-    # A class that isn't meant costs nothing, even where log_y is −inf.
-    return float(-np.sum(t * np.where(t == 0, 0, log_y)) / len(t))
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        # A class that isn't meant costs nothing, even where log_y is −inf.
+        costs = log_y[np.arange(len(t)), t] if t.ndim == 1 else t * np.where(t == 0, 0, log_y)
+        return float(-np.sum(costs / len(t)))  # divided first: a sum of huge losses may overflow, their mean doesn't

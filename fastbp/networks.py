@@ -1,7 +1,9 @@
 """The book's networks, on the layers of any namespace: `fastbp.layers` or `fastbp.reference`."""
 
+import io
 import os
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -78,7 +80,10 @@ class TwoLayerNet:
         return float(np.mean(np.argmax(scores, axis=1) == labels))
 
     def numerical_gradient(self, x: Any, t: Any) -> dict[str, NDArray[Any]]:
-        """The gradient of the loss for each parameter by central differences: slow, the book's check."""
+        """The gradient of the loss for each parameter by central differences: slow, and only float64 is exact enough.
+
+        `fastbp.check_gradients` compares it with `gradient`, for float32 networks too.
+        """
         return {
             name: gradient.numerical_gradient(lambda _: self.loss(x, t), parameter)
             for name, parameter in self.params.items()
@@ -95,26 +100,41 @@ class TwoLayerNet:
 
 
 def save_params(path: str | os.PathLike[str], network: Any) -> None:
-    """Writes `network.params` as an npz file, whole or not at all. OSError when the folder can't be written."""
-    with atomic_write(path) as stream:
-        np.savez(stream, allow_pickle=False, **network.params)
+    """Writes `network.params` as an npz file at exactly this path, whole or not at all.
+
+    OSError when the folder can't be written, ValueError for a parameter that isn't an array of numbers.
+    """
+    # np.savez can't be told not to pickle before NumPy 2.1: it takes allow_pickle=False for one more array.
+    with atomic_write(path) as stream, zipfile.ZipFile(stream, "w") as archive:
+        for name, parameter in network.params.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(parameter), allow_pickle=False)
 
 
 def load_params(path: str | os.PathLike[str], network: Any = None) -> dict[str, NDArray[Any]]:
     """The parameters of an npz file by name; with a network, also copied into its own arrays.
 
     ValueError naming the file when it is no such file, or doesn't fit the network, of which nothing is changed then.
+    OSError when the file can't be read.
     """
+    content = Path(path).read_bytes()
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            loaded = {name: archive[name] for name in archive.files}
-    except (ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is no npz file of parameters: {error}") from error
+        loaded = _read_npz(content)
+    except Exception as error:  # for damaged bytes zipfile, zlib and NumPy have a dozen between them
+        raise ValueError(f"{path} is no npz file of parameters, or is damaged: {error}") from error
     if network is not None:
         _check_fit(path, loaded, network.params)
+        fitting = {name: loaded[name].astype(parameter.dtype) for name, parameter in network.params.items()}
         for name, parameter in network.params.items():
-            parameter[...] = loaded[name]
+            parameter[...] = fitting[name]
     return loaded
+
+
+def _read_npz(content: bytes) -> dict[str, NDArray[Any]]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        # Whole members, unlike np.load: only then are their checksums compared.
+        members = {name.removesuffix(".npy"): io.BytesIO(archive.read(name)) for name in archive.namelist()}
+    return {name: np.lib.format.read_array(member, allow_pickle=False) for name, member in members.items()}
 
 
 def _check_fit(path: str | os.PathLike[str], loaded: dict[str, Any], params: dict[str, Any]) -> None:

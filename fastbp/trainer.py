@@ -48,6 +48,8 @@ class Trainer:
         _check_data(x_test, t_test, "test")
         if epochs < 0 or mini_batch_size < 1:
             raise ValueError(f"expected epochs >= 0 and mini_batch_size >= 1, got {epochs} and {mini_batch_size}")
+        if evaluate_sample_num_per_epoch is not None and evaluate_sample_num_per_epoch < 1:
+            raise ValueError(f"evaluate_sample_num_per_epoch must be at least 1, got {evaluate_sample_num_per_epoch}")
         if sampling not in ("shuffle", "choice"):
             raise ValueError(f'sampling must be "shuffle" or "choice", got {sampling!r}')
         if on_nan not in ("raise", "ignore"):
@@ -81,8 +83,8 @@ class Trainer:
         batch = self._next_batch()
         x, t = self.x_train[batch], self.t_train[batch]
         gradients = self.network.gradient(x, t)
-        last_layer = getattr(self.network, "last_layer", None)
-        loss = float(self.network.loss(x, t) if last_layer is None else last_layer.loss)
+        loss = getattr(getattr(self.network, "last_layer", None), "loss", None)
+        loss = float(self.network.loss(x, t) if loss is None else loss)
         if math.isnan(loss) and self.on_nan == "raise":
             raise FloatingPointError(
                 f"the loss is NaN at step {self.current_iter + 1}: try a smaller learning rate, and look for NaN "
@@ -131,7 +133,7 @@ def epoch_line(trainer: Trainer) -> str:
 
 def _optimizer(optimizer: Any, arguments: Mapping[str, Any] | None) -> Any:
     if not isinstance(optimizer, str):
-        if not hasattr(optimizer, "update"):
+        if isinstance(optimizer, type) or not hasattr(optimizer, "update"):
             raise TypeError(f"optimizer must be a name or have update(params, grads), got {optimizer!r}")
         return optimizer
     if optimizer.lower() not in OPTIMIZERS:

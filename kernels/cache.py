@@ -26,7 +26,7 @@ from numba.misc.appdirs import AppDirs
 def cache_folder():
     """Where compiled kernels are kept: `FASTBP_CACHE_DIR`, else `NUMBA_CACHE_DIR`, else the user's cache folder."""
     root = os.environ.get("FASTBP_CACHE_DIR") or os.environ.get("NUMBA_CACHE_DIR")
-    return Path(root or AppDirs("fastbp", appauthor=False).user_cache_dir) / "kernels"
+    return Path(root or AppDirs("fastbp", appauthor=False).user_cache_dir).expanduser() / "kernels"
 
 
 @lru_cache(maxsize=1)
