@@ -120,7 +120,7 @@ def check_gradients(network: Any, x: ArrayLike, t: ArrayLike) -> GradientCheck:
     gradient; at a kink itself the slope on either side is right.
     ValueError naming the parameter when no layer holds it.
     """
-    twin = float64_copy(network)
+    twin = _float64_copy(network)
     x = np.array(_arrays.real_array(x, "x"), np.float64)
     twin.gradient(x, t)  # compiles the kernels, outside the timing
     start = time.perf_counter()
@@ -171,7 +171,7 @@ def _measure_again(loss: Callable[[Array], float], parameter: Array, gradient: A
             numerical[index] = min(slopes, key=lambda slope: abs(slope - gradient[index]))
 
 
-def float64_copy(network: Any) -> Any:
+def _float64_copy(network: Any) -> Any:
     """A deep copy of a network with its parameters in float64; its layers hold the new arrays.
 
     ValueError naming the parameter that no layer holds (`params[name] is layer.W`).
@@ -188,7 +188,7 @@ def float64_copy(network: Any) -> Any:
             if value is parameter
         ]
         if not held:
-            raise ValueError(f"no layer holds params[{name!r}]: `layer.W is params[{name!r}]` must be true of one")
+            raise ValueError(f"no layer holds params[{name!r}]: an attribute (W, b) of one must be that very array")
         for layer, key in held:
             setattr(layer, key, wide)
         twin.params[name] = wide

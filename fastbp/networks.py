@@ -18,8 +18,9 @@ class TwoLayerNet:
     """Affine, ReLU, Affine and a softmax loss (the book's section 5.7).
 
     `params` holds W1 b1 W2 b2, `layers` the layers in order, `last_layer` (and `lastLayer`, the same object) the loss.
-    Weights are normal with standard deviation `weight_init_std`, drawn in float64 and then cast to `dtype`; `rng=None`
-    draws from NumPy's global state, in the book's order. Biases start at 0.
+    Weights are normal with standard deviation `weight_init_std`, drawn in float64 and then cast to `dtype`, float32 or
+    float64; `rng=None` draws from NumPy's global state, in the book's order. Biases start at 0. `layers` is the
+    namespace to take the layers from. ValueError for a size below 1, TypeError for another dtype.
     """
 
     def __init__(
@@ -132,7 +133,6 @@ def load_params(path: str | os.PathLike[str], network: Any = None) -> dict[str, 
 
 def _read_npz(content: bytes) -> dict[str, NDArray[Any]]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        # Whole members, unlike np.load: only then are their checksums compared.
         members = {name.removesuffix(".npy"): io.BytesIO(archive.read(name)) for name in archive.namelist()}
     return {name: np.lib.format.read_array(member, allow_pickle=False) for name, member in members.items()}
 
