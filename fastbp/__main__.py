@@ -3,20 +3,23 @@
 import os
 import sys
 
+from fastbp._interrupt import interrupts_end
+
 
 def main() -> None:
-    """Runs the command line; Ctrl-C ends it at once with status 130, also while the imports below still run."""
-    try:
-        from fastbp.cli import run
+    """Runs the command line; Ctrl-C ends it with status 130, also while the imports below still run."""
+    interrupts_end()
+    from fastbp.cli import run
 
+    try:
         status = run()
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        status = 130
-    except BrokenPipeError:
-        # The reader of our output has gone (`fastbp train | head`): end quietly, and keep the exit from flushing again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except BrokenPipeError:  # the reader of our output has gone (`fastbp train | head`): end quietly
         status = 1
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:  # told already; nor should the exit, which flushes once more, complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(status)
 
 

@@ -37,7 +37,10 @@ def run(arguments: list[str] | None = None) -> int:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a terminal that can't show "·" still gets its results
     try:
-        return int(app(arguments, standalone_mode=False) or 0)
+        status = int(app(arguments, standalone_mode=False) or 0)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where a full disk is one more line for the user
+        return status
     except typer.Abort:
         return 130
     except BrokenPipeError:
@@ -53,8 +56,10 @@ def run(arguments: list[str] | None = None) -> int:
 def _user_message(error: Exception) -> str | None:
     if hasattr(error, "format_message"):  # a usage error; its class stands elsewhere in older releases of typer
         return str(error.format_message())
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if isinstance(error, MemoryError):
+        return f"not enough memory: {error}"
     if isinstance(error, OSError | ValueError | FloatingPointError):
         return str(error)
     return None
@@ -210,12 +215,12 @@ def _check_rate(lr: float) -> None:
 
 def _check_outputs(save: Path | None, plot: Path | None) -> None:
     """Finds out before the training, not after it, that a result can't be written."""
-    for path in filter(None, (save, plot)):
-        if path.is_dir():
-            raise ValueError(f"{path} is a folder: expected the name of a file")
-        from fastbp._files import check_writable
+    from fastbp._files import check_writable
 
+    for path in filter(None, (save, plot)):
         check_writable(path)
+    if save and plot and save.resolve() == plot.resolve():
+        raise ValueError(f"--save and --plot both name {save}: expected two files")
     if plot:
         if find_spec("matplotlib") is None:
             raise ValueError("--plot needs matplotlib, which is not installed: pip install 'fastbp[plot]'")

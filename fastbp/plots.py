@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from fastbp._files import atomic_write
 from fastbp.trainer import Trainer
 
@@ -21,17 +23,22 @@ def plot_learning_curves(trainer: Trainer, path: Path) -> None:
 
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    steps = range(1, len(trainer.train_loss_list) + 1)
-    left.plot(steps, trainer.train_loss_list, linewidth=0.5)
-    left.set(title="Loss", xlabel="step", ylabel="cross-entropy", ylim=(0, None))
-    epochs = range(1, len(trainer.train_acc_list) + 1)
-    # Markers keep a run of one epoch visible.
-    right.plot(epochs, trainer.train_acc_list, marker=".", label="train")
-    right.plot(epochs, trainer.test_acc_list, marker=".", linestyle="--", label="test")
+    losses = np.array(trainer.train_loss_list)
+    window = max(1, len(losses) // 50)
+    means = np.convolve(losses, np.full(window, 1 / window), "valid")
+    left.plot(np.arange(1, len(losses) + 1), losses, color="C0", alpha=0.35, linewidth=0.7)
+    left.plot(np.arange(1, len(means) + 1) + (window - 1) / 2, means, color="C0")
+    left.set(title="Loss of each step and its running mean", xlabel="step", ylabel="cross-entropy", ylim=(0, None))
+    epochs = np.arange(1, len(trainer.train_acc_list) + 1)
+    # A run of one epoch has one point, which only a marker shows; in a long run markers hide the lines.
+    style = {"marker": "o" if len(epochs) <= 30 else "", "markersize": 4}
+    right.plot(epochs, trainer.train_acc_list, label="train", **style)
+    right.plot(epochs, trainer.test_acc_list, label="test", **style)
     right.set(title=f"Accuracy: test {trainer.test_acc_list[-1]:.4f} at the end", xlabel="epoch", ylabel="accuracy")
     right.legend(loc="lower right")
     for axes in (left, right):
         axes.grid(alpha=0.3)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     with atomic_write(path) as stream:
         figure.savefig(stream, format=_format(path), dpi=120)
 

@@ -1,8 +1,16 @@
-"""Options and Hypothesis settings of the whole suite."""
+"""Options and Hypothesis settings of the whole suite, and what tests of the command share."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 from options import add_options
+
+import fastbp
 
 settings.register_profile("fastbp", deadline=None, derandomize=True, database=None)
 settings.load_profile("fastbp")
@@ -23,3 +31,63 @@ def _leaves_out(config: pytest.Config, option: str) -> bool:
     """--small leaves the commands out; without --full the long sweeps stay out."""
     given = bool(config.getoption(option))
     return given if option == "--small" else not given
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Of a command: one cache, so that kernels compile once, and the fastbp that this process has."""
+    removed = {"FASTBP_DATA", "FASTBP_MNIST_URL", "FORCE_COLOR", "NO_COLOR", "PYTHONUNBUFFERED"}
+    paths = (str(Path(fastbp.__file__).parents[1]), os.environ.get("PYTHONPATH", ""))
+    return {name: value for name, value in os.environ.items() if name not in removed} | {
+        "FASTBP_CACHE_DIR": str(tmp_path_factory.mktemp("cache")),
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        "PYTHONIOENCODING": "utf-8",
+        "COLUMNS": "80",
+        "TERM": "xterm",
+    }
+
+
+class Command:
+    """Runs `fastbp ARGUMENTS` in an empty folder, in a process of its own, to its end."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.folder = folder
+        self.environment = environment
+
+    def __call__(
+        self, *arguments: object, status: int = 0, python: tuple[str, ...] = ("-m", "fastbp"), **env: str
+    ) -> str:
+        """What it prints; the status must be the expected one, and nothing may stand on stderr."""
+        done = self.run(*arguments, python=python, **env)
+        assert (done.returncode, done.stderr) == (status, "")
+        return str(done.stdout)
+
+    def mistake(self, *arguments: object, **options: Any) -> str:
+        """The one line on stderr, beside status 2, with which a user's mistake must end."""
+        done = self.run(*arguments, **options)
+        assert (done.returncode, done.stderr.count("\n"), done.stdout) == (2, 1, ""), done.stderr
+        assert done.stderr.startswith("fastbp: error: ")
+        return str(done.stderr)
+
+    def run(self, *arguments: object, python: tuple[str, ...] = ("-m", "fastbp"), **env: str) -> Any:
+        return subprocess.run(
+            [sys.executable, *python, *map(str, arguments)],
+            **self.place(**env),
+            capture_output=True,
+            timeout=300,
+            check=False,
+        )
+
+    def start(self, *arguments: object, python: tuple[str, ...] = ("-m", "fastbp"), **options: Any) -> Any:
+        """A process that still runs."""
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen([sys.executable, *python, *map(str, arguments)], **self.place(), **(pipes | options))
+
+    def place(self, **env: str) -> dict[str, Any]:
+        where = {"cwd": self.folder, "env": self.environment | env}
+        return where | {"stdin": subprocess.DEVNULL, "encoding": "utf-8"}
+
+
+@pytest.fixture
+def command(tmp_path: Path, environment: dict[str, str]) -> Command:
+    return Command(tmp_path, environment)

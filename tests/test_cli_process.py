@@ -1,0 +1,171 @@
+"""The command between a terminal, signals and pipes. Each process is a real one, and so is each signal."""
+
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [
+    pytest.mark.command,
+    pytest.mark.skipif(os.name != "posix", reason="terminals and signals of POSIX"),
+]
+
+# The real main; the line tells when it begins: Ctrl-C before that is Python's own affair.
+MAIN = ("-c", "from fastbp.__main__ import main; print('started', flush=True); main()")
+ENDLESS = ("train", "--epochs", "1000000")
+
+
+def interrupted(process: Any, moment: float, times: int = 1) -> str:
+    """What a process leaves on stderr that gets SIGINT `moment` seconds after its start and ends with 130."""
+    with process:
+        assert process.stdout.readline() == "started\n"
+        time.sleep(moment)
+        for _ in range(times):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.01)
+        _, error = process.communicate(timeout=10)
+    # A second SIGINT may find Python shutting down, where it has its own way with signals; a shell shows 130 for both.
+    assert process.returncode in ({130} if times == 1 else {130, -signal.SIGINT}), error
+    return str(error)
+
+
+# Ctrl-C --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("moment", "times"), [(0.05, 1), (0.3, 1), (0.6, 1), (1.0, 1), (2.0, 1), (0.2, 2), (1.2, 2)])
+def test_interrupt(command: Any, tmp_path: Path, moment: float, times: int) -> None:
+    pytest.importorskip("matplotlib")
+    process = command.start(*ENDLESS, "--save", "net.npz", "--plot", "curves.png", python=MAIN)
+    assert interrupted(process, moment, times).strip() == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("moment", [0.7, 1.2])
+def test_interrupt_while_kernels_compile(command: Any, tmp_path: Path, moment: float) -> None:
+    command.environment = command.environment | {"FASTBP_CACHE_DIR": str(tmp_path / "cache")}
+    assert interrupted(command.start(*ENDLESS, python=MAIN), moment).strip() == ""
+
+
+@pytest.mark.parametrize("moment", [0.2, 1.5])
+def test_interrupt_of_gradcheck(command: Any, moment: float) -> None:
+    assert interrupted(command.start("gradcheck", "--hidden", "5000", python=MAIN), moment) == ""
+
+
+WRITE = """
+import sys, time
+from fastbp._files import atomic_write
+from fastbp._interrupt import interrupts_end
+interrupts_end()
+try:
+    with atomic_write("net.npz") as stream:
+        stream.write(b"half of it")
+        print("started", flush=True)
+        time.sleep(60)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+@pytest.mark.parametrize("before", [None, "what was there before"])
+def test_interrupt_while_a_file_is_written(command: Any, tmp_path: Path, before: str | None) -> None:
+    file = tmp_path / "net.npz"
+    if before:
+        file.write_text(before)
+    assert interrupted(command.start(python=("-c", WRITE)), 0.1) == ""
+    assert [found.read_text() for found in tmp_path.iterdir()] == ([before] if before else [])
+
+
+def test_ignored_interrupts_stay_ignored(command: Any, tmp_path: Path) -> None:
+    shell = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, *MAIN, "train", "--save", "net.npz"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(shell, **command.place(), **pipes) as process:
+        assert process.stdout.readline() == "started\n"
+        for _ in range(10):
+            time.sleep(0.1)
+            process.send_signal(signal.SIGINT)
+        output, error = process.communicate(timeout=60)
+    assert (process.returncode, error) == (0, "")
+    assert output.splitlines()[-1].startswith("test accuracy")
+    assert (tmp_path / "net.npz").is_file()
+
+
+# A terminal ----------------------------------------------------------------------------------------------------------
+
+
+def on_terminal(
+    command: Any, *arguments: object, until: str = "$^", act: Callable[[Any], None] = lambda _: None
+) -> Any:
+    """(Status, what the terminal got) of a command; `act` is called with the process once `until` is shown."""
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    with command.start(*arguments, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        shown, acted = b"", False
+        while select.select([ours], [], [], 60)[0]:
+            try:
+                piece = os.read(ours, 1 << 16)
+            except OSError:  # how Linux says that nobody writes any more
+                break
+            if not piece:
+                break
+            shown += piece
+            if not acted and re.search(until.encode(), shown):
+                act(process)
+                acted = True
+    os.close(ours)
+    return process.returncode, shown.decode()
+
+
+def test_bar_on_a_terminal(command: Any) -> None:
+    status, shown = on_terminal(command, "train", "--epochs", 150)
+    assert status == 0
+    assert "compiling the kernels" in shown
+    assert re.search(r"━.*loss \d\.\d{4} [\d,]+ samples/s", shown)
+    assert "2250/2250" in shown
+    lines = [re.sub(r".*\r|\x1b\[[?\d]*[A-Za-z]", "", line) for line in shown.split("\r\n")]
+    assert [line.split()[1] for line in lines if line.startswith("epoch ")] == [str(i) for i in range(1, 151)]
+    assert lines[-2].startswith("test accuracy 0.9")
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")  # the cursor is there again
+
+
+def test_no_bar_on_a_terminal_when_quiet(command: Any) -> None:
+    status, shown = on_terminal(command, "train", "--epochs", 5, "--quiet")
+    assert status == 0
+    assert re.fullmatch(r"test accuracy [^\r\n\x1b]*\r\n", shown)
+
+
+@pytest.mark.parametrize("until", ["compiling", "epoch +3 "])
+def test_interrupt_on_a_terminal(command: Any, until: str) -> None:
+    status, shown = on_terminal(command, *ENDLESS, until=until, act=lambda process: process.send_signal(signal.SIGINT))
+    assert status == 130
+    assert "Traceback" not in shown
+    assert shown.endswith(("\n", "\r\x1b[1A\x1b[2K"))  # the prompt has a line of its own
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
+
+
+# Pipes ---------------------------------------------------------------------------------------------------------------
+
+
+def test_reader_that_goes_away(command: Any) -> None:
+    """`fastbp train | head -1`."""
+    with command.start(*ENDLESS) as process:
+        assert process.stdout.readline().startswith("epoch   1 ")
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(timeout=10) == 1
+
+
+@pytest.mark.parametrize("arguments", [("info",), ("train", "--epochs", "1", "--save", "net.npz")])
+def test_no_stdout_at_all(command: Any, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    shell = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "fastbp", *arguments]
+    done = subprocess.run(shell, **command.place(), stderr=subprocess.PIPE, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "net.npz").exists() == ("--save" in arguments)
