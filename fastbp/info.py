@@ -11,7 +11,7 @@ from numba.core.registry import cpu_target
 
 from fastbp import __file__ as init_file
 from fastbp import __version__
-from fastbp._cache import cache_folder
+from fastbp.kernels.cache import cache_folder
 
 PACKAGES = ("numpy", "numba", "llvmlite", "typer", "rich", "pooch")
 

@@ -1,8 +1,11 @@
 """Options and Hypothesis settings of the whole suite, and what tests of the command share."""
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,14 @@ def _leaves_out(config: pytest.Config, option: str) -> bool:
     """--small leaves the commands out; without --full the long sweeps stay out."""
     given = bool(config.getoption(option))
     return given if option == "--small" else not given
+
+
+@pytest.fixture(scope="session", autouse=True)
+def default_interrupts() -> Iterator[None]:
+    """In the background of a shell SIGINT is ignored, here and in every process that the tests start; not so here."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")
@@ -78,10 +89,17 @@ class Command:
             check=False,
         )
 
-    def start(self, *arguments: object, python: tuple[str, ...] = ("-m", "fastbp"), **options: Any) -> Any:
-        """A process that still runs."""
+    @contextmanager
+    def start(self, *arguments: object, python: tuple[str, ...] = ("-m", "fastbp"), **options: Any) -> Iterator[Any]:
+        """A process that still runs, and is killed at the end of the block should it run even then."""
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen([sys.executable, *python, *map(str, arguments)], **self.place(), **(pipes | options))
+        with subprocess.Popen(
+            [sys.executable, *python, *map(str, arguments)], **self.place(), **(pipes | options)
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def place(self, **env: str) -> dict[str, Any]:
         where = {"cwd": self.folder, "env": self.environment | env}

@@ -23,9 +23,9 @@ MAIN = ("-c", "from fastbp.__main__ import main; print('started', flush=True); m
 ENDLESS = ("train", "--epochs", "1000000")
 
 
-def interrupted(process: Any, moment: float, times: int = 1) -> str:
+def interrupted(started: Any, moment: float, times: int = 1) -> str:
     """What a process leaves on stderr that gets SIGINT `moment` seconds after its start and ends with 130."""
-    with process:
+    with started as process:
         assert process.stdout.readline() == "started\n"
         time.sleep(moment)
         for _ in range(times):
@@ -43,8 +43,8 @@ def interrupted(process: Any, moment: float, times: int = 1) -> str:
 @pytest.mark.parametrize(("moment", "times"), [(0.05, 1), (0.3, 1), (0.6, 1), (1.0, 1), (2.0, 1), (0.2, 2), (1.2, 2)])
 def test_interrupt(command: Any, tmp_path: Path, moment: float, times: int) -> None:
     pytest.importorskip("matplotlib")
-    process = command.start(*ENDLESS, "--save", "net.npz", "--plot", "curves.png", python=MAIN)
-    assert interrupted(process, moment, times).strip() == ""
+    started = command.start(*ENDLESS, "--save", "net.npz", "--plot", "curves.png", python=MAIN)
+    assert interrupted(started, moment, times).strip() == ""
     assert list(tmp_path.iterdir()) == []
 
 
