@@ -1,9 +1,12 @@
 """Files that are written whole or not at all."""
 
 import os
+import secrets
+import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -14,34 +17,42 @@ from fastbp._interrupt import interrupts_raised
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """A stream whose bytes become the file at the end of the block; an exception leaves what was there before.
 
-    A symbolic link stays one: the file that it points to is written.
+    A symbolic link stays one: the file that it points to is written. A file that was there keeps its permissions.
+    OSError naming the path when no file can be written there.
     """
-    path = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(path))
+    temporary = target.parent / f".fastbp-{secrets.token_hex(8)}"  # short: the file's own name may be a long one
     with interrupts_raised():
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        with _errors_name(path):
+            stream = open(temporary, "xb")
         try:
-            with os.fdopen(handle, "wb") as stream:
+            with stream:
+                with suppress(FileNotFoundError):
+                    shutil.copymode(target, temporary)
                 yield stream
-            os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's file is for its owner alone
-            os.replace(temporary, path)
+            with _errors_name(path):
+                os.replace(temporary, target)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)  # it may be in its place already when Ctrl-C comes
+            temporary.unlink(missing_ok=True)  # it may be in its place already when Ctrl-C comes
             raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def check_writable(path: Path) -> None:
     """OSError naming the path when no file can be written there, ValueError when something else is there already."""
-    if path.exists() and not path.is_file():  # /dev/null would be replaced, by a user who may do so
-        kind = "a folder" if path.is_dir() else "no regular file"
-        raise ValueError(f"{path} is {kind}: expected the name of a file")
-    try:
+    with _errors_name(path):
+        with suppress(FileNotFoundError):
+            mode = path.stat().st_mode
+            if not stat.S_ISREG(mode):  # /dev/null would be replaced, by a user who may do so
+                kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+                raise ValueError(f"{path} is {kind}: expected the name of a file")
         with tempfile.TemporaryFile(dir=Path(os.path.realpath(path)).parent):
             pass
+
+
+@contextmanager
+def _errors_name(path: str | os.PathLike[str]) -> Iterator[None]:
+    """An OSError of the block names the path that the user gave, instead of a temporary file's."""
+    try:
+        yield
     except OSError as error:
-        raise OSError(error.errno, f"can't write there ({error.strerror})", str(path)) from None
+        raise OSError(error.errno, f"can't write there ({error.strerror})", os.fspath(path)) from None

@@ -74,8 +74,10 @@ def mean_squared_error(y: ArrayLike, t: ArrayLike) -> float:
 def cross_entropy_error(y: ArrayLike, t: ArrayLike, eps: float = 1e-7) -> float:
     """−Σ t·log(y + eps) / N for probabilities y and labels t (the book's section 4.2).
 
-    ValueError for shapes that don't fit and for an index that is no class.
+    ValueError for shapes that don't fit, an index that is no class, and an eps that is negative or not finite.
     """
+    if not (0 <= eps < np.inf):
+        raise ValueError(f"eps must be a finite number, zero or positive, got {eps}")
     rows, shape = _arrays.class_scores(y, "y")
     with np.errstate(divide="ignore", invalid="ignore"):
         return _cross_entropy(np.log(rows + rows.dtype.type(eps)), _arrays.targets(t, shape, rows.dtype))

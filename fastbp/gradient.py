@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp import _arrays
+from fastbp._parameters import holders
 
 Array = NDArray[Any]
 
@@ -17,39 +18,63 @@ STEP = 1e-4  # the book's h
 
 
 def numerical_diff(f: Callable[[Any], Any], x: Any) -> Any:
-    """(f(x + h) − f(x − h)) / 2h with h = 1e-4: the derivative of f at x (the book's section 4.3)."""
+    """(f(x + h) − f(x − h)) / 2h with h = 1e-4: the derivative of f at x (the book's section 4.3).
+
+    float32 and float16 x is widened to float64, as it can't hold such a step.
+    """
+    if getattr(x, "dtype", None) in (np.float32, np.float16):
+        x = x.astype(np.float64)
     return (f(x + STEP) - f(x - STEP)) / (2 * STEP)
 
 
 def numerical_gradient(f: Callable[[Array], Any], x: ArrayLike) -> Array:
-    """The gradient of f at x by central differences, h = 1e-4, in the shape of x (the book's section 4.4).
+    """The gradient of f at x by central differences, float64 in the shape of x (the book's section 4.4).
 
     f is called with x itself, each element of which is changed in place and put back, also when f raises. Integer x is
-    computed on a float64 copy. ValueError when x can't be written.
+    computed on a float64 copy. h is 1e-4 for float64 x, ∛eps · max(1, |x|) for float32 and float16 (0.005 and 0.1 at
+    1): good for 4 and 2 digits. An f that rounds its own value to such a dtype costs more, |f| · eps / h: where |f| is
+    large, let f compute in float64.
+    ValueError when x can't be written, TypeError when f returns anything but one number.
     """
     values = _arrays.real_array(x, "x")
     if values.dtype.kind != "f":
         values = values.astype(np.float64)
     elif not values.flags.writeable:
         raise ValueError("x is read-only, but each element is changed and put back: pass a copy (x.copy())")
-    gradient = np.zeros(values.shape, values.dtype)
+    gradient = np.zeros(values.shape)
     for index in np.ndindex(values.shape):
-        above, below = _above_and_below(f, values, index, STEP)
-        gradient[index] = (above - below) / (2 * STEP)
+        gradient[index] = _central_difference(f, values, index)
     return gradient
+
+
+def _central_difference(f: Callable[[Array], Any], x: Array, index: tuple[int, ...]) -> float:
+    if x.dtype.itemsize == 8:
+        above, below = _above_and_below(f, x, index, STEP)
+        return (above - below) / (2 * STEP)
+    # Divided by the step that x can hold, not by the one that was meant.
+    kept, narrow = float(x[index]), x.dtype.type
+    step = float(np.finfo(narrow).eps) ** (1 / 3) * max(1.0, abs(kept))
+    above, below = _above_and_below(f, x, index, step)
+    return (above - below) / (float(narrow(kept + step)) - float(narrow(kept - step)))
 
 
 def _above_and_below(f: Callable[[Array], Any], x: Array, index: tuple[int, ...], step: float) -> tuple[float, float]:
     """f with one element of x a step higher and a step lower."""
     kept = x[index]
     try:
-        x[index] = kept + step
-        above = float(f(x))
-        x[index] = kept - step
-        below = float(f(x))
+        x[index] = float(kept) + step
+        above = _number(f(x))
+        x[index] = float(kept) - step
+        below = _number(f(x))
     finally:
         x[index] = kept
     return above, below
+
+
+def _number(value: Any) -> float:
+    if np.shape(value):
+        raise TypeError(f"f must return one number, got shape {np.shape(value)}")
+    return float(value)
 
 
 def gradient_descent(
@@ -57,7 +82,8 @@ def gradient_descent(
 ) -> tuple[Array, Array]:
     """The x after `step_num` steps of x ← x − lr · gradient, and the history (step_num, ...) of x before each step.
 
-    init_x is left as it is (the book's section 4.4). ValueError when lr isn't finite or step_num is negative.
+    init_x is left as it is (the book's section 4.4); x has its dtype, float64 for integers.
+    ValueError when lr isn't finite or step_num is negative.
     """
     if not np.isfinite(lr):
         raise ValueError(f"lr must be a finite number, got {lr}")
@@ -174,22 +200,11 @@ def _measure_again(loss: Callable[[Array], float], parameter: Array, gradient: A
 def _float64_copy(network: Any) -> Any:
     """A deep copy of a network with its parameters in float64; its layers hold the new arrays.
 
-    ValueError naming the parameter that no layer holds (`params[name] is layer.W`).
+    ValueError naming a parameter that no layer holds (`params[name] is layer.W`).
     """
     twin = copy.deepcopy(network)
-    layers = twin.layers
-    layers = list(layers.values() if hasattr(layers, "values") else layers)
-    for name, parameter in twin.params.items():
-        wide = np.array(parameter, np.float64)
-        held = [
-            (layer, key)
-            for layer in layers
-            for key, value in getattr(layer, "__dict__", {}).items()  # a layer with __slots__ has none
-            if value is parameter
-        ]
-        if not held:
-            raise ValueError(f"no layer holds params[{name!r}]: an attribute (W, b) of one must be that very array")
-        for layer, key in held:
-            setattr(layer, key, wide)
-        twin.params[name] = wide
+    wide = {id(parameter): np.array(parameter, np.float64) for parameter in twin.params.values()}
+    for name, layer, key in holders(twin):
+        setattr(layer, key, wide[id(twin.params[name])])
+    twin.params.update({name: wide[id(parameter)] for name, parameter in twin.params.items()})
     return twin

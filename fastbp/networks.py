@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 import fastbp.layers
-from fastbp import _arrays, gradient
+from fastbp import _arrays, _checks, gradient
 from fastbp._files import atomic_write
 
 
@@ -20,7 +20,7 @@ class TwoLayerNet:
     `params` holds W1 b1 W2 b2, `layers` the layers in order, `last_layer` (and `lastLayer`, the same object) the loss.
     Weights are normal with standard deviation `weight_init_std`, drawn in float64 and then cast to `dtype`, float32 or
     float64; `rng=None` draws from NumPy's global state, in the book's order. Biases start at 0. `layers` is the
-    namespace to take the layers from. ValueError for a size below 1, TypeError for another dtype.
+    namespace to take the layers from. ValueError for a size below 1, TypeError for another dtype or kind of rng.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class TwoLayerNet:
                 raise ValueError(f"{name} must be at least 1, got {size}")
         if np.dtype(dtype) not in (np.float32, np.float64):
             raise TypeError(f"dtype must be float32 or float64, got {np.dtype(dtype)}")
+        rng = _checks.generator(rng)
         normal = np.random.randn if rng is None else lambda *shape: rng.standard_normal(shape)
         self.params = {
             "W1": (weight_init_std * normal(input_size, hidden_size)).astype(dtype),
@@ -81,9 +82,9 @@ class TwoLayerNet:
         return float(np.mean(np.argmax(scores, axis=1) == labels))
 
     def numerical_gradient(self, x: Any, t: Any) -> dict[str, NDArray[Any]]:
-        """The gradient of the loss for each parameter by central differences: slow, and only float64 is exact enough.
+        """The float64 gradient of the loss for each parameter by central differences: slow, and poor in float32.
 
-        `fastbp.check_gradients` compares it with `gradient`, for float32 networks too.
+        `fastbp.check_gradients` compares it with `gradient`, for float32 networks on a float64 copy.
         """
         return {
             name: gradient.numerical_gradient(lambda _: self.loss(x, t), parameter)
@@ -92,12 +93,16 @@ class TwoLayerNet:
 
     def gradient(self, x: Any, t: Any) -> dict[str, NDArray[Any]]:
         """The gradient of the loss for each parameter by backpropagation; `last_layer.loss` is the loss."""
-        self.loss(x, t)
+        return self.loss_and_gradient(x, t)[1]
+
+    def loss_and_gradient(self, x: Any, t: Any) -> tuple[Any, dict[str, NDArray[Any]]]:
+        """What `loss` and `gradient` return, from one forward pass."""
+        loss = self.loss(x, t)
         dout = self.last_layer.backward(1)
         for layer in reversed(self.layers.values()):
             dout = layer.backward(dout)
         first, second = self.layers["Affine1"], self.layers["Affine2"]
-        return {"W1": first.dW, "b1": first.db, "W2": second.dW, "b2": second.db}
+        return loss, {"W1": first.dW, "b1": first.db, "W2": second.dW, "b2": second.db}
 
 
 def save_params(path: str | os.PathLike[str], network: Any) -> None:
@@ -115,19 +120,19 @@ def save_params(path: str | os.PathLike[str], network: Any) -> None:
 def load_params(path: str | os.PathLike[str], network: Any = None) -> dict[str, NDArray[Any]]:
     """The parameters of an npz file by name; with a network, also copied into its own arrays.
 
-    ValueError naming the file when it is no such file, or doesn't fit the network, of which nothing is changed then.
-    OSError when the file can't be read.
+    Nothing of the network is changed when this raises: ValueError naming the file when it is no such file or doesn't
+    fit (a finite number too large for the network's dtype doesn't), OSError when it can't be read.
     """
     content = Path(path).read_bytes()
     try:
         loaded = _read_npz(content)
+    except MemoryError:
+        raise
     except Exception as error:  # for damaged bytes zipfile, zlib and NumPy have a dozen between them
         raise ValueError(f"{path} is no npz file of parameters, or is damaged: {error}") from error
     if network is not None:
-        _check_fit(path, loaded, network.params)
-        fitting = {name: loaded[name].astype(parameter.dtype) for name, parameter in network.params.items()}
-        for name, parameter in network.params.items():
-            parameter[...] = fitting[name]
+        for name, values in _fitting(path, loaded, network.params).items():
+            network.params[name][...] = values
     return loaded
 
 
@@ -137,13 +142,23 @@ def _read_npz(content: bytes) -> dict[str, NDArray[Any]]:
     return {name: np.lib.format.read_array(member, allow_pickle=False) for name, member in members.items()}
 
 
-def _check_fit(path: str | os.PathLike[str], loaded: dict[str, Any], params: dict[str, Any]) -> None:
+def _fitting(
+    path: str | os.PathLike[str], loaded: dict[str, NDArray[Any]], params: dict[str, Any]
+) -> dict[str, NDArray[Any]]:
+    """The loaded arrays in the dtypes of params. ValueError naming the file and the parameter that doesn't fit."""
     if set(loaded) != set(params):
         raise ValueError(f"{path} holds {sorted(loaded)}, but the network has {sorted(params)}")
+    fitting = {}
     for name, parameter in params.items():
-        if loaded[name].shape != parameter.shape:
-            raise ValueError(
-                f"{path} has {name} of shape {loaded[name].shape}, but the network's has {parameter.shape}"
-            )
-        if loaded[name].dtype.kind != "f":
-            raise ValueError(f"{path} has {name} of dtype {loaded[name].dtype}, expected floating point")
+        values = loaded[name]
+        if not (isinstance(parameter, np.ndarray) and parameter.flags.writeable):
+            raise ValueError(f"{path} can't be loaded: the network's {name} is no array, or a read-only one")
+        if values.shape != parameter.shape:
+            raise ValueError(f"{path} has {name} of shape {values.shape}, but the network's has {parameter.shape}")
+        if values.dtype.kind != "f":
+            raise ValueError(f"{path} has {name} of dtype {values.dtype}, expected floating point")
+        with np.errstate(over="ignore"):
+            fitting[name] = values.astype(parameter.dtype)
+        if np.any(np.isinf(fitting[name]) & np.isfinite(values)):
+            raise ValueError(f"{path} has a number in {name} that is too large for the network's {parameter.dtype}")
+    return fitting

@@ -5,21 +5,30 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from fastbp import optimizers
+from fastbp import _arrays, layers, optimizers, reference
+from fastbp._checks import generator, whole_number
+from fastbp._parameters import holders, layers_of, not_held
+from fastbp.networks import TwoLayerNet
 
 OPTIMIZERS = {"sgd": optimizers.SGD}
+CLASSIFIERS = (layers.SoftmaxWithLoss, reference.SoftmaxWithLoss)  # last layers whose labels are known
 
 
 class Trainer:
     """Trains a network on mini-batches (the book's `common/trainer.py`).
 
+    The data are arrays, or lists, with a row a sample. A `mini_batch_size` beyond the number of samples means all.
     `optimizer` is a name ("SGD") with its arguments in `optimizer_param`, or an object with `update(params, grads)`.
     `sampling="shuffle"` takes each sample once an epoch, in an order drawn from `rng` (None: NumPy's global state);
     `"choice"` draws with replacement, as the book does. `evaluate_sample_num_per_epoch` is how many samples, from the
     front, the accuracies are taken on (None: all). Each callback is called with the trainer after each epoch. A loss
     that is NaN raises FloatingPointError before the step changes anything, unless `on_nan="ignore"`.
+
+    ValueError and TypeError for arguments that don't fit, among them labels that a plain `TwoLayerNet` can't take;
+    ValueError from the training, naming the parameter, when the network has layers and none of them holds it
+    (`params["W1"] is layer.W`): it would not be trained.
 
     `train_loss_list` has the loss before each update, `train_acc_list` and `test_acc_list` the accuracies (0 to 1)
     after each epoch, `current_epoch` and `current_iter` how many of each are done.
@@ -28,10 +37,10 @@ class Trainer:
     def __init__(
         self,
         network: Any,
-        x_train: NDArray[Any],
-        t_train: NDArray[Any],
-        x_test: NDArray[Any],
-        t_test: NDArray[Any],
+        x_train: ArrayLike,
+        t_train: ArrayLike,
+        x_test: ArrayLike,
+        t_test: ArrayLike,
         epochs: int = 20,
         mini_batch_size: int = 100,
         optimizer: Any = "SGD",
@@ -44,47 +53,42 @@ class Trainer:
         callbacks: Iterable[Callable[["Trainer"], object]] = (),
         on_nan: Literal["raise", "ignore"] = "raise",
     ) -> None:
-        _check_data(x_train, t_train, "train")
-        _check_data(x_test, t_test, "test")
-        if epochs < 0 or mini_batch_size < 1:
-            raise ValueError(f"expected epochs >= 0 and mini_batch_size >= 1, got {epochs} and {mini_batch_size}")
-        if evaluate_sample_num_per_epoch is not None and evaluate_sample_num_per_epoch < 1:
-            raise ValueError(f"evaluate_sample_num_per_epoch must be at least 1, got {evaluate_sample_num_per_epoch}")
+        if evaluate_sample_num_per_epoch is not None:
+            whole_number(evaluate_sample_num_per_epoch, "evaluate_sample_num_per_epoch", 1)
         if sampling not in ("shuffle", "choice"):
             raise ValueError(f'sampling must be "shuffle" or "choice", got {sampling!r}')
         if on_nan not in ("raise", "ignore"):
             raise ValueError(f'on_nan must be "raise" or "ignore", got {on_nan!r}')
         self.network = network
-        self.x_train, self.t_train = x_train, t_train
-        self.x_test, self.t_test = x_test, t_test
-        self.epochs = epochs
-        self.batch_size = min(mini_batch_size, len(x_train))
+        self.x_train, self.t_train = _data(network, x_train, t_train, "train")
+        self.x_test, self.t_test = _data(network, x_test, t_test, "test")
+        self.epochs = whole_number(epochs, "epochs", 0)
+        self.batch_size = min(whole_number(mini_batch_size, "mini_batch_size", 1), len(self.x_train))
         self.optimizer = _optimizer(optimizer, optimizer_param)
         self.evaluate_sample_num_per_epoch = evaluate_sample_num_per_epoch
         self.verbose = verbose
-        self.rng = rng
+        self.rng = generator(rng)
         self.sampling = sampling
         self.callbacks = tuple(callbacks)
         self.on_nan = on_nan
 
-        steps = len(x_train) / self.batch_size
+        steps = len(self.x_train) / self.batch_size
         # With replacement there is no last, smaller batch.
         self.iter_per_epoch = math.ceil(steps) if sampling == "shuffle" else math.floor(steps)
-        self.max_iter = epochs * self.iter_per_epoch
+        self.max_iter = self.epochs * self.iter_per_epoch
         self.current_iter = 0
         self.current_epoch = 0
         self.train_loss_list: list[float] = []
         self.train_acc_list: list[float] = []
         self.test_acc_list: list[float] = []
         self._order: NDArray[np.intp] = np.empty(0, np.intp)
+        self._holders: list[tuple[str, Any, str]] | None = None
 
     def train_step(self) -> float:
         """One mini-batch: forward, backward, update. Returns the loss before the update."""
+        self._check_holders()
         batch = self._next_batch()
-        x, t = self.x_train[batch], self.t_train[batch]
-        gradients = self.network.gradient(x, t)
-        loss = getattr(getattr(self.network, "last_layer", None), "loss", None)
-        loss = float(self.network.loss(x, t) if loss is None else loss)
+        loss, gradients = _loss_and_gradient(self.network, self.x_train[batch], self.t_train[batch])
         if math.isnan(loss) and self.on_nan == "raise":
             raise FloatingPointError(
                 f"the loss is NaN at step {self.current_iter + 1}: try a smaller learning rate, and look for NaN "
@@ -97,10 +101,20 @@ class Trainer:
 
     def train(self) -> None:
         """All epochs that are left, an accuracy on training and test data after each."""
+        self._holders = None  # layers may have been replaced since the last step
         while self.current_epoch < self.epochs:
             while self.current_iter < (self.current_epoch + 1) * self.iter_per_epoch:
                 self.train_step()
             self._finish_epoch()
+
+    def _check_holders(self) -> None:
+        """ValueError when a parameter isn't its layer's any more. The search takes 10 µs, once; then this takes 0.3."""
+        if self._holders is None:
+            self._holders = holders(self.network) if layers_of(self.network) else []
+        params = self.network.params
+        for name, layer, key in self._holders:
+            if params[name] is not getattr(layer, key):
+                raise not_held(name)
 
     def _next_batch(self) -> NDArray[np.intp]:
         samples = len(self.x_train)
@@ -131,18 +145,40 @@ def epoch_line(trainer: Trainer) -> str:
     )
 
 
+def _loss_and_gradient(network: Any, x: Any, t: Any) -> tuple[float, Any]:
+    if getattr(network.gradient, "__func__", None) is TwoLayerNet.gradient:
+        loss, gradients = network.loss_and_gradient(x, t)
+    else:  # another gradient says nothing of the loss: one more forward pass
+        gradients = network.gradient(x, t)
+        loss = network.loss(x, t)
+    return float(loss), gradients
+
+
 def _optimizer(optimizer: Any, arguments: Mapping[str, Any] | None) -> Any:
     if not isinstance(optimizer, str):
         if isinstance(optimizer, type) or not hasattr(optimizer, "update"):
             raise TypeError(f"optimizer must be a name or have update(params, grads), got {optimizer!r}")
+        if arguments is not None:
+            raise ValueError(f"optimizer_param goes with an optimizer's name, not with the object {optimizer!r}")
         return optimizer
     if optimizer.lower() not in OPTIMIZERS:
         raise ValueError(f"optimizer must be one of {sorted(OPTIMIZERS)}, got {optimizer!r}")
     return OPTIMIZERS[optimizer.lower()](**({"lr": 0.01} if arguments is None else arguments))
 
 
-def _check_data(x: NDArray[Any], t: NDArray[Any], name: str) -> None:
+def _data(network: Any, samples: ArrayLike, labels: ArrayLike, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Samples and labels as arrays with as many rows; labels that the network could not take are refused."""
+    x, t = np.asanyarray(samples), np.asanyarray(labels)
+    for array, letter in ((x, "x"), (t, "t")):
+        if array.ndim == 0:
+            raise ValueError(f"{letter}_{name} must have a row for each sample, got a single value")
     if len(x) == 0:
         raise ValueError(f"x_{name} is empty: expected at least one sample")
     if len(x) != len(t):
         raise ValueError(f"x_{name} has {len(x)} samples, but t_{name} has {len(t)} labels")
+    if type(network) is TwoLayerNet and isinstance(network.last_layer, CLASSIFIERS):
+        try:
+            _arrays.targets(t, (len(t), network.params["W2"].shape[1]), _arrays.FLOAT64)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"t_{name} doesn't go with the network: {error}") from None
+    return x, t

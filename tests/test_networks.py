@@ -1,13 +1,8 @@
-"""TwoLayerNet against the oracle, its promises about parameters and layers, and its parameters on disk."""
+"""TwoLayerNet against the oracle, its promises about parameters and layers."""
 
 import copy
-import io
-import os
 import pickle
-import re
-import zipfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import checks
@@ -16,32 +11,10 @@ import pytest
 from cases import DTYPES
 from hypothesis import given
 from hypothesis import strategies as st
+from nets import LABELS, NAMES, T, X, holds_its_parameters, net, same_bits
 
-from fastbp import SoftmaxWithLoss, TwoLayerNet, check_gradients, layers, load_params, reference, save_params
+from fastbp import SoftmaxWithLoss, TwoLayerNet, check_gradients, layers, reference
 from fastbp._arrays import TOLERANCE
-
-NAMES = ("W1", "b1", "W2", "b2")
-RNG = np.random.default_rng(61)
-X = RNG.standard_normal((5, 6))
-T = np.array([0, 2, 1, 2, 0])
-LABELS = {"index": T, "column": T[:, None], "one-hot": np.eye(3)[T], "soft": RNG.random((5, 3))}
-
-
-def net(seed: int = 62, **arguments: Any) -> TwoLayerNet:
-    return TwoLayerNet(6, 4, 3, 0.5, rng=np.random.default_rng(seed), **arguments)
-
-
-def holds_its_parameters(network: TwoLayerNet) -> bool:
-    """`params[k] is layer.W`, for each of the four."""
-    return all(network.params[name] is getattr(network.layers[f"Affine{name[1]}"], name[0]) for name in NAMES)
-
-
-def same_bits(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> None:
-    assert list(a) == list(b)
-    for name, array in a.items():
-        assert array.dtype == b[name].dtype, name
-        assert array.tobytes() == b[name].tobytes(), name
-
 
 # What it is made of
 
@@ -118,6 +91,13 @@ def test_bad_sizes(sizes: tuple[int, int, int]) -> None:
 def test_bad_dtypes(dtype: str) -> None:
     with pytest.raises(TypeError, match=f"dtype must be float32 or float64, got {np.dtype(dtype)}"):
         TwoLayerNet(6, 4, 3, dtype=dtype)
+
+
+@pytest.mark.parametrize("rng", [7, "7", np.random.RandomState(7)], ids=lambda rng: type(rng).__name__)
+def test_bad_generators(rng: Any) -> None:
+    name = type(rng).__name__
+    with pytest.raises(TypeError, match=rf"^rng must be a numpy.random.Generator or None, got {name}$"):
+        TwoLayerNet(6, 4, 3, rng=rng)
 
 
 # What it computes
@@ -207,6 +187,13 @@ def test_inputs_and_parameters_are_not_changed() -> None:
     np.testing.assert_array_equal(x, X)
     np.testing.assert_array_equal(t, T)
     same_bits(network.params, before)
+
+
+def test_loss_and_gradient_are_those_of_the_two_methods() -> None:
+    network = net()
+    loss, gradients = network.loss_and_gradient(X, T)
+    assert loss == network.loss(X, T)
+    same_bits(gradients, network.gradient(X, T))
 
 
 def test_gradients_are_new_each_time() -> None:
@@ -307,213 +294,3 @@ def test_copies(twice: Callable[[TwoLayerNet], TwoLayerNet], used: bool, dtype: 
     twin.params["W1"] += 1
     assert not np.shares_memory(twin.params["W1"], network.params["W1"])
     assert twin.loss(X, T) != network.loss(X, T)
-
-
-# On disk
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("as_path", [Path, str], ids=["Path", "str"])
-@pytest.mark.parametrize("name", ["params.npz", "params", "params.v1.dat"])
-def test_round_trip(tmp_path: Path, name: str, as_path: type, dtype: str) -> None:
-    saved, loaded = net(dtype=dtype), net(seed=63, dtype=dtype)
-    saved.params["b1"][:] = [-0.0, np.nan, np.inf, 1e-40]
-    save_params(as_path(tmp_path / name), saved)
-    assert os.listdir(tmp_path) == [name]
-    arrays = dict(loaded.params)
-    returned = load_params(as_path(tmp_path / name), loaded)
-    same_bits(loaded.params, saved.params)
-    same_bits(returned, saved.params)
-    assert all(loaded.params[key] is arrays[key] for key in NAMES)
-    assert holds_its_parameters(loaded)
-    same_bits(load_params(tmp_path / name), saved.params)
-
-
-def test_numpy_reads_and_writes_the_same_files(tmp_path: Path) -> None:
-    network, path = net(), tmp_path / "params.npz"
-    save_params(path, network)
-    with np.load(path) as archive:
-        same_bits(dict(archive), network.params)
-    for write in (np.savez, np.savez_compressed):
-        write(path, **network.params)
-        same_bits(load_params(path), network.params)
-
-
-def test_fortran_order_and_any_name(tmp_path: Path) -> None:
-    network = net()
-    network.params = {"file": np.asfortranarray(X), "allow_pickle": np.array(1.5)}
-    save_params(tmp_path / "p", network)
-    same_bits(load_params(tmp_path / "p"), network.params)
-
-
-def test_float64_file_into_a_float32_network(tmp_path: Path) -> None:
-    wide, narrow = net(), net(seed=63, dtype="float32")
-    save_params(tmp_path / "p", wide)
-    load_params(tmp_path / "p", narrow)
-    same_bits(narrow.params, {name: array.astype(np.float32) for name, array in wide.params.items()})
-    assert holds_its_parameters(narrow)
-
-
-def object_array(network: TwoLayerNet) -> None:
-    network.params["b2"] = np.array([1, "a", None], object)
-
-
-def unreadable(network: TwoLayerNet) -> None:
-    class Unreadable:
-        def __array__(self, *args: Any, **kwargs: Any) -> Any:
-            raise MemoryError("no more")
-
-    network.params["b2"] = Unreadable()
-
-
-@pytest.mark.parametrize(("spoil", "error"), [(object_array, ValueError), (unreadable, MemoryError)])
-@pytest.mark.parametrize("before", [b"what was there", None], ids=["a file was there", "no file was there"])
-def test_a_failure_leaves_what_was_there(
-    tmp_path: Path, spoil: Callable[[TwoLayerNet], None], error: type[Exception], before: bytes | None
-) -> None:
-    path, network = tmp_path / "params.npz", net()
-    if before:
-        path.write_bytes(before)
-    spoil(network)
-    with pytest.raises(error):
-        save_params(path, network)
-    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == ({path.name: before} if before else {})
-
-
-def test_saving_replaces_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "params.npz"
-    for seed in (62, 63):
-        save_params(path, net(seed))
-        same_bits(load_params(path), net(seed).params)
-    assert os.listdir(tmp_path) == ["params.npz"]
-
-
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        save_params(tmp_path / "none" / "params.npz", net())
-
-
-@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
-@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
-def test_permissions_follow_the_umask(tmp_path: Path, umask: int, mode: int) -> None:
-    before = os.umask(umask)
-    try:
-        save_params(tmp_path / "p", net())
-        assert os.umask(umask) == umask
-    finally:
-        os.umask(before)
-    assert (tmp_path / "p").stat().st_mode & 0o777 == mode
-
-
-def archive(**members: bytes) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as file:
-        for name, content in members.items():
-            file.writestr(name, content)
-    return stream.getvalue()
-
-
-def written(write: Callable[..., Any], *args: Any, **arrays: Any) -> bytes:
-    stream = io.BytesIO()
-    write(stream, *args, **arrays)
-    return stream.getvalue()
-
-
-class Alarm:
-    """Unpickling it would be noticed."""
-
-    rung = False
-
-    def __reduce__(self) -> Any:
-        return setattr, (Alarm, "rung", True)
-
-
-PICKLED = np.array([Alarm()], object)
-
-NOT_PARAMETERS = {
-    "empty": b"",
-    "text": b"W1 = 3\n" * 50,
-    "pickle": pickle.dumps(Alarm()),
-    "npy": written(np.save, X),
-    "pickled npy": written(np.save, PICKLED),
-    "pickled npz": written(np.savez, W1=PICKLED, b1=X),
-    "another zip": archive(W1=b"hello", b1=b""),
-    "zip of arrays without their headers": archive(**{"W1.npy": X.tobytes()}),
-}
-
-
-@pytest.mark.parametrize("content", NOT_PARAMETERS.values(), ids=NOT_PARAMETERS)
-def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
-    path, network = tmp_path / "p.npz", net()
-    path.write_bytes(content)
-    for arguments in ((path,), (path, network)):
-        with pytest.raises(ValueError, match=f"^{re.escape(str(path))} is no npz file of parameters, or is damaged"):
-            load_params(*arguments)
-    assert not Alarm.rung
-    same_bits(network.params, net().params)
-
-
-def test_truncated_files_are_refused(tmp_path: Path) -> None:
-    path, network = tmp_path / "p.npz", net()
-    save_params(path, net(seed=63))
-    content = path.read_bytes()
-    for size in (*range(0, len(content), 11), len(content) - 1):
-        path.write_bytes(content[:size])
-        with pytest.raises(ValueError, match=re.escape(str(path))):
-            load_params(path, network)
-    same_bits(network.params, net().params)
-
-
-@pytest.mark.parametrize("write", [np.savez, np.savez_compressed], ids=lambda f: f.__name__)
-def test_a_flipped_bit_is_refused_or_harmless(tmp_path: Path, write: Callable[..., None]) -> None:
-    path, saved = tmp_path / "p.npz", net(seed=63)
-    content = written(write, **saved.params)
-    rng, refused = np.random.default_rng(64), 0
-    for _ in range(200):
-        damaged = bytearray(content)
-        damaged[rng.integers(len(content))] ^= 1 << int(rng.integers(8))
-        path.write_bytes(damaged)
-        network, expected = net(), saved
-        try:
-            load_params(path, network)
-        except ValueError as error:
-            assert str(path) in str(error)  # noqa: PT017
-            expected = net()
-            refused += 1
-        same_bits(network.params, expected.params)
-    assert refused > 80
-
-
-MISFITS = {
-    "missing": ({"b2": None}, r"holds \['W1', 'W2', 'b1'\], but the network has \['W1', 'W2', 'b1', 'b2'\]"),
-    "one more": ({"W3": X}, r"holds \['W1', 'W2', 'W3', 'b1', 'b2'\]"),
-    "transposed": ({"W2": np.zeros((3, 4))}, r"has W2 of shape \(3, 4\), but the network's has \(4, 3\)"),
-    "would broadcast": ({"b2": np.array(1.0)}, r"has b2 of shape \(\), but the network's has \(3,\)"),
-    "integers": ({"b2": np.arange(3)}, r"has b2 of dtype int64, expected floating point"),
-    "complex": ({"b2": np.zeros(3, complex)}, r"has b2 of dtype complex128, expected floating point"),
-    "text": ({"b2": np.array(["a", "b", "c"])}, r"has b2 of dtype <U1, expected floating point"),
-}
-
-
-@pytest.mark.parametrize(("changes", "message"), MISFITS.values(), ids=MISFITS)
-def test_misfits_are_refused_and_change_nothing(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
-    path, network = tmp_path / "p.npz", net()
-    arrays = {name: array for name, array in (net(seed=63).params | changes).items() if array is not None}
-    path.write_bytes(written(np.savez, **arrays))
-    with pytest.raises(ValueError, match=f"^{re.escape(str(path))} {message}"):
-        load_params(path, network)
-    same_bits(network.params, net().params)
-
-
-def test_a_number_too_large_for_float32_changes_nothing_halfway(tmp_path: Path) -> None:
-    wide, narrow = net(), net(seed=63, dtype="float32")
-    wide.params["b2"][1] = 1e300
-    save_params(tmp_path / "p", wide)
-    with pytest.raises(RuntimeWarning, match="overflow"):
-        load_params(tmp_path / "p", narrow)
-    same_bits(narrow.params, net(seed=63, dtype="float32").params)
-
-
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"none\.npz"):
-        load_params(tmp_path / "none.npz")

@@ -94,3 +94,33 @@ def test_a_bad_learning_rate_is_refused(lr: float) -> None:
 def test_a_learning_rate_that_is_no_number_is_refused(lr: Any) -> None:
     with pytest.raises(TypeError):
         SGD(lr)
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    array = array.copy()
+    array.flags.writeable = False
+    return array
+
+
+# What follows good parameters: a parameter p and its gradient.
+BAD_STEPS = {
+    "missing": ({"p": B.copy()}, {}, KeyError, "no gradient for the parameter 'p'"),
+    "would broadcast": ({"p": B.copy()}, {"p": 1.0}, ValueError, r"of p must have its shape, \(4,\), got \(\)"),
+    "row": ({"p": W.copy()}, {"p": DB}, ValueError, r"must have its shape, \(3, 4\), got \(4,\)"),
+    "array for a number": ({"p": 1.0}, {"p": DB}, ValueError, r"must have its shape, \(\), got \(4,\)"),
+    "other shape": ({"p": W.copy()}, {"p": DW.T}, ValueError, r"\(3, 4\), got \(4, 3\)"),
+    "read-only": ({"p": read_only(B)}, {"p": DB}, ValueError, "p is read-only"),
+    "integers": ({"p": np.arange(4)}, {"p": DB}, TypeError, "p must hold floating point numbers, got dtype int64"),
+    "complex": ({"p": B.copy()}, {"p": DB + 1j}, TypeError, "the gradient of p must hold real numbers"),
+    "None": ({"p": B.copy()}, {"p": None}, TypeError, "the gradient of p must hold real numbers"),
+}
+
+
+@pytest.mark.parametrize(("last", "grad", "error", "message"), BAD_STEPS.values(), ids=BAD_STEPS)
+def test_a_step_is_taken_by_all_or_none(last: Any, grad: Any, error: type[Exception], message: str) -> None:
+    params = {"W": W.copy(), "x": 2.0} | last
+    before = {key: np.array(value) for key, value in params.items()}
+    with pytest.raises(error, match=message):
+        SGD(0.5).update(params, {"W": DW, "x": 1.0} | grad)
+    for key, value in before.items():
+        np.testing.assert_array_equal(params[key], value, err_msg=key)

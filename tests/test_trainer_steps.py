@@ -1,0 +1,265 @@
+"""A step of the training loop: the loss, the update, parameters and layers that belong together, NaN."""
+
+import copy
+from typing import Any
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+from recorder import Recorder, trainer
+
+from fastbp import SGD, SoftmaxWithLoss, Trainer, TwoLayerNet, datasets
+
+# Steps and optimizers
+
+
+class Momentum:
+    """An optimizer of a user's own."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def update(self, params: Any, grads: Any) -> None:
+        self.calls += 1
+        params["p"] -= grads["p"] * self.calls
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({}, [-0.06, -0.12]),
+        ({"optimizer": "sgd", "optimizer_param": {}}, [-0.06, -0.12]),
+        ({"optimizer": "SGD", "optimizer_param": {"lr": 0.5}}, [-3.0, -6.0]),
+        ({"optimizer": SGD(lr=0.25)}, [-1.5, -3.0]),
+        ({"optimizer": Momentum()}, [-21.0, -42.0]),
+    ],
+    ids=["default", "name", "name and rate", "object", "foreign object"],
+)
+def test_optimizers(arguments: Any, expected: list[float]) -> None:
+    network = Recorder()
+    array = network.params["p"]
+    trainer(network, **arguments).train()  # six steps
+    assert network.params["p"] is array
+    np.testing.assert_allclose(array, expected, rtol=1e-14)
+
+
+def real_data(seed: int = 86) -> tuple[np.ndarray, ...]:
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((7, 5)), rng.integers(0, 3, 7), rng.standard_normal((3, 5)), rng.integers(0, 3, 3)
+
+
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_a_step_is_the_loss_before_it_and_the_update(one_hot: bool) -> None:
+    x, t, *test = real_data()
+    labels = np.eye(3)[t] if one_hot else t
+    network = TwoLayerNet(5, 4, 3, 0.5, rng=np.random.default_rng(87))
+    untouched = copy.deepcopy(network)
+    network.predict = Mock(wraps=network.predict)
+    loop = Trainer(network, x, labels, *test, 1, 4, "SGD", {"lr": 0.1}, verbose=False, rng=np.random.default_rng(88))
+    loss = loop.train_step()
+    assert network.predict.call_count == 1  # the loss is that of the forward pass that the gradients took
+    batch = np.random.default_rng(88).permutation(7)[:4]
+    assert loss == loop.train_loss_list[0] == untouched.loss(x[batch], labels[batch])
+    assert loss != network.loss(x[batch], labels[batch])
+    for name, gradient in untouched.gradient(x[batch], labels[batch]).items():
+        np.testing.assert_array_equal(network.params[name], untouched.params[name] - 0.1 * gradient)
+
+
+def test_data_are_not_changed() -> None:
+    data, rng = real_data(), np.random.default_rng(92)
+    Trainer(TwoLayerNet(5, 4, 3, rng=rng), *data, epochs=2, mini_batch_size=2, verbose=False, rng=rng).train()
+    for got, expected in zip(data, real_data(), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+class Decaying(TwoLayerNet):
+    """Its loss has a penalty, of which the last layer knows nothing."""
+
+    def loss(self, x: Any, t: Any) -> float:
+        return super().loss(x, t) + sum(float(np.sum(p**2)) for p in self.params.values())
+
+
+class WithPenaltyGradient(Decaying):
+    def gradient(self, x: Any, t: Any) -> dict[str, np.ndarray]:
+        return {name: grad + 2 * self.params[name] for name, grad in super().gradient(x, t).items()}
+
+
+class FromScratch(TwoLayerNet):
+    """Its gradient never asks its loss."""
+
+    def loss(self, x: Any, t: Any) -> float:
+        return 100.0
+
+    def gradient(self, x: Any, t: Any) -> dict[str, np.ndarray]:
+        self.last_layer.loss = -1.0
+        return {name: np.ones_like(p) for name, p in self.params.items()}
+
+
+class TenfoldLoss(SoftmaxWithLoss):
+    """Keeps another number than it returns."""
+
+    def forward(self, x: Any, t: Any) -> float:
+        return 10 * super().forward(x, t)
+
+
+@pytest.mark.parametrize("kind", [Decaying, WithPenaltyGradient, FromScratch])
+def test_the_loss_is_that_of_the_network(kind: type[TwoLayerNet]) -> None:
+    network = kind(5, 4, 3, 0.5, rng=np.random.default_rng(87))
+    untouched = copy.deepcopy(network)
+    x, t, *test = real_data()
+    loop = Trainer(network, x, t, *test, 1, 7, verbose=False, sampling="shuffle", rng=np.random.default_rng(88))
+    batch = np.random.default_rng(88).permutation(7)
+    expected = untouched.loss(x[batch], t[batch])
+    assert loop.train_step() == expected
+    assert loop.train_loss_list == [expected]
+
+
+def test_the_loss_is_what_the_last_layer_returns() -> None:
+    plain, tenfold = (TwoLayerNet(5, 4, 3, 0.5, rng=np.random.default_rng(87)) for _ in range(2))
+    tenfold.last_layer = TenfoldLoss()
+    losses = [
+        Trainer(network, *real_data(), 1, 7, rng=np.random.default_rng(88)).train_step() for network in (plain, tenfold)
+    ]
+    assert losses[1] == 10 * losses[0]
+
+
+def test_a_loss_of_the_instance_counts() -> None:
+    network = TwoLayerNet(5, 4, 3, rng=np.random.default_rng(87))
+    loss = network.loss
+    network.loss = lambda x, t: loss(x, t) + 50
+    assert Trainer(network, *real_data(), rng=np.random.default_rng(88)).train_step() > 50
+
+
+def test_a_last_layer_that_keeps_no_loss() -> None:
+    network = Recorder()
+    network.last_layer = object()
+    loop = trainer(network)
+    loop.train()
+    assert loop.train_loss_list == [1, 2, 3, 4, 5, 6]
+
+
+def test_learns_the_digits() -> None:
+    (x_train, t_train), (x_test, t_test) = datasets.load_digits()
+    network = TwoLayerNet(64, 32, 10, 0.1, rng=np.random.default_rng(89))
+    rng = np.random.default_rng(90)
+    loop = Trainer(network, x_train, t_train, x_test, t_test, 12, 50, "SGD", {"lr": 0.5}, verbose=False, rng=rng)
+    loop.train()
+    assert loop.test_acc_list[-1] > 0.93, loop.test_acc_list
+    assert np.mean(loop.train_loss_list[-20:]) < np.mean(loop.train_loss_list[:20]) / 5
+
+
+# Parameters and their layers
+
+
+def rebind_parameter(network: TwoLayerNet, name: str) -> None:
+    network.params[name] = network.params[name].copy()
+
+
+def rebind_attribute(network: TwoLayerNet, name: str) -> None:
+    layer = network.layers[f"Affine{name[1]}"]
+    setattr(layer, name[0], getattr(layer, name[0]).copy())
+
+
+def as_a_list(network: TwoLayerNet) -> None:
+    network.layers = list(network.layers.values())
+    network.gradient = lambda x, t: {name: np.ones_like(p) for name, p in network.params.items()}
+    network.loss = lambda x, t: 1.0
+
+
+def classifier() -> tuple[TwoLayerNet, Trainer]:
+    network = TwoLayerNet(5, 4, 3, 0.5, rng=np.random.default_rng(94))
+    return network, Trainer(network, *real_data(), 2, 4, verbose=False, rng=np.random.default_rng(95))
+
+
+@pytest.mark.parametrize("start", ["train", "train_step"])
+@pytest.mark.parametrize("in_a_list", [False, True], ids=["dict", "list"])
+@pytest.mark.parametrize("steps", [0, 1], ids=["at once", "after a step"])
+@pytest.mark.parametrize("name", ["W1", "b2"])
+@pytest.mark.parametrize("rebind", [rebind_parameter, rebind_attribute])
+def test_a_parameter_that_no_layer_holds(rebind: Any, name: str, steps: int, in_a_list: bool, start: str) -> None:
+    network, loop = classifier()
+    for _ in range(steps):
+        loop.train_step()
+    rebind(network, name)
+    if in_a_list:
+        as_a_list(network)
+    before = copy.deepcopy(network.params)
+    with pytest.raises(ValueError, match=rf"no layer holds params\['{name}'\]: .* change parameters in place"):
+        getattr(loop, start)()
+    assert len(loop.train_loss_list) == steps
+    for key, value in before.items():
+        np.testing.assert_array_equal(network.params[key], value)
+
+
+class Rebinding:
+    """An optimizer that makes new arrays: the layers keep the old ones."""
+
+    def update(self, params: Any, grads: Any) -> None:
+        for key in params:
+            params[key] = params[key] - 0.1 * grads[key]
+
+
+def test_an_optimizer_that_changes_nothing_in_place_is_found() -> None:
+    network = TwoLayerNet(5, 4, 3, 0.5, rng=np.random.default_rng(94))
+    loop = Trainer(network, *real_data(), 2, 4, Rebinding(), verbose=False)
+    with pytest.raises(ValueError, match="no layer holds params"):
+        loop.train()
+    assert len(loop.train_loss_list) == 1
+
+
+def test_both_rebound_to_one_array_is_fine() -> None:
+    network, loop = classifier()
+    loop.train_step()
+    network.params["W1"] = network.layers["Affine1"].W = network.params["W1"] * 2
+    before = network.params["W1"].copy()
+    loop.train()
+    assert not np.array_equal(network.params["W1"], before)
+
+
+@pytest.mark.parametrize("kept", [None, 3, [784, 50, 10], ["relu"], {"first": 784}], ids=str)
+def test_foreign_layers_are_let_alone(kept: Any) -> None:
+    network = Recorder()
+    network.layers = kept
+    trainer(network).train()
+    np.testing.assert_allclose(network.params["p"], [-0.06, -0.12])
+
+
+# NaN
+
+
+def fails_at(step: int) -> Any:
+    return lambda now: np.nan if now == step else float(now)
+
+
+def test_nan_raises_before_anything_changes() -> None:
+    network = Recorder(fails_at(3))
+    loop = trainer(network)
+    with pytest.raises(FloatingPointError, match="the loss is NaN at step 3: try a smaller learning rate"):
+        loop.train()
+    assert loop.train_loss_list == [1, 2]
+    assert loop.current_iter == 2
+    np.testing.assert_allclose(network.params["p"], [-0.02, -0.04])
+
+
+def test_nan_ignored_goes_on() -> None:
+    loop = trainer(Recorder(fails_at(3)), on_nan="ignore")
+    loop.train()
+    np.testing.assert_array_equal(loop.train_loss_list, [1, 2, np.nan, 4, 5, 6])
+    np.testing.assert_allclose(loop.network.params["p"], [-0.06, -0.12])
+
+
+def test_infinity_is_no_nan() -> None:
+    loop = trainer(Recorder(lambda step: np.inf))
+    loop.train()
+    assert loop.train_loss_list == [np.inf] * 6
+
+
+def test_nan_in_the_data_is_found() -> None:
+    x, t, *test = real_data()
+    x[2, 3] = np.nan
+    network = TwoLayerNet(5, 4, 3, rng=np.random.default_rng(91))
+    before = {name: array.copy() for name, array in network.params.items()}
+    with pytest.raises(FloatingPointError, match="NaN at step 1"):
+        Trainer(network, x, t, *test, verbose=False, rng=np.random.default_rng(93)).train()
+    for name, array in before.items():
+        np.testing.assert_array_equal(network.params[name], array)
