@@ -4,6 +4,7 @@ A kernel reads C-contiguous, aligned, writeable arrays of native float32 or floa
 each other layout). An array that is so already passes through untouched; anything else is copied once.
 """
 
+import math
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 FloatArray = NDArray[Any]
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
-INDEX = np.dtype(np.int64)
+INDEX, BOOL = np.dtype(np.int64), np.dtype(np.bool_)
 
 # How far layers and oracle may differ: max|a − b| ≤ tol · max(1, max|b|).
 TOLERANCE: dict[np.dtype[Any], float] = {FLOAT32: 1e-5, FLOAT64: 1e-12}
@@ -41,8 +42,9 @@ def float_dtype(array: NDArray[Any], default: np.dtype[Any] = FLOAT64) -> np.dty
 
 def kernel_array(array: NDArray[Any], dtype: np.dtype[Any]) -> FloatArray:
     """The array itself where a kernel can read it as it is, else a copy that it can."""
-    if array.dtype is dtype and type(array) is np.ndarray and array.flags.carray:
-        return array
+    if type(array) is np.ndarray and array.dtype == dtype and array.flags.carray:
+        # An unpickled array has a dtype object of its own; behind the boundary there is one for each precision.
+        return array if array.dtype is dtype else array.view(dtype)
     return np.array(array, dtype=dtype, order="C", subok=False)
 
 
@@ -69,7 +71,7 @@ def affine_operands(x: ArrayLike, W: ArrayLike, b: ArrayLike) -> tuple[FloatArra
 
     x of shape (D,) is a single sample; (N, ...) is flattened to N rows. b may be a scalar.
     """
-    if _ready(x) and _ready(W) and _ready(b) and _fit(x, W, b):
+    if type(x) is np.ndarray and type(W) is np.ndarray and type(b) is np.ndarray and _fit(x, W, b):
         return x, W, b
     weights = real_array(W, "W")
     if weights.ndim != 2:
@@ -85,9 +87,22 @@ def affine_operands(x: ArrayLike, W: ArrayLike, b: ArrayLike) -> tuple[FloatArra
 
 
 def _fit(x: FloatArray, W: FloatArray, b: FloatArray) -> bool:
-    if x.ndim != 2 or W.ndim != 2 or b.dtype is not W.dtype:
-        return False
-    return x.shape[1] == W.shape[0] and b.shape == W.shape[1:] and (x.dtype is W.dtype or x.dtype is FLOAT32)
+    """Whether the kernel can read all three as they are; one condition, as each call costs 0.1 µs of a product's 2."""
+    dtype, shape = W.dtype, W.shape
+    return (
+        (dtype is FLOAT32 or dtype is FLOAT64)
+        and b.dtype is dtype
+        and (x.dtype is dtype or x.dtype is FLOAT32)
+        and x.ndim == 2
+        and len(shape) == 2
+        and x.shape[1] == shape[0]
+        and b.shape == shape[1:]
+        and x.flags.carray
+        and W.flags.carray
+        and b.flags.carray
+        and x.size > 0
+        and W.size > 0
+    )
 
 
 def _sample_rows(x: NDArray[Any], W_shape: tuple[int, ...]) -> NDArray[Any]:
@@ -117,11 +132,18 @@ def _require_forward(value: Any, layer: object) -> None:
         raise RuntimeError(f"{type(layer).__name__}.backward needs a forward pass first: call forward before it")
 
 
-def saved(value: Any, layer: object) -> FloatArray:
-    """What forward left for backward, as a kernel can read it; RuntimeError when forward has not run."""
+def saved(value: Any, layer: object, name: str) -> FloatArray:
+    """What forward left for backward; RuntimeError when forward has not run. A caller may have replaced it since."""
     _require_forward(value, layer)
-    array: NDArray[Any] = np.asarray(value)
-    return kernel_array(array, array.dtype)
+    return inputs(value, name)
+
+
+def saved_mask(value: Any, layer: object) -> NDArray[np.bool_]:
+    """The mask that forward left for backward; RuntimeError when forward has not run."""
+    _require_forward(value, layer)
+    if type(value) is np.ndarray and value.dtype is BOOL and value.flags.carray:
+        return value
+    return np.array(real_array(value, "mask"), BOOL, order="C", subok=False)
 
 
 def output_gradient(dout: ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any] | None = None) -> FloatArray:
@@ -138,13 +160,22 @@ def affine_gradients(
     dout: ArrayLike, x: FloatArray, W: ArrayLike, x_shape: tuple[int, ...]
 ) -> tuple[FloatArray, FloatArray]:
     """dout as (N, M) and W as (D, M) in one dtype, the widest of dout, W and forward's x (N, D)."""
+    if x.shape != x_shape or len(x_shape) != 2:
+        _check_rows(x, x_shape)
     weights: NDArray[Any] = W if _ready(W) else real_array(W, "W")
     if weights.ndim != 2 or weights.shape[0] != x.shape[1]:
         raise ValueError(f"W must have shape ({x.shape[1]}, outputs) as in the forward pass, got {weights.shape}")
-    dtype = FLOAT64 if x.dtype is FLOAT64 else float_dtype(weights)
     shape = (x.shape[0], weights.shape[1])
+    dtype = FLOAT64 if x.dtype is FLOAT64 else float_dtype(weights)
+    if len(x_shape) > 1 and _ready(dout) and dout.shape == shape and dout.dtype is weights.dtype is dtype:
+        return dout, weights
     gradient = output_gradient(dout, shape[1:] if len(x_shape) == 1 else shape, dtype)
     return gradient.reshape(shape), kernel_array(weights, gradient.dtype)
+
+
+def _check_rows(x: FloatArray, shape: tuple[int, ...]) -> None:
+    if x.ndim != 2 or x.size != math.prod(shape) or x.shape[0] != (1 if len(shape) == 1 else shape[0]):
+        raise ValueError(f"x must be the rows of the forward pass, of shape {shape}, got {x.shape}")
 
 
 def same_as_forward(array: FloatArray, shape: tuple[int, ...], name: str) -> None:
@@ -196,24 +227,31 @@ def _index_shapes(shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
 
 
 def _class_indices(labels: NDArray[Any], rows: int, classes: int) -> NDArray[np.int64]:
-    lowest, highest = int(labels.min()), int(labels.max())
-    if lowest < 0 or highest >= classes:
-        wrong = lowest if lowest < 0 else highest
-        where = int(np.flatnonzero(labels.reshape(-1) == wrong)[0])
-        raise ValueError(f"t[{where}] is {wrong}, but the {classes} classes are 0 to {classes - 1}")
-    return np.array(labels, INDEX, order="C", subok=False).reshape(rows)
+    indices: NDArray[np.int64] = np.array(labels, INDEX, order="C", subok=False).reshape(rows)
+    # One reduction finds both ends: as an unsigned number a negative one is larger than any class.
+    if np.maximum.reduce(indices.view(np.uint64)) >= classes:
+        where = int(np.flatnonzero(indices.view(np.uint64) >= classes)[0])
+        raise ValueError(f"t[{where}] is {labels.flat[where]}, but the {classes} classes are 0 to {classes - 1}")
+    return indices
 
 
-def same_shape(x: Any, y: Any) -> tuple[int, ...]:
-    """The one shape of two operands, numbers or arrays of real numbers; ValueError when they differ."""
-    shape, other = real_array(x, "x").shape, real_array(y, "y").shape
-    if shape != other:
-        raise ValueError(f"x and y must have one shape, got {shape} and {other}")
-    return shape
+def operands(x: Any, y: Any) -> tuple[Any, Any]:
+    """Two operands of one shape: numbers and arrays as they are, lists as arrays; ValueError when the shapes differ."""
+    x, y = _operand(x, "x"), _operand(y, "y")
+    if np.shape(x) != np.shape(y):
+        raise ValueError(f"x and y must have one shape, got {np.shape(x)} and {np.shape(y)}")
+    return x, y
 
 
-def check_gradient(dout: Any, x: Any, layer: object) -> None:
-    """RuntimeError when forward has left no x, ValueError when dout has not its shape."""
-    _require_forward(x, layer)
-    if real_array(dout, "dout").shape != np.shape(x):
-        raise ValueError(f"dout must have the shape of the output, {np.shape(x)}, got {np.shape(dout)}")
+def _operand(x: Any, name: str) -> Any:
+    array = real_array(x, name)
+    return x if isinstance(x, int | float | np.generic | np.ndarray) else array
+
+
+def operand_gradient(dout: Any, shape: tuple[int, ...] | None, layer: object) -> Any:
+    """dout as above; RuntimeError when forward has left no shape, ValueError when dout has another."""
+    _require_forward(shape, layer)
+    dout = _operand(dout, "dout")
+    if np.shape(dout) != shape:
+        raise ValueError(f"dout must have the shape of the output, {shape}, got {np.shape(dout)}")
+    return dout

@@ -43,3 +43,11 @@ def test_shapes_must_agree(layer: MulLayer | AddLayer) -> None:
     layer.forward(np.ones(2), np.ones(2))
     with pytest.raises(ValueError, match=r"dout must have the shape of the output, \(2,\), got \(3,\)"):
         layer.backward(np.ones(3))
+
+
+def test_lists_are_taken_as_arrays() -> None:
+    add, mul = AddLayer(), MulLayer()
+    np.testing.assert_array_equal(add.forward([1, 2], (3, 4)), [4, 6])
+    np.testing.assert_array_equal(mul.forward([1, 2], (3, 4)), [3, 8])
+    np.testing.assert_array_equal(np.stack(add.backward([5, 6])), [[5, 6], [5, 6]])
+    np.testing.assert_array_equal(np.stack(mul.backward([5, 6])), [[15, 24], [5, 12]])

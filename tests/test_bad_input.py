@@ -1,12 +1,13 @@
 """What a caller may do wrong: an error that says what was expected and what came, and nothing has changed."""
 
+import pickle
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from fastbp import AddLayer, Affine, MulLayer, Relu, Sigmoid, SoftmaxWithLoss
+from fastbp import AddLayer, Affine, MulLayer, Relu, Sigmoid, SoftmaxWithLoss, reference
 
 RNG = np.random.default_rng(5)
 X = RNG.standard_normal((4, 6))
@@ -173,3 +174,66 @@ def test_lists_tuples_and_subclasses_are_taken(x: Any) -> None:
     out = Relu().forward(x)
     assert type(out) is np.ndarray
     np.testing.assert_array_equal(out, np.maximum(np.asarray(x), 0))
+
+
+@pytest.mark.parametrize("dtype", [">f8", "float16", "int64", "float32"])
+def test_attributes_of_another_dtype_are_converted(dtype: str) -> None:
+    affine, relu, sigmoid = Affine(W, B), Relu(), Sigmoid()
+    for layer in (affine, relu, sigmoid):
+        layer.forward(np.round(X * 4))
+    affine.x, relu.mask, sigmoid.out = affine.x.astype(dtype), relu.mask.astype(dtype), (sigmoid.out * 0).astype(dtype)
+    affine.backward(DOUT)
+    np.testing.assert_allclose(affine.dW, np.round(X * 4).T @ DOUT)
+    np.testing.assert_array_equal(relu.backward(X), np.where(np.round(X * 4) <= 0, 0, X))
+    np.testing.assert_array_equal(sigmoid.backward(X), 0 * X)
+
+
+def test_attributes_that_hold_no_numbers_are_refused() -> None:
+    affine, relu, softmax = Affine(W, B), Relu(), SoftmaxWithLoss()
+    affine.forward(X)
+    affine.x = OBJECT
+    relu.forward(X)
+    relu.mask = OBJECT
+    softmax.forward(SCORES, T)
+    softmax.y = softmax.y + 0j
+    for layer, dout in ((affine, DOUT), (relu, X), (softmax, 1)):
+        with pytest.raises(TypeError, match="must hold real numbers"):
+            layer.backward(dout)
+
+
+def test_rows_that_no_longer_fit_are_refused_before_anything_changes() -> None:
+    layer = Affine(W, B)
+    layer.forward(X)
+    layer.backward(DOUT)
+    before = layer.dW
+    for x in (np.ones((3, 6)), np.ones(24), np.float64(1)):
+        layer.x = x
+        with pytest.raises(ValueError, match=r"x must be the rows of the forward pass, of shape \(4, 6\)"):
+            layer.backward(DOUT)
+    assert layer.dW is before
+
+
+def test_labels_may_be_replaced_after_forward() -> None:
+    layer, oracle = SoftmaxWithLoss(), reference.SoftmaxWithLoss()
+    for each in (layer, oracle):
+        each.forward(SCORES, T)
+        each.t = np.array([0, 0, 1, 2])
+    np.testing.assert_allclose(layer.backward(), oracle.backward(), rtol=1e-14)
+    layer.t = [0, 0, 1, 3]
+    with pytest.raises(ValueError, match=r"t\[3\] is 3"):
+        layer.backward()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_pickled_layers_compute_in_the_same_precision(dtype: type) -> None:
+    layer = Affine(W.astype(dtype), B.astype(dtype))
+    layer.forward(X)
+    copied = pickle.loads(pickle.dumps(layer))
+    for each in (layer, copied):
+        assert each.backward(DOUT.astype(np.float32)).dtype == np.float64
+        assert each.dW.dtype == np.float64
+    np.testing.assert_array_equal(layer.dW, copied.dW)
+    assert copied.forward(X.astype(dtype)).dtype == dtype
+    sigmoid = Sigmoid()
+    sigmoid.forward(X)
+    assert pickle.loads(pickle.dumps(sigmoid)).backward(X.astype(np.float32)).dtype == np.float64

@@ -26,7 +26,7 @@ class Relu:
 
     def backward(self, dout: ArrayLike) -> NDArray[Any]:
         """dx: dout where x was positive, else 0. RuntimeError before forward, ValueError for another shape."""
-        mask = _arrays.saved(self.mask, self)
+        mask = _arrays.saved_mask(self.mask, self)
         dout = _arrays.output_gradient(dout, mask.shape)
         dx = np.empty(dout.shape, dout.dtype)
         relu_backward(dout.ravel(), mask.ravel(), dx.ravel())
@@ -34,7 +34,7 @@ class Relu:
 
 
 class Sigmoid:
-    """1 / (1 + exp(−x)), with `out` of the last forward (the book's section 5.5.2)."""
+    """1 / (1 + exp(−x)), with `out`, the very array that the last forward returned (the book's section 5.5.2)."""
 
     def __init__(self) -> None:
         self.out: NDArray[Any] | None = None
@@ -49,7 +49,7 @@ class Sigmoid:
 
     def backward(self, dout: ArrayLike) -> NDArray[Any]:
         """dx = dout · (1 − out) · out. RuntimeError before forward, ValueError for another shape."""
-        out = _arrays.saved(self.out, self)
+        out = _arrays.saved(self.out, self, "out")
         dout = _arrays.output_gradient(dout, out.shape, out.dtype)
         out = _arrays.kernel_array(out, dout.dtype)
         dx = np.empty(dout.shape, dout.dtype)

@@ -13,7 +13,8 @@ class Affine:
     """x @ W + b (the book's section 5.6). W and b are the caller's own arrays, read anew at each call.
 
     W has shape (D, M); b has shape (M,) or is a number. `dW` and `db` are the gradients of the last backward, `x` the
-    (N, D) rows and `original_x_shape` the shape of the last forward's input.
+    (N, D) rows of the last forward's input, the caller's own memory where a kernel can read it as it is, and
+    `original_x_shape` its shape.
     """
 
     def __init__(self, W: Any, b: Any) -> None:
@@ -41,10 +42,10 @@ class Affine:
 
         RuntimeError before forward; ValueError when dout has not the shape of the output.
         """
-        x, shape = _arrays.saved(self.x, self), self.original_x_shape or ()
+        x, shape = _arrays.saved(self.x, self, "x"), self.original_x_shape or ()
         dout, W = _arrays.affine_gradients(dout, x, self.W, shape)
         dx = np.empty(x.shape, dout.dtype)
         dW, db = np.empty(W.shape, dout.dtype), np.empty(W.shape[1], dout.dtype)
         affine_backward(dout, x, W, dx, dW, db)
         self.dW, self.db = dW, db
-        return dx.reshape(shape)
+        return dx if dx.shape == shape else dx.reshape(shape)

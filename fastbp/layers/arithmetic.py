@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from fastbp import _arrays
 
 
@@ -11,17 +13,17 @@ class MulLayer:
     def __init__(self) -> None:
         self.x: Any = None
         self.y: Any = None
+        self._shape: tuple[int, ...] | None = None
 
     def forward(self, x: Any, y: Any) -> Any:
         """x · y; numbers or arrays of one shape. ValueError when the shapes differ."""
-        _arrays.same_shape(x, y)
-        self.x = x
-        self.y = y
-        return x * y
+        self.x, self.y = _arrays.operands(x, y)
+        self._shape = np.shape(self.x)
+        return self.x * self.y
 
     def backward(self, dout: Any) -> tuple[Any, Any]:
         """(dx, dy) = (dout · y, dout · x). RuntimeError before forward, ValueError for another shape of dout."""
-        _arrays.check_gradient(dout, self.x, self)
+        dout = _arrays.operand_gradient(dout, self._shape, self)
         return dout * self.y, dout * self.x
 
 
@@ -29,15 +31,15 @@ class AddLayer:
     """x + y (the book's section 5.4.2)."""
 
     def __init__(self) -> None:
-        self._x: Any = None
+        self._shape: tuple[int, ...] | None = None
 
     def forward(self, x: Any, y: Any) -> Any:
         """x + y; numbers or arrays of one shape. ValueError when the shapes differ."""
-        _arrays.same_shape(x, y)
-        self._x = x
+        x, y = _arrays.operands(x, y)
+        self._shape = np.shape(x)
         return x + y
 
     def backward(self, dout: Any) -> tuple[Any, Any]:
         """(dx, dy) = (dout, dout), as new arrays. RuntimeError before forward, ValueError for another shape of dout."""
-        _arrays.check_gradient(dout, self._x, self)
+        dout = _arrays.operand_gradient(dout, self._shape, self)
         return dout * 1, dout * 1

@@ -23,8 +23,9 @@ class SoftmaxWithLoss:
         self.loss: float | None = None
         self.y: NDArray[Any] | None = None
         self.t: Any = None
-        # A checked copy of t: what a caller does to its own labels can't send the kernel out of bounds.
-        self._t: NDArray[Any] | None = None
+        # A checked copy of t, and whose: what a caller writes into its labels can't send the kernel out of bounds.
+        self._t: Any = None
+        self._given: Any = None
         self._shape: tuple[int, ...] = ()
 
     def forward(self, x: ArrayLike, t: ArrayLike) -> float:
@@ -38,14 +39,15 @@ class SoftmaxWithLoss:
         y = np.empty(rows.shape, rows.dtype)
         loss = softmax_loss_forward(rows, labels, float(self.eps), y)
         self.y, self.t, self.loss = y.reshape(shape), t, float(loss)
-        self._t, self._shape = labels, shape
+        self._t, self._given, self._shape = labels, t, shape
         return self.loss
 
     def backward(self, dout: ArrayLike = 1) -> NDArray[Any]:
         """dx = dout · (y·Σt − t) / N in the shape of x; dout is a number. RuntimeError before forward."""
-        y, t = _arrays.saved(self.y, self), _arrays.saved(self._t, self)
+        y = _arrays.saved(self.y, self, "y")
         _arrays.same_as_forward(y, self._shape, "y")
-        rows = y.reshape(len(t), -1)
+        t = self._t if self.t is self._given else _arrays.targets(self.t, self._shape, y.dtype)
+        rows = y.reshape(-1, self._shape[-1])
         dx = np.empty(rows.shape, rows.dtype)
         softmax_loss_backward(rows.dtype.type(_arrays.scalar_gradient(dout)), rows, t, dx)
         return dx.reshape(y.shape)
