@@ -1,6 +1,7 @@
 """The command `fastbp`. A user's mistake is one line on stderr and exit status 2."""
 
 import math
+import os
 import sys
 from enum import StrEnum
 from importlib.util import find_spec
@@ -98,7 +99,7 @@ def train(
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw the learning curves.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print the last line only.")] = False,
 ) -> None:
-    """Train the book's two-layer network and print its accuracy after each epoch."""
+    """Train the book's two-layer network, from He's initial weights, and print its accuracy after each epoch."""
     _check_outputs(save, plot)
     _check_rate(lr)
     (x_train, t_train), (x_test, t_test) = _load(data)
@@ -187,7 +188,7 @@ def _load(data: str) -> Any:
         return datasets.load_digits()
     if data == "mnist":
         return datasets.load_mnist()
-    if not Path(data).exists():
+    if not data or not Path(os.path.expanduser(data)).exists():
         raise ValueError(f"unknown data {data!r}: expected digits, mnist, or a folder that holds a data set")
     return datasets.load_mnist(data)
 

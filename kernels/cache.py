@@ -3,51 +3,59 @@
 Numba's own cache is not used, for three faults (read in `numba/core/caching.py`): it looks at the kernel's own file
 only, so that a kernel stays stale when a kernel that it calls has changed; its index has no lock, so that two processes
 can mix signatures up; and where nothing can be written it raises at import. Here the file's name is a hash of all that
-the machine code depends on, and each file is moved into place whole: there is no index, and nothing to lock.
+the machine code depends on, and each file is moved into place whole: there is no index, and nothing to lock. A file
+begins with the hash of its content, so that damaged machine code is never run.
 """
 
 import hashlib
 import os
 import pickle
+import re
+import shutil
 import sys
-import tempfile
+import time
 import warnings
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
 import llvmlite
 import numba
+import numpy as np
 from numba.core import config
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
 
+DIGEST = hashlib.sha256().digest_size
+DAY = 24 * 3600
+UNUSED = 30 * DAY  # after which the kernels of other sources and versions are removed
+
 
 def cache_folder():
     """Where compiled kernels are kept: `FASTBP_CACHE_DIR`, else `NUMBA_CACHE_DIR`, else the user's cache folder."""
     root = os.environ.get("FASTBP_CACHE_DIR") or os.environ.get("NUMBA_CACHE_DIR")
-    return Path(root or AppDirs("fastbp", appauthor=False).user_cache_dir).expanduser() / "kernels"
+    return Path(os.path.expanduser(root or AppDirs("fastbp", appauthor=False).user_cache_dir)) / "kernels"
 
 
-@lru_cache(maxsize=1)
+def cached_kernels():
+    """(How many kernels are kept of these sources and versions, and how many bytes they take.)"""
+    sizes = [file.stat().st_size for file in (cache_folder() / STAMP).glob("*.nbc")]
+    return len(sizes), sum(sizes)
+
+
 def source_stamp():
     """A hash of every kernel's source, the compiler's versions and its options: what stales all kernels at once."""
     stamp = hashlib.sha256()
     for file in sorted(Path(__file__).parent.glob("*.py")):
         stamp.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
-    stamp.update(repr((sys.version_info, numba.__version__, llvmlite.__version__)).encode())
-    stamp.update(repr((config.BOUNDSCHECK, config.OPT, config.DEBUGINFO_DEFAULT)).encode())
+    stamp.update(repr((sys.version, np.__version__, numba.__version__, llvmlite.__version__)).encode())
+    options = ("BOUNDSCHECK", "DEBUGINFO_DEFAULT", "LOOP_VECTORIZE", "OPT", "SLP_VECTORIZE")
+    stamp.update(repr([getattr(config, option) for option in options]).encode())
     return stamp.hexdigest()[:16]
 
 
-@lru_cache(maxsize=1)
-def warn_once(folder, reason):
-    warnings.warn(
-        f"compiled kernels can't be kept in {folder} ({reason}), so each process compiles them anew; "
-        "set FASTBP_CACHE_DIR to a folder that can be written",
-        RuntimeWarning,
-        stacklevel=2,
-    )
+STAMP = source_stamp()  # of what is being imported: the files may change later, the kernels in memory don't
 
 
 class KernelCache:
@@ -68,41 +76,86 @@ class KernelCache:
         self._enabled = False
 
     def flush(self):
-        for file in (cache_folder() / source_stamp()).glob(f"{self._name}-*.nbc"):
+        for file in (cache_folder() / STAMP).glob(f"{self._name}-*.nbc"):
             file.unlink(missing_ok=True)
 
     def load_overload(self, sig, target_context):
-        """The compiled kernel for this signature and processor, or None."""
+        """The compiled kernel for this signature and processor, or None; a damaged file is None, and replaced later."""
         target_context.refresh()
         if not self._enabled:
             return None
+        file = self._file(sig, target_context.codegen())
         try:
-            payload = pickle.loads(self._file(sig, target_context.codegen()).read_bytes())
-            return CompileResult._rebuild(target_context, *payload)
+            content = file.read_bytes()
         except OSError:
             return None
-        except (pickle.UnpicklingError, EOFError, TypeError, ValueError):
-            return None  # a damaged file: compiled anew, and replaced
+        digest, data = content[:DIGEST], content[DIGEST:]
+        if hashlib.sha256(data).digest() != digest:
+            return None
+        _mark_used(file.parent)
+        return CompileResult._rebuild(target_context, *pickle.loads(data))
 
     def save_overload(self, sig, result):
         """Keeps a compiled kernel; where that is impossible, warns once in the life of the process."""
-        if not self._enabled:
-            return
+        if not self._enabled or result.library.has_dynamic_globals:
+            return  # an address of this process has no meaning in another
+        if source_stamp() != STAMP:
+            return  # edited since the import: what was compiled is neither the old source nor the new
         file = self._file(sig, result.codegen)
         data = dumps(result._reduce())
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=file.parent, suffix=".tmp")
-            try:
-                with os.fdopen(handle, "wb") as stream:
-                    stream.write(data)
-                os.replace(temporary, file)
-            except BaseException:
-                os.unlink(temporary)
-                raise
+            _write(file, hashlib.sha256(data).digest() + data)
         except OSError as error:
-            warn_once(cache_folder(), error.strerror)
+            _warn_once(error.strerror)
+        else:
+            _remove_unused(cache_folder())
 
     def _file(self, sig, codegen):
         key = hashlib.sha256(repr((sig, codegen.magic_tuple())).encode()).hexdigest()[:24]
-        return cache_folder() / source_stamp() / f"{self._name}-{key}.nbc"
+        return cache_folder() / STAMP / f"{self._name}-{key}.nbc"
+
+
+def _write(file, content):
+    """The file whole or not at all, as readable to others as the umask says."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f"{file.name}.{os.urandom(8).hex()}.tmp")
+    try:
+        with open(temporary, "xb") as stream:
+            stream.write(content)
+        os.replace(temporary, file)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@lru_cache(maxsize=1)
+def _mark_used(folder):
+    with suppress(OSError):
+        os.utime(folder)
+
+
+@lru_cache(maxsize=1)
+def _remove_unused(root):
+    """Other stamps' folders that nobody has used for long, and what a process left that was killed while it wrote."""
+    now = time.time()
+    with suppress(OSError):
+        for folder in root.iterdir():
+            if re.fullmatch("[0-9a-f]{16}", folder.name) and now - folder.stat().st_mtime > UNUSED:
+                shutil.rmtree(folder, ignore_errors=True)
+        for file in (root / STAMP).glob("*.tmp"):
+            if now - file.stat().st_mtime > DAY:
+                file.unlink(missing_ok=True)
+
+
+_warned = []
+
+
+def _warn_once(reason):
+    if not _warned:
+        _warned.append(reason)
+        warnings.warn(
+            f"compiled kernels can't be kept in {cache_folder()} ({reason}), so each process compiles them anew; "
+            "set FASTBP_CACHE_DIR to a folder that can be written",
+            RuntimeWarning,
+            stacklevel=2,
+        )

@@ -21,6 +21,7 @@ ARGUMENTS = {
     "train --data empty": "empty lacks train-images-idx3-ubyte",
     "train --data file": "file: not a readable npz archive",
     "train --data broken": "train-images-idx3-ubyte",
+    "train --data=": "unknown data ''",
     "gradcheck --data nonsense": "unknown data 'nonsense'",
     "evaluate --load net.npz --data nonsense": "unknown data 'nonsense'",
     "train --hidden 0": "--hidden",
