@@ -11,13 +11,17 @@ if not (Path(__file__).parent / "kernels").is_dir():
     __path__.append(str(Path(__file__).parent.parent))
 
 if TYPE_CHECKING:
+    from fastbp._warmup import warmup
     from fastbp.gradient import check_gradients, gradient_descent, numerical_diff, numerical_gradient
     from fastbp.layers import AddLayer, Affine, MulLayer, Relu, Sigmoid, SoftmaxWithLoss
     from fastbp.networks import TwoLayerNet, load_params, save_params
     from fastbp.optimizers import SGD
+    from fastbp.threads import CallableModule, get_num_threads, set_num_threads
     from fastbp.trainer import Trainer
 
-_MODULES = ("datasets", "functions", "gradient", "layers", "networks", "optimizers", "reference", "trainer")
+    threads: CallableModule
+
+_MODULES = ("datasets", "functions", "gradient", "layers", "networks", "optimizers", "reference", "threads", "trainer")
 
 # The module of each name; tests hold it equal to the imports above.
 _HOMES = {
@@ -31,11 +35,14 @@ _HOMES = {
     "Trainer": "trainer",
     "TwoLayerNet": "networks",
     "check_gradients": "gradient",
+    "get_num_threads": "threads",
     "gradient_descent": "gradient",
     "load_params": "networks",
     "numerical_diff": "gradient",
     "numerical_gradient": "gradient",
     "save_params": "networks",
+    "set_num_threads": "threads",
+    "warmup": "_warmup",
 }
 
 __all__ = [
@@ -50,11 +57,15 @@ __all__ = [
     "TwoLayerNet",
     "__version__",
     "check_gradients",
+    "get_num_threads",
     "gradient_descent",
     "load_params",
     "numerical_diff",
     "numerical_gradient",
     "save_params",
+    "set_num_threads",
+    "threads",
+    "warmup",
 ]
 
 

@@ -94,7 +94,7 @@ def train(
     lr: Annotated[float, typer.Option(help="Learning rate of SGD.")] = 0.1,
     dtype: Annotated[DType, typer.Option(help="Precision of the weights.")] = DType.float32,
     seed: Seed = 0,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads at most; the kernels are serial so far.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads at most, by default one a core.")] = None,
     save: Annotated[Path | None, typer.Option(metavar="FILE.npz", help="Write the trained parameters.")] = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw the learning curves.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print the last line only.")] = False,
@@ -108,6 +108,8 @@ def train(
 
     from fastbp.networks import TwoLayerNet, save_params
     from fastbp.progress import train_with_progress
+    from fastbp.threads import get_num_threads
+    from fastbp.threads import threads as at_most
     from fastbp.trainer import Trainer
 
     rng = np.random.default_rng(seed)
@@ -125,7 +127,8 @@ def train(
         verbose=False,
         rng=rng,
     )
-    seconds = train_with_progress(trainer, quiet=quiet)
+    with at_most(threads or get_num_threads()):
+        seconds = train_with_progress(trainer, quiet=quiet)
     if save:
         save_params(save, network)
     if plot:
@@ -168,6 +171,33 @@ def gradcheck(data: Data = "digits", hidden: Hidden = 50, seed: Seed = 0) -> Non
     print(result)
     if not result.ok:
         raise typer.Exit(1)
+
+
+@app.command()
+def warmup(
+    dtype: Annotated[DType | None, typer.Option(help="Precision of the weights; both by default.")] = None,
+) -> None:
+    """Compile all kernels now; they are kept on disk."""
+    from fastbp.progress import warmup_with_progress
+
+    warmup_with_progress((dtype.value,) if dtype else tuple(DType))
+
+
+@app.command()
+def bench(
+    full: Annotated[bool, typer.Option("--full", help="All rows, in about ten minutes instead of two.")] = False,
+    json: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write the raw figures as well.")] = None,
+    only: Annotated[
+        str, typer.Option(metavar="REGEX", help="Rows whose name matches, as in 'products: .*float64'.")
+    ] = "",
+    seconds: Annotated[float | None, typer.Option(min=0, help="Time for each row, but at least 7 rounds.")] = None,
+) -> None:
+    """Measure kernels and layers on this machine, against NumPy and the processor's limit."""
+    if json:
+        _check_outputs(json, None)
+    from fastbp.bench_command import bench as measure
+
+    measure(full, seconds, only, json)
 
 
 @app.command()

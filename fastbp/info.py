@@ -3,7 +3,6 @@
 import os
 import platform
 import tempfile
-from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,7 +10,8 @@ from numba.core.registry import cpu_target
 
 from fastbp import __file__ as init_file
 from fastbp import __version__
-from fastbp.kernels.cache import cache_folder
+from fastbp.kernels.cache import cache_folder, cached_kernels
+from fastbp.threads import get_num_threads, launched, threading_layer
 
 PACKAGES = ("numpy", "numba", "llvmlite", "typer", "rich", "pooch")
 
@@ -33,9 +33,10 @@ def collect() -> dict[str, str]:
         "system": platform.platform(),
         "processor": f"{_processor()} ({cpu}), {os.cpu_count()} cores",
         "instruction set": next((name for feature, name in INSTRUCTION_SETS if feature in features), "generic"),
-        "threads": "1: the kernels of this version are serial",
-        "threading layer": f"none used; omp is {_omp()}",
+        "threads": _threads(),
+        "threading layer": _layer(),
         "cache folder": f"{cache_folder()} ({_writable(cache_folder())})",
+        "cached kernels": _cached_kernels(),
     }
     return facts
 
@@ -59,12 +60,21 @@ def _processor() -> str:
     return next(names, platform.machine())
 
 
-def _omp() -> str:
-    try:
-        import_module("numba.np.ufunc.omppool")
-    except ImportError as error:
-        return f"not available ({error})"
-    return "available"
+def _threads() -> str:
+    source = "FASTBP_NUM_THREADS" if os.environ.get("FASTBP_NUM_THREADS") else "one for each core that we may use"
+    most = launched()
+    lowered = f"; Numba has {most} at most" if most < get_num_threads() else ""
+    return f"{get_num_threads()} ({source}{lowered})"
+
+
+def _layer() -> str:
+    name, reason = threading_layer()
+    return f"{name or 'none, kernels run serially'} ({reason})"
+
+
+def _cached_kernels() -> str:
+    count, size = cached_kernels()
+    return f"{count} ({size / 1e6:.1f} MB)"
 
 
 def _writable(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""Training on a terminal: a progress bar while it works, a line an epoch."""
+"""Training and compiling on a terminal: a progress bar while it works; a line an epoch, or a kernel."""
 
 import time
 from collections.abc import Iterator
@@ -9,6 +9,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fastbp._interrupt import interrupts_raised
+from fastbp._warmup import helping_process, steps, warmup
+from fastbp.kernels.cache import cache_folder, cached_kernels
+from fastbp.threads import get_num_threads
 from fastbp.trainer import Trainer, epoch_line
 
 
@@ -17,13 +20,49 @@ def train_with_progress(trainer: Trainer, quiet: bool = False) -> float:
     console = Console(highlight=False, soft_wrap=True)
     shown = console.file.isatty() and not quiet
     with _compiling(console) if shown else nullcontext():
-        trainer.network.gradient(trainer.x_train[:1], trainer.t_train[:1])
+        batch = slice(trainer.batch_size)  # of the full size, which may be worth threads: they have their own kernels
+        trainer.network.gradient(trainer.x_train[batch], trainer.t_train[batch])
     if not quiet:
         trainer.callbacks += (lambda done: console.print(epoch_line(done)),)
     start = time.perf_counter()
     with interrupts_raised(), _TrainingProgress(trainer, console) if shown else nullcontext():
         trainer.train()
     return time.perf_counter() - start
+
+
+def warmup_with_progress(dtypes: tuple[str, ...]) -> None:
+    """Compiles all kernels: a bar on a terminal, else a line for each."""
+    console = Console(highlight=False, soft_wrap=True)
+    helping = helping_process(dtypes) if get_num_threads() > 1 else nullcontext()
+    start = time.perf_counter()
+    with helping:
+        if console.file.isatty():
+            with _WarmupProgress(console) as bar:
+                console.show_cursor(True)
+                warmup(*dtypes, progress=bar.advance_to)
+        else:
+            warmup(*dtypes, progress=lambda *step: _print_kernel(console, *step))
+    count, size = cached_kernels()
+    console.print(
+        f"{len(steps(dtypes))} kernels ready · {time.perf_counter() - start:.1f} s · "
+        f"{count} kept in {cache_folder()}, {size / 1e6:.1f} MB"
+    )
+
+
+def _print_kernel(console: Console, done: int, total: int, name: str) -> None:
+    if done < total:
+        console.print(f"{done + 1:>2}/{total} {name}")
+
+
+class _WarmupProgress(Progress):
+    def __init__(self, console: Console) -> None:
+        columns = (TextColumn("kernel"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"))
+        super().__init__(*columns, console=console, transient=True)
+
+    def advance_to(self, done: int, total: int, name: str) -> None:
+        if not self.tasks:
+            self.add_task(name, total=total)
+        self.update(self.task_ids[0], completed=done, description=name)
 
 
 @contextmanager

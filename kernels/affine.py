@@ -1,54 +1,80 @@
-"""The three products of an affine layer: x (N, D), W (D, M), b (M,), out and dout (N, M)."""
+"""The kernels of an affine layer: x (N, D), W (D, M), b (M,), out and dout (N, M), mask of bool or uint8.
 
-from fastbp.kernels.flags import kernel
+Each comes on the calling thread, and as `..._threads` on as many as Numba may use, where every thread computes rows of
+its own: the same bits. Scratch has `scratch_size(dtype)` elements a thread.
+"""
+
+from numba import prange
+
+from fastbp.kernels.flags import kernel, parallel_kernel
+from fastbp.kernels.gemm import (
+    backward_input_rows,
+    backward_params_rows,
+    backward_relu_input_rows,
+    forward_relu_rows,
+    forward_rows,
+    update_params_rows,
+)
+from fastbp.kernels.simd import pointer
 
 
 @kernel
-def affine_forward(x, W, b, out):
+def affine_forward(x, W, b, out, scratch):
     """out = x @ W + b. x may be float32 where the others are float64."""
-    rows, depth = x.shape
-    for i in range(rows):
-        for j in range(out.shape[1]):
-            out[i, j] = b[j]
-        # k outside j: rows of W and out are walked in memory order, which the vectoriser likes.
-        for k in range(depth):
-            xik = x[i, k]
-            for j in range(out.shape[1]):
-                out[i, j] += xik * W[k, j]
+    forward_rows(0, x.shape[0], x, W, b, out, None, scratch)
 
 
 @kernel
-def affine_backward(dout, x, W, dx, dW, db):
+def affine_relu_forward(x, W, b, out, mask, scratch):
+    """out = relu(x @ W + b), mask = x @ W + b <= 0."""
+    forward_relu_rows(0, x.shape[0], x, W, b, out, pointer(mask), scratch)
+
+
+@kernel
+def affine_backward(dout, x, W, dx, dW, db, scratch):
     """dx = dout @ W.T, dW = x.T @ dout, db = the column sums of dout."""
-    affine_backward_input(dout, W, dx)
-    affine_backward_params(dout, x, dW, db)
+    backward_params_rows(0, x.shape[1], dout, x, None, dW, db, scratch)
+    backward_input_rows(0, dout.shape[0], dout, None, W, dx, scratch)
 
 
 @kernel
-def affine_backward_input(dout, W, dx):
-    """dx (N, D) = dout @ W.T."""
-    for i in range(dout.shape[0]):
-        for k in range(W.shape[0]):
-            total = dout[i, 0] * W[k, 0]
-            for j in range(1, W.shape[1]):
-                total += dout[i, j] * W[k, j]
-            dx[i, k] = total
+def affine_backward_params(dout, x, dW, db, scratch):
+    """dW = x.T @ dout, db = the column sums of dout."""
+    backward_params_rows(0, x.shape[1], dout, x, None, dW, db, scratch)
 
 
 @kernel
-def affine_backward_params(dout, x, dW, db):
-    """dW (D, M) = x.T @ dout and db (M,) = the column sums of dout."""
-    rows, depth = x.shape
-    width = dout.shape[1]
-    for j in range(width):
-        db[j] = 0
-    for k in range(depth):
-        for j in range(width):
-            dW[k, j] = 0
-    for i in range(rows):
-        for j in range(width):
-            db[j] += dout[i, j]
-        for k in range(depth):
-            xik = x[i, k]
-            for j in range(width):
-                dW[k, j] += xik * dout[i, j]
+def affine_backward_input(dout, W, dx, scratch):
+    """dx = dout @ W.T."""
+    backward_input_rows(0, dout.shape[0], dout, None, W, dx, scratch)
+
+
+@kernel
+def affine_relu_backward_input(dout, mask, W, dx, scratch):
+    """dx = dout @ W.T where the mask of the layer below is off, else 0."""
+    backward_relu_input_rows(0, dout.shape[0], dout, pointer(mask), W, dx, scratch)
+
+
+@kernel
+def affine_update_params(dout, x, alpha, W, db, scratch):
+    """W += alpha · x.T @ dout, db = the column sums of dout."""
+    update_params_rows(0, x.shape[1], dout, x, alpha, W, db, scratch)
+
+
+@parallel_kernel
+def affine_forward_threads(x, W, b, out, scratch, threads):
+    """affine_forward, its rows split over threads."""
+    N, size = x.shape[0], scratch.size // threads
+    for part in prange(threads):
+        own = scratch[part * size : (part + 1) * size]
+        forward_rows(N * part // threads, N * (part + 1) // threads, x, W, b, out, None, own)
+
+
+@parallel_kernel
+def affine_backward_threads(dout, x, W, dx, dW, db, scratch, threads):
+    """affine_backward, the rows of dW and of dx split over threads."""
+    (N, D), size = x.shape, scratch.size // threads
+    for part in prange(threads):
+        own = scratch[part * size : (part + 1) * size]
+        backward_params_rows(D * part // threads, D * (part + 1) // threads, dout, x, None, dW, db, own)
+        backward_input_rows(N * part // threads, N * (part + 1) // threads, dout, None, W, dx, own)

@@ -1,19 +1,35 @@
-"""The one decorator that makes a kernel, with the reason of each option."""
+"""The decorators that make kernels, with the reason of each option."""
 
 from numba import config, njit
 
 from fastbp.kernels import plain
 from fastbp.kernels.cache import KernelCache
 
+OPTIONS = {
+    "nogil": True,  # other Python threads compute meanwhile
+    "error_model": "numpy",  # x / 0 is inf or NaN as in NumPy; Python's model makes each division a branch
+    "fastmath": False,  # NaN and infinity come out where the oracle has them
+}
+
+# Part of a kernel, compiled into its caller: a call would send tiles through memory. Sees arrays as pointers.
+inlined = njit(**OPTIONS, forceinline=True)
+# The same for a part that gives parts of its own constants to choose by: its lines become the caller's.
+merged = njit(**OPTIONS, inline="always")
+
 
 def kernel(function):
-    """Compiles a function as a kernel: GIL released, kept on disk, IEEE arithmetic as written."""
-    if config.DISABLE_JIT:
-        return getattr(plain, function.__name__)
-    compiled = njit(
-        nogil=True,  # other Python threads compute meanwhile
-        error_model="numpy",  # x / 0 is inf or NaN as in NumPy; Python's model makes each division a branch
-        fastmath=False,  # NaN and infinity come out where the oracle has them
-    )(function)
+    """Compiles a function as a kernel, kept on disk."""
+    return _compiled(function)
+
+
+def parallel_kernel(function):
+    """Compiles a function whose `prange` runs on several threads, kept on disk."""
+    return _compiled(function, parallel=True)
+
+
+def _compiled(function, **options):
+    if config.DISABLE_JIT:  # tiles can't run as Python
+        return getattr(plain, function.__name__, function)
+    compiled = njit(**OPTIONS, **options)(function)
     compiled._cache = KernelCache(function)
     return compiled

@@ -1,28 +1,48 @@
-"""The kernels in plain NumPy, for NUMBA_DISABLE_JIT=1: the same names and parameters.
+"""The kernels in plain NumPy, for NUMBA_DISABLE_JIT=1, where register tiles can't run: same names, same parameters.
 
-They keep a network usable in a debugger, where loops over elements would take hours. What that mode leaves untested is
-the kernels themselves.
+They keep a network working in a debugger. What that mode leaves untested is the kernels themselves.
 """
 
 import numpy as np
 
 
-def affine_forward(x, W, b, out):
+def affine_forward(x, W, b, out, scratch):
     out[...] = x @ W + b
 
 
-def affine_backward(dout, x, W, dx, dW, db):
-    affine_backward_input(dout, W, dx)
-    affine_backward_params(dout, x, dW, db)
+def affine_relu_forward(x, W, b, out, mask, scratch):
+    relu_forward(x @ W + b, out, mask)
 
 
-def affine_backward_input(dout, W, dx):
+def affine_backward(dout, x, W, dx, dW, db, scratch):
+    affine_backward_params(dout, x, dW, db, scratch)
+    affine_backward_input(dout, W, dx, scratch)
+
+
+def affine_backward_params(dout, x, dW, db, scratch):
+    dW[...] = x.T @ dout
+    db[...] = dout.sum(axis=0)
+
+
+def affine_backward_input(dout, W, dx, scratch):
     dx[...] = dout @ W.T
 
 
-def affine_backward_params(dout, x, dW, db):
-    dW[...] = x.T @ dout
+def affine_relu_backward_input(dout, mask, W, dx, scratch):
+    dx[...] = np.where(mask, 0, dout @ W.T)
+
+
+def affine_update_params(dout, x, alpha, W, db, scratch):
+    W += alpha * (x.T @ dout)
     db[...] = dout.sum(axis=0)
+
+
+def affine_forward_threads(x, W, b, out, scratch, threads):
+    affine_forward(x, W, b, out, scratch)
+
+
+def affine_backward_threads(dout, x, W, dx, dW, db, scratch, threads):
+    affine_backward(dout, x, W, dx, dW, db, scratch)
 
 
 def relu_forward(x, out, mask):
@@ -57,6 +77,12 @@ def softmax_loss_forward(x, t, eps, y):
 def softmax_loss_backward(dout, y, t, dx):
     meant = _probabilities(y, t)
     dx[...] = dout * (y * meant.sum(axis=1, keepdims=True) - meant) / len(y)
+
+
+def fma_peak(out, steps):
+    a, b = out[:2].copy()
+    for _ in range(steps):
+        out[...] = out * a + b
 
 
 def _probabilities(y, t):

@@ -1,23 +1,45 @@
 """Sigmoid over flat arrays: x, out, dout, dx (size,)."""
 
-import numpy as np
-
+from fastbp.kernels.exponential import exp
 from fastbp.kernels.flags import kernel
+from fastbp.kernels.simd import (
+    absolute,
+    add,
+    div,
+    less,
+    load_row_masked,
+    mul,
+    neg,
+    select,
+    splat,
+    store_row_masked,
+    sub,
+    width_of,
+    zeros,
+)
+
+VECTORS = 4
 
 
 @kernel
 def sigmoid_forward(x, out):
-    """out = 1 / (1 + exp(-x)), by the branch whose exponential can't overflow."""
-    for i in range(x.size):
-        if x[i] >= 0:
-            out[i] = 1 / (1 + np.exp(-x[i]))
-        else:
-            e = np.exp(x[i])
-            out[i] = e / (1 + e)
+    """out = 1 / (1 + exp(-x)), by exp(-|x|), which can't overflow."""
+    step = zeros(1, VECTORS, x)
+    one = splat(step, 1.0)
+    for i in range(0, x.size, width_of(step)):
+        left = x.size - i
+        tile = load_row_masked(step, x, i, left)
+        z = exp(neg(absolute(tile)))
+        store_row_masked(div(select(less(tile, 0.0), z, one), add(z, one)), out, i, left)
 
 
 @kernel
 def sigmoid_backward(dout, out, dx):
     """dx = dout · (1 − out) · out."""
-    for i in range(dout.size):
-        dx[i] = dout[i] * (1 - out[i]) * out[i]
+    step = zeros(1, VECTORS, dout)
+    one = splat(step, 1.0)
+    for i in range(0, dout.size, width_of(step)):
+        left = dout.size - i
+        y = load_row_masked(step, out, i, left)
+        gradient = mul(mul(load_row_masked(step, dout, i, left), sub(one, y)), y)
+        store_row_masked(gradient, dx, i, left)

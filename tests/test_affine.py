@@ -142,3 +142,19 @@ def test_not_finite(name: str, value: float) -> None:
             results.append([case.forward(layer, arrays), case.backward(layer, arrays), layer.dW, layer.db])
     for got, expected in zip(*results, strict=True):
         checks.close(got, expected, FLOAT64, name)
+
+
+@pytest.mark.parametrize(
+    "shape", [(60_000, 20, 50), (60_000, 70, 18), (5, 100_000, 17), (3, 100_000, 50), (1, 60_000, 33)]
+)
+def test_long_sums_keep_their_digits(shape: tuple[int, ...]) -> None:
+    # Positive terms: one chain of float32 additions would be wrong in the fifth digit.
+    batch, inputs, outputs = shape
+    rng = np.random.default_rng(3)
+    x, W, b, dout = (rng.random(s, np.float32) for s in ((batch, inputs), (inputs, outputs), outputs, (batch, outputs)))
+    layer, oracle = Affine(W, b), reference.Affine(W.astype(np.float64), b.astype(np.float64))
+    tolerance = TOLERANCE[np.dtype(np.float32)]
+    checks.close(layer.forward(x), oracle.forward(x.astype(np.float64)), tolerance, "out")
+    checks.close(layer.backward(dout), oracle.backward(dout.astype(np.float64)), tolerance, "dx")
+    checks.close(layer.dW, oracle.dW, tolerance, "dW")
+    checks.close(layer.db, oracle.db, tolerance, "db")

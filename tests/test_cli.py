@@ -21,6 +21,7 @@ OPTIONS = {
     "evaluate": "load data",
     "gradcheck": "data hidden seed",
     "info": "",
+    "warmup": "dtype",
 }
 
 
@@ -222,8 +223,9 @@ def test_info(command: Any) -> None:
     assert facts["numpy"] == np.__version__
     assert f"{os.cpu_count()} cores" in facts["processor"]
     assert facts["instruction set"] in {"AVX-512", "AVX2", "SSE2", "NEON", "generic"}
-    assert facts["threads"]
-    assert "omp is" in facts["threading layer"]
+    assert re.fullmatch(r"\d+ \(.+\)", facts["threads"])
+    assert re.match(r"(tbb|omp|none, kernels run serially) \(.+\)", facts["threading layer"])
+    assert re.fullmatch(r"\d+ \(\d+\.\d MB\)", facts["cached kernels"])
     assert facts["system"]
 
 

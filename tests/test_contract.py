@@ -2,12 +2,12 @@
 
 import ast
 import inspect
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from processes import python
 
 import fastbp
 from fastbp import layers, reference
@@ -15,14 +15,6 @@ from fastbp import layers, reference
 PACKAGE = Path(fastbp.__file__).parent
 KERNELS = Path(__import__("fastbp.kernels", fromlist=["x"]).__file__).parent
 LAYERS = ("AddLayer", "Affine", "MulLayer", "Relu", "Sigmoid", "SoftmaxWithLoss")
-
-
-def python(code: str) -> str:
-    """What a new Python process prints, which finds fastbp where this one does."""
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def imports(file: Path) -> set[str]:
@@ -52,7 +44,7 @@ def test_every_public_name_is_there() -> None:
     for name in fastbp.__all__:
         assert getattr(fastbp, name) is not None
         assert name in dir(fastbp)
-    assert set(fastbp.__all__) == {*fastbp._HOMES, "__version__"}
+    assert set(fastbp.__all__) == {*fastbp._HOMES, "__version__", "threads"}
     with pytest.raises(AttributeError, match="module 'fastbp' has no attribute 'nonsense'"):
         fastbp.nonsense  # noqa: B018
 
@@ -60,8 +52,10 @@ def test_every_public_name_is_there() -> None:
 def test_names_for_type_checkers_are_the_lazy_ones() -> None:
     tree = ast.parse((PACKAGE / "__init__.py").read_text())
     block = next(node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
-    declared = {alias.name: node.module.removeprefix("fastbp.") for node in block.body for alias in node.names}
-    assert declared == fastbp._HOMES
+    imported = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    declared = {alias.name: node.module.removeprefix("fastbp.") for node in imported for alias in node.names}
+    assert declared == fastbp._HOMES | {"CallableModule": "threads"}
+    assert [ast.unparse(node) for node in block.body if node not in imported] == ["threads: CallableModule"]
 
 
 def test_oracle_imports_numpy_alone() -> None:
@@ -98,7 +92,8 @@ def test_layers_hold_no_loops() -> None:
 
 
 def is_kernel(node: ast.AST) -> bool:
-    return isinstance(node, ast.FunctionDef) and any(ast.unparse(d).startswith("kernel") for d in node.decorator_list)
+    kinds = {"kernel", "parallel_kernel"}
+    return isinstance(node, ast.FunctionDef) and any(ast.unparse(d) in kinds for d in node.decorator_list)
 
 
 def kernel_functions() -> list[tuple[str, ast.FunctionDef]]:
@@ -116,8 +111,19 @@ def test_kernels_keep_the_contract(file: str, function: ast.FunctionDef) -> None
             assert ast.unparse(node.func) not in {"print", "np.empty", "np.zeros", "np.dot"}, f"{file}:{node.lineno}"
     names = [argument.arg for argument in function.args.args]
     if names[0] == "dout":
-        saved = ("dout", "x", "out", "mask", "y", "t", "W", "b", "dx", "dW", "db", "scratch")
+        saved = ("dout", "x", "out", "mask", "y", "t", "alpha", "W", "b", "dx", "dW", "db", "scratch", "threads")
         assert names == [name for name in saved if name in names], function.name
+
+
+def test_plain_kernels_have_the_same_names_and_parameters() -> None:
+    """Without compilation they stand in for the kernels."""
+
+    def parameters(functions: list[ast.FunctionDef]) -> dict[str, list[str]]:
+        return {function.name: [argument.arg for argument in function.args.args] for function in functions}
+
+    body = ast.parse((KERNELS / "plain.py").read_text()).body
+    plain = [node for node in body if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")]
+    assert parameters(plain) == parameters([function for _, function in kernel_functions()])
 
 
 def test_kernels_import_only_what_they_may() -> None:

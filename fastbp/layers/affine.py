@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import _arrays
-from fastbp.kernels.affine import affine_backward, affine_forward
+from fastbp import _arrays, threads
+from fastbp.kernels.affine import affine_backward, affine_backward_threads, affine_forward, affine_forward_threads
+from fastbp.kernels.gemm import scratch_size
 
 
 class Affine:
@@ -33,7 +34,13 @@ class Affine:
         shape = x.shape if type(x) is np.ndarray else np.shape(x)
         x, W, b = _arrays.affine_operands(x, self.W, self.b)
         out = np.empty((x.shape[0], W.shape[1]), W.dtype)
-        affine_forward(x, W, b, out)
+        n = threads.for_work(2.0 * x.shape[0] * W.size)
+        scratch = threads.scratch(n * scratch_size(W.dtype), W.dtype)
+        if n == 1:
+            affine_forward(x, W, b, out, scratch)
+        else:
+            with threads.running(n):
+                affine_forward_threads(x, W, b, out, scratch, n)
         self.x, self.original_x_shape = x, shape
         return out[0] if len(shape) == 1 else out
 
@@ -46,6 +53,12 @@ class Affine:
         dout, W = _arrays.affine_gradients(dout, x, self.W, shape)
         dx = np.empty(x.shape, dout.dtype)
         dW, db = np.empty(W.shape, dout.dtype), np.empty(W.shape[1], dout.dtype)
-        affine_backward(dout, x, W, dx, dW, db)
+        n = threads.for_work(4.0 * x.shape[0] * W.size)
+        scratch = threads.scratch(n * scratch_size(W.dtype), W.dtype)
+        if n == 1:
+            affine_backward(dout, x, W, dx, dW, db, scratch)
+        else:
+            with threads.running(n):
+                affine_backward_threads(dout, x, W, dx, dW, db, scratch, n)
         self.dW, self.db = dW, db
         return dx if dx.shape == shape else dx.reshape(shape)

@@ -1,0 +1,102 @@
+"""Compiling now what would be compiled at its first use. (Not `warmup.py`: importing that would hide the function.)"""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from math import ceil
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from fastbp import threads
+from fastbp.layers import Affine, Relu, Sigmoid, SoftmaxWithLoss
+
+DTYPES = ("float32", "float64")
+WIDTH = 128  # neurons before and after an affine layer
+Step = tuple[str, Callable[[], None]]
+
+
+def warmup(*dtypes: DTypeLike, progress: Callable[[int, int, str], object] | None = None) -> None:
+    """Compiles the kernels of all layers, or loads them from the disk cache: nothing is compiled after this.
+
+    `dtypes` are the precisions of the weights, float32 and float64 when none is given; float64 includes float32 inputs
+    beside float64 weights. `progress` is called with (kernels done, kernels in all, the name of the next one) before
+    each kernel, and once more at the end. TypeError for another dtype.
+    """
+    todo = steps(dtypes)
+    for done, (name, step) in enumerate(todo):
+        if progress:
+            progress(done, len(todo), name)
+        step()
+    if progress:
+        progress(len(todo), len(todo), "")
+
+
+@contextmanager
+def helping_process(dtypes: tuple[DTypeLike, ...]) -> Iterator["subprocess.Popen[bytes]"]:
+    """A second process that works from the last kernel to the first: with this one it meets in the disk cache.
+
+    Not a thread: Numba compiles one kernel at a time in a process.
+    """
+    names = [str(np.dtype(dtype)) for dtype in dtypes]
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r}\n"
+        "from fastbp._interrupt import interrupts_end; interrupts_end()\n"
+        f"from fastbp import _warmup\nfor _, step in reversed(_warmup.steps({names!r})): step()"
+    )
+    nowhere = subprocess.DEVNULL
+    with subprocess.Popen([sys.executable, "-c", code], stdin=nowhere, stdout=nowhere, stderr=nowhere) as process:
+        yield process
+
+
+def steps(dtypes: Any) -> list[Step]:
+    """(Name, what compiles it) for each kernel, any of them alone."""
+    found: list[Step] = []
+    for dtype in map(np.dtype, dtypes or DTYPES):
+        if dtype.name not in DTYPES:
+            raise TypeError(f"dtype must be float32 or float64, got {dtype}")
+        found += _steps(dtype.name)
+    return found
+
+
+def _steps(dtype: str) -> Iterator[Step]:
+    for x_dtype in DTYPES[: 1 + DTYPES.index(dtype)]:
+        for n in (1, 2):
+            what = f"Affine of {x_dtype} x and {dtype} W, {'threads' if n > 1 else 'serial'}"
+            yield from _passes(what, partial(_affine, x_dtype, dtype, n))
+    yield from _passes(f"Relu of {dtype}", partial(_activation, Relu, dtype))
+    yield from _passes(f"Sigmoid of {dtype}", partial(_activation, Sigmoid, dtype))
+    indices, probabilities = np.zeros(2, np.int64), np.eye(2, dtype=dtype)
+    yield from _passes(f"SoftmaxWithLoss of {dtype}, class indices", partial(_loss, dtype, indices))
+    yield from _passes(f"SoftmaxWithLoss of {dtype}, probabilities", partial(_loss, dtype, probabilities))
+
+
+def _passes(what: str, run: Callable[[bool], None]) -> Iterator[Step]:
+    yield f"{what}: forward", partial(run, False)
+    yield f"{what}: backward", partial(run, True)
+
+
+def _affine(x_dtype: str, dtype: str, n: int, backward: bool) -> None:
+    layer = Affine(np.zeros((WIDTH, WIDTH), dtype), np.zeros(WIDTH, dtype))
+    rows = 1 if n == 1 else ceil(threads.FLOPS_PER_THREAD / WIDTH**2)  # as many as are worth two threads
+    with threads(n):
+        out = layer.forward(np.zeros((rows, WIDTH), x_dtype))
+        if backward:
+            layer.backward(out)
+
+
+def _activation(layer: type[Relu | Sigmoid], dtype: str, backward: bool) -> None:
+    activation = layer()
+    out = activation.forward(np.zeros(1, dtype))
+    if backward:
+        activation.backward(out)
+
+
+def _loss(dtype: str, labels: NDArray[Any], backward: bool) -> None:
+    layer = SoftmaxWithLoss()
+    layer.forward(np.zeros((2, 2), dtype), labels)
+    if backward:
+        layer.backward()

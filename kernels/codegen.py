@@ -1,0 +1,231 @@
+"""LLVM code for vectors: what the target offers, and what the operations of `simd` are made of."""
+
+from typing import NamedTuple
+
+import llvmlite.binding as llvm
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils, errors
+from numba.core.registry import cpu_target
+
+
+class Target(NamedTuple):
+    """What the compiler may use: bytes of a vector register, how many there are, whether fused multiply-add exists."""
+
+    vector_bytes: int
+    registers: int
+    fma: bool
+
+
+def find_target() -> Target:
+    """Ask the code generator itself: compile one fma of 16 floats and read which registers it took.
+
+    Names and feature strings (NUMBA_CPU_NAME, NUMBA_CPU_FEATURES) add up in LLVM in ways not worth repeating here.
+    """
+    codegen = cpu_target.target_context.codegen()
+    module = llvm.parse_assembly("""
+        declare <16 x float> @llvm.fma.v16f32(<16 x float>, <16 x float>, <16 x float>)
+        define void @probe(ptr %p) {
+            %x = load <16 x float>, ptr %p
+            %y = call <16 x float> @llvm.fma.v16f32(<16 x float> %x, <16 x float> %x, <16 x float> %x)
+            store <16 x float> %y, ptr %p
+            ret void
+        }""")
+    module.triple = codegen._tm.triple
+    assembly = codegen._tm.emit_assembly(module)
+    fma = "fmaf" not in assembly  # without the instruction LLVM calls the C library
+    if "zmm" in assembly:
+        return Target(64, 32, fma)
+    if "ymm" in assembly:
+        return Target(32, 16, fma)
+    return Target(16, 32 if module.triple.startswith(("aarch64", "arm64")) else 16, fma)
+
+
+TARGET = find_target()
+
+
+def lanes(dtype) -> int:
+    """Elements of a dtype in one vector register of the target."""
+    return TARGET.vector_bytes // np.dtype(dtype).itemsize
+
+
+CACHE_LINE = 64
+I32, I64 = ir.IntType(32), ir.IntType(64)
+REGISTER_ELEMENT = {types.float32: ir.FloatType(), types.float64: ir.DoubleType(), types.boolean: ir.IntType(1)}
+
+
+def vector_type(tile):
+    return ir.VectorType(REGISTER_ELEMENT[tile.elem], tile.lanes)
+
+
+def integer_type(vector):
+    """The vector of integers with the same bits."""
+    return ir.VectorType(I32 if vector.element == ir.FloatType() else I64, vector.count)
+
+
+def broadcast(builder, scalar, count):
+    vector = ir.VectorType(scalar.type, count)
+    undef = ir.Constant(vector, ir.Undefined)
+    one = builder.insert_element(undef, scalar, I32(0))
+    return builder.shuffle_vector(one, undef, ir.Constant(ir.VectorType(I32, count), [0] * count))
+
+
+def constant_vector(vector, value):
+    return ir.Constant(vector, [value] * vector.count)
+
+
+def shuffled(builder, a, b, picks):
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(I32, len(picks)), picks))
+
+
+def unpack(builder, tile, value):
+    return [builder.extract_value(value, i) for i in range(tile.rows * tile.vecs)]
+
+
+def pack(builder, tile, vectors):
+    value = ir.Constant(ir.ArrayType(vector_type(tile), len(vectors)), ir.Undefined)
+    for i, vector in enumerate(vectors):
+        value = builder.insert_value(value, vector, i)
+    return value
+
+
+def mangled(type_):
+    if isinstance(type_, ir.VectorType):
+        return f"v{type_.count}{mangled(type_.element)}"
+    if isinstance(type_, ir.PointerType):
+        return "p0"
+    return {"float": "f32", "double": "f64"}.get(str(type_), str(type_))
+
+
+def call_llvm(builder, name, result, args, overloaded):
+    """Call an LLVM intrinsic on vectors; its suffix is made by hand, as llvmlite's own helpers refuse vectors."""
+    name = ".".join(["llvm", name, *map(mangled, overloaded)])
+    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, [a.type for a in args]), name)
+    return builder.call(function, args)
+
+
+def multiply_add(builder, a, b, c):
+    # Without the instruction llvm.fma is a library call an element; fmuladd is then a multiplication and an addition.
+    return call_llvm(builder, "fma" if TARGET.fma else "fmuladd", a.type, [a, b, c], [a.type])
+
+
+def converted(builder, value, source, target):
+    """Elements of a Numba type to another; `value` is a scalar or a vector as it lies in memory (bools are bytes)."""
+    as_register = REGISTER_ELEMENT[target]
+    if isinstance(value.type, ir.VectorType):
+        as_register = ir.VectorType(as_register, value.type.count)
+    if value.type == as_register:
+        return value
+    if isinstance(source, types.Float):
+        return (builder.fpext if target.bitwidth > source.bitwidth else builder.fptrunc)(value, as_register)
+    if target == types.boolean:
+        return builder.icmp_unsigned("!=", value, ir.Constant(value.type, None))
+    return (builder.sitofp if getattr(source, "signed", False) else builder.uitofp)(value, as_register)
+
+
+def data_pointer(context, builder, array, value):
+    return context.make_array(array)(context, builder, value).data if isinstance(array, types.Array) else value
+
+
+def element_pointer(context, builder, array, value, offset, pointee=None):
+    pointer = builder.gep(data_pointer(context, builder, array, value), [offset], inbounds=True)
+    return builder.bitcast(pointer, pointee.as_pointer()) if pointee else pointer
+
+
+def clamped_row(builder, r, rows):
+    """Row r, or the last of `rows` where r lies past it; folds to r where rows is a constant."""
+    last = builder.sub(rows, I64(1))
+    return builder.select(builder.icmp_signed("<", I64(r), last), I64(r), last)
+
+
+def vector_offsets(builder, tile, offset, stride, rows=None):
+    """The offset of each vector of a tile in memory, row by row; rows past `rows` repeat the last one."""
+    places = []
+    for r in range(tile.rows):
+        number = I64(r) if rows is None else clamped_row(builder, r, rows)
+        start = builder.add(offset, builder.mul(number, stride))
+        places += [builder.add(start, I64(v * tile.lanes)) for v in range(tile.vecs)]
+    return places
+
+
+def lane_masks(builder, tile, rows, width):
+    """For each vector of a tile which lanes lie inside the first `rows` rows and `width` columns."""
+    masks, full = [], tile.vecs * tile.lanes
+    for r in range(tile.rows):
+        valid = builder.select(builder.icmp_signed(">", rows, I64(r)), width, I64(0))
+        # What is left of an array may not fit the 32 bits of a lane's number.
+        valid = builder.select(builder.icmp_signed("<", valid, I64(full)), valid, I64(full))
+        for v in range(tile.vecs):
+            numbers = ir.Constant(ir.VectorType(I32, tile.lanes), list(range(v * tile.lanes, (v + 1) * tile.lanes)))
+            masks.append(builder.icmp_signed("<", numbers, broadcast(builder, builder.trunc(valid, I32), tile.lanes)))
+    return masks
+
+
+def load_tile(context, builder, tile, array, value, offset, stride, masks=None, rows=None):
+    """Load a tile from memory, converted; where masks are given, lanes outside are not read and are 0."""
+    memory = ir.VectorType(context.get_data_type(array.dtype), tile.lanes)
+    size = context.get_abi_sizeof(memory.element)
+    vectors = []
+    for i, place in enumerate(vector_offsets(builder, tile, offset, stride, rows)):
+        pointer = element_pointer(context, builder, array, value, place, memory)
+        if masks:
+            args = [pointer, I32(size), masks[i], ir.Constant(memory, None)]
+            vector = call_llvm(builder, "masked.load", memory, args, [memory, pointer.type])
+        else:
+            vector = builder.load(pointer, align=size)
+        vectors.append(converted(builder, vector, array.dtype, tile.elem))
+    return pack(builder, tile, vectors)
+
+
+def store_tile(context, builder, tile, tile_value, array, value, offset, stride, masks=None):
+    """Store a tile to memory, converted; where masks are given, lanes outside are not written."""
+    memory = ir.VectorType(context.get_data_type(array.dtype), tile.lanes)
+    size = context.get_abi_sizeof(memory.element)
+    vectors = unpack(builder, tile, tile_value)
+    for i, place in enumerate(vector_offsets(builder, tile, offset, stride)):
+        pointer = element_pointer(context, builder, array, value, place, memory)
+        if tile.elem == types.boolean:
+            vector = builder.zext(vectors[i], memory)
+        else:
+            vector = converted(builder, vectors[i], tile.elem, array.dtype)
+        if masks:
+            call_llvm(
+                builder, "masked.store", ir.VoidType(), [vector, pointer, I32(size), masks[i]], [memory, pointer.type]
+            )
+        else:
+            builder.store(vector, pointer, align=size)
+
+
+def named(function, name, doc):
+    function.__name__, function.__doc__, function._name = name, doc, name
+    return function
+
+
+def if_whole(builder, tile, rows, width, plain, masked):
+    """plain() where rows x width covers the tile, else masked().
+
+    With AVX-512 masks are free; elsewhere a branch is cheaper.
+    """
+    if TARGET.vector_bytes == 64:
+        return masked()
+    whole = builder.and_(
+        builder.icmp_signed(">=", rows, I64(tile.rows)), builder.icmp_signed(">=", width, I64(tile.vecs * tile.lanes))
+    )
+    with builder.if_else(whole) as (then, otherwise):
+        with then:
+            first, first_block = plain(), builder.block
+        with otherwise:
+            second, second_block = masked(), builder.block
+    if first is None:
+        return None
+    result = builder.phi(first.type)
+    result.add_incoming(first, first_block)
+    result.add_incoming(second, second_block)
+    return result
+
+
+def literal_value(type_, what):
+    if not isinstance(type_, types.IntegerLiteral):
+        raise errors.TypingError(f"{what} must be a compile-time constant, got {type_}")
+    return type_.literal_value

@@ -1,0 +1,146 @@
+"""exp and log of tiles, within 2 ULP.
+
+Each in two steps: bits of the exponent as intrinsics, and the polynomial as ordinary Numba on tiles. The coefficients
+are the Taylor series: for these short ranges one term more than a fitted polynomial, and nothing to take on trust.
+"""
+
+import math
+from typing import NamedTuple
+
+from numba import types
+from numba.extending import intrinsic, overload
+
+from fastbp.kernels import codegen as cg
+from fastbp.kernels.simd import add, div, equal, fma, greater, less, maximum, minimum, mul, rint, select, sub
+
+
+class Format(NamedTuple):
+    """The bits of a float type, and how many terms of the series of exp and of log reach its precision."""
+
+    mantissa: int
+    bias: int
+    exp_terms: int
+    log_terms: int
+    exp_range: tuple
+    ln2_high: float
+
+
+FORMAT = {
+    types.float32: Format(23, 127, 7, 5, (-104.5, 89.5), 0.693359375),
+    types.float64: Format(52, 1023, 13, 11, (-746.0, 711.0), float.fromhex("0x1.62e42fee00000p-1")),
+}
+LN2_LOW = {
+    types.float32: -2.1219444005469057e-4,
+    types.float64: float.fromhex("0x1.a39ef35793c76p-33"),
+}
+
+
+def _bits(name, doc, emit):
+    """An intrinsic emit(builder, x, integer vector type, format) on each vector of a tile."""
+
+    @intrinsic
+    def operation(typingctx, tile):
+        def codegen(context, builder, sig, args):
+            vectors = cg.unpack(builder, tile, args[0])
+            return cg.pack(
+                builder, tile, [emit(builder, v, cg.integer_type(v.type), FORMAT[tile.elem]) for v in vectors]
+            )
+
+        return tile(tile), codegen
+
+    return cg.named(operation, name, doc)
+
+
+def _emit_power_of_two(builder, n, integers, form):
+    # Adding 1.5 * 2**mantissa leaves the whole number n in the low bits, without fptosi, which is undefined for NaN.
+    bits = builder.bitcast(builder.fadd(n, cg.constant_vector(n.type, 1.5 * 2.0**form.mantissa)), integers)
+    bits = builder.add(bits, cg.constant_vector(integers, form.bias))
+    return builder.bitcast(builder.shl(bits, cg.constant_vector(integers, form.mantissa)), n.type)
+
+
+def _emit_exponent(builder, x, integers, form):
+    bits = builder.lshr(builder.bitcast(x, integers), cg.constant_vector(integers, form.mantissa))
+    return builder.sitofp(builder.sub(bits, cg.constant_vector(integers, form.bias)), x.type)
+
+
+def _emit_mantissa(builder, x, integers, form):
+    bits = builder.and_(builder.bitcast(x, integers), cg.constant_vector(integers, (1 << form.mantissa) - 1))
+    return builder.bitcast(builder.or_(bits, cg.constant_vector(integers, form.bias << form.mantissa)), x.type)
+
+
+_power_of_two = _bits("_power_of_two", "(n): 2**n for whole n in the range of normal numbers.", _emit_power_of_two)
+_exponent = _bits("_exponent", "(x): the e of x = m * 2**e, 1 <= m < 2, for normal x > 0.", _emit_exponent)
+_mantissa = _bits("_mantissa", "(x): the m of x = m * 2**e, 1 <= m < 2, for normal x > 0.", _emit_mantissa)
+
+
+def _series(coefficients):
+    """A jitted Horner scheme, unrolled: coefficients[0] + coefficients[1]*x + ..."""
+    coefficients = tuple(coefficients)
+
+    @intrinsic
+    def horner(typingctx, x):
+        def codegen(context, builder, sig, args):
+            results = []
+            for v in cg.unpack(builder, x, args[0]):
+                *rest, total = [cg.constant_vector(v.type, c) for c in coefficients]
+                for c in reversed(rest):
+                    total = cg.multiply_add(builder, total, v, c)
+                results.append(total)
+            return cg.pack(builder, x, results)
+
+        return x(x), codegen
+
+    return horner
+
+
+def exp(x):
+    """e**x of a tile, within 2 ULP; exp(0) = 1, exp(-inf) = 0, exp(inf) = inf, NaN stays; denormals round once."""
+
+
+def log(x):
+    """The natural logarithm of a tile, within 2 ULP; log(0) = -inf, of negative numbers NaN; denormal x included."""
+
+
+@overload(exp, jit_options={"forceinline": True})
+def _exp(x):
+    form, low_part = FORMAT[x.elem], LN2_LOW[x.elem]
+    lowest, highest = form.exp_range
+    log2_e, ln2_high = 1 / math.log(2), form.ln2_high
+    # e**r - 1 = r + r**2 * tail(r), |r| <= ln(2) / 2
+    tail = _series(1 / math.factorial(n) for n in range(2, form.exp_terms + 1))
+
+    def implementation(x):
+        x = minimum(highest, maximum(lowest, x))  # in this order of operands NaN passes
+        n = rint(mul(x, log2_e))
+        r = fma(n, -low_part, fma(n, -ln2_high, x))
+        p = add(fma(mul(r, r), tail(r), r), 1.0)
+        half = rint(mul(n, 0.5))  # 2**n in two factors: n reaches beyond the exponents of normal numbers
+        return mul(mul(p, _power_of_two(half)), _power_of_two(sub(n, half)))
+
+    return implementation
+
+
+@overload(log, jit_options={"forceinline": True})
+def _log(x):
+    form, low_part = FORMAT[x.elem], LN2_LOW[x.elem]
+    ln2_high, root2, infinity, nan = form.ln2_high, math.sqrt(2), math.inf, math.nan
+    smallest, up, steps = 2.0 ** (1 - form.bias), 2.0**form.mantissa, float(form.mantissa)
+    # log(1 + f) = f - f**2/2 + s * (f**2/2 + series), s = f / (2 + f), as in fdlibm: only small terms are rounded
+    series = _series(2 / (2 * n + 3) for n in range(form.log_terms))
+
+    def implementation(x):
+        denormal = less(x, smallest)
+        normal = select(denormal, mul(x, up), x)
+        m, e = _mantissa(normal), _exponent(normal)
+        e = select(denormal, sub(e, steps), e)
+        large = greater(m, root2)
+        f = sub(select(large, mul(m, 0.5), m), 1.0)
+        e = select(large, add(e, 1.0), e)
+        s = div(f, add(f, 2.0))
+        square, half_square = mul(s, s), mul(mul(f, f), 0.5)
+        rest = mul(s, fma(square, series(square), half_square))
+        result = fma(e, ln2_high, sub(f, sub(half_square, fma(e, low_part, rest))))
+        result = select(less(x, infinity), result, x)  # inf and NaN
+        return select(greater(x, 0.0), result, select(equal(x, 0.0), -infinity, select(less(x, 0.0), nan, x)))
+
+    return implementation

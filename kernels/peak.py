@@ -1,0 +1,23 @@
+"""The limit: how fast this processor multiplies and adds, measured in registers alone."""
+
+from fastbp.kernels.codegen import TARGET, lanes
+from fastbp.kernels.flags import kernel
+from fastbp.kernels.simd import fma, lanes_of, row, splat, store, zeros
+
+# More than latency x throughput anywhere, and registers to spare for the two factors.
+PEAK_CHAINS = 20 if TARGET.registers == 32 else 12
+
+
+@kernel
+def fma_peak(out, steps):
+    """out (PEAK_CHAINS * lanes,): independent chains of multiply-adds in registers, `steps` long; see `peak_flops`."""
+    acc = zeros(PEAK_CHAINS, 1, out)
+    a, b = splat(row(acc, 0), out[0]), splat(row(acc, 0), out[1])
+    for _ in range(steps):
+        acc = fma(acc, a, b)
+    store(acc, out, 0, lanes_of(out))
+
+
+def peak_flops(dtype, steps):
+    """Floating-point operations in one call of fma_peak."""
+    return 2 * PEAK_CHAINS * lanes(dtype) * steps
