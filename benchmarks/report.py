@@ -1,0 +1,151 @@
+"""Measures everything: python benchmarks/report.py writes RESULTS.md, results.json and the charts beside this file.
+
+`--readme` measures nothing: it writes the charts and the README's figures, and RESULTS.md, from results.json again.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from fastbp import bench_process, bench_tables
+from fastbp.bench import Result
+from fastbp.bench_command import write_json
+from fastbp.bench_process import Report
+from fastbp.bench_rows import BOOK, SECTIONS
+
+HERE = Path(__file__).parent
+RESULTS, RAW, README = HERE / "RESULTS.md", HERE / "results.json", HERE.parent / "README.md"
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--readme", action="store_true", help="measure nothing, write anew from results.json")
+    parser.add_argument("--quick", action="store_true", help="the rows of `fastbp bench` only")
+    parser.add_argument("--seconds", type=float, help="time for each row")
+    options = parser.parse_args()
+    if not options.readme:
+        report = bench_process.run(not options.quick, options.seconds, progress=_show)
+        print(file=sys.stderr)
+        write_json(report, RAW)
+    import charts
+
+    report = load()
+    RESULTS.write_text(markdown(report), encoding="utf-8")
+    charts.roofline(report, HERE / "roofline.png")
+    charts.speedup(report, HERE / "speedup.png")
+    README.write_text(with_figures(README.read_text(encoding="utf-8"), report), encoding="utf-8")
+
+
+def load() -> Report:
+    """What the last run measured."""
+    return Report.from_dict(json.loads(RAW.read_text(encoding="utf-8")))
+
+
+def _show(done: int, total: int, name: str) -> None:
+    print(f"\r\x1b[K{done}/{total} {name}", end="", file=sys.stderr, flush=True)
+
+
+# RESULTS.md ----------------------------------------------------------------------------------------------------------
+
+
+def markdown(report: Report) -> str:
+    return "\n".join(_document(report)) + "\n"
+
+
+def _document(report: Report) -> Iterator[str]:
+    yield "# Results"
+    yield ""
+    yield (
+        "Written by `python benchmarks/report.py`; raw figures in [results.json](results.json). Times and ratios are "
+        "medians over interleaved rounds, with the 20 and 80 percentiles in brackets. A ratio is our rate over the "
+        "other's, taken round by round: more than 1 is faster. Results are checked before anything is timed, and "
+        "compiling isn't timed."
+    )
+    yield ""
+    yield from _table(("", ""), [(name, value) for name, value in report.facts.items()])
+    yield from _summary(report)
+    yield from ("", "![Rate against shape](roofline.png)", "", "![Speed-up of each layer](speedup.png)")
+    for section, results in bench_tables.by_section(report):
+        yield from ("", f"## {SECTIONS[section].title}", "", SECTIONS[section].text, "")
+        yield from _section(results, SECTIONS[section].unit)
+
+
+def _summary(report: Report) -> Iterator[str]:
+    yield from ("", "## Required figures", "")
+    rows = []
+    for section, results in bench_tables.by_section(report):
+        asked, missed = (sum(len(getattr(r, name)) for r in results) for name in ("required", "missed"))
+        rows.append((SECTIONS[section].title, str(len(results)), f"{asked - missed} of {asked}" if asked else "none"))
+    yield from _table(("section", "rows", "figures met"), rows)
+    yield ""
+    yield from (f"- {line}" for line in bench_tables.verdicts(report))
+
+
+def _section(results: list[Result], unit: str) -> Iterator[str]:
+    others = list(dict.fromkeys(name for result in results for name in result.row.contenders[1:]))
+    others = [name for name in others if any(name in result.ratios for result in results)]
+    heads = ("", "shape", "dtype", results[0].row.contenders[0], *((unit,) if unit else ()))
+    yield from _table((*heads, *(f"× {name}" for name in others)), [_cells(result, unit, others) for result in results])
+
+
+def _cells(result: Result, unit: str, others: list[str]) -> tuple[str, ...]:
+    row, ours = result.row, result.row.contenders[0]
+    rate = (bench_tables.rate(result.rates[ours]),) if unit else ()
+    first = (f"`{row.operation}`", bench_tables.shape(result), row.dtype, bench_tables.duration(result.seconds[ours]))
+    return (*first, *rate, *(_ratio(result, name) for name in others))
+
+
+def _ratio(result: Result, name: str) -> str:
+    if name not in result.ratios:
+        return ""
+    verdict = bench_tables.verdict(result, name)
+    verdict = f"**{verdict}**" if name in result.missed else verdict
+    return f"{bench_tables.spread(result.ratios[name])} {verdict}".rstrip()
+
+
+def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:
+    for cells in (heads, ("---",) * len(heads), *rows):
+        yield f"| {' | '.join(cells)} |"
+
+
+# README.md -----------------------------------------------------------------------------------------------------------
+
+
+def with_figures(readme: str, report: Report) -> str:
+    """The README with what stands between the markers made anew. ValueError when there are no markers."""
+    before, begin, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"README.md has no markers {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n{figures(report)}\n{END}{after}"
+
+
+def figures(report: Report) -> str:
+    """The chart and the three figures that matter."""
+    found = {(result.row.section, str(result.row)): result for result in report.results}
+    book = "×".join(map(str, BOOK))
+    forward = found["products", f"affine_forward {book} float32"]
+    layer = found["layers", f"Affine {book} float32"]
+    relu = found["layers", "Relu 128×1000 float32"]
+    share, blas = forward.ratios["peak"].median, forward.ratios["np.dot"].median
+    return "\n".join(
+        (
+            "![Speed-up of each layer over NumPy](benchmarks/speedup.png)",
+            "",
+            f"- The matrix product of the book's first layer (batch × inputs × outputs {book}, float32) runs at "
+            f"{share:.0%} of the processor's multiply-add peak, {blas:.2f} × the speed of `np.dot`.",
+            f"- `Affine` forward and backward at that shape: {layer.ratios['oracle'].median:.2f} × NumPy's speed.",
+            f"- `Relu` forward and backward on 128×1000: {relu.ratios['oracle'].median:.3g} × NumPy's speed.",
+            "",
+            f"One thread each, on {report.facts['processor'].split(',')[0]} with {report.facts['instruction set']}; "
+            f"NumPy {report.facts['numpy']} with {report.facts['BLAS of numpy'].split()[0]}. Every shape, also those "
+            "where we lose: [benchmarks/RESULTS.md](benchmarks/RESULTS.md). On your machine: `fastbp bench`.",
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
