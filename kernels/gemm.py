@@ -56,16 +56,16 @@ MANY = TARGET.registers == 32
 # Two vectors for widths such as 16 or 32 columns more than a multiple: 3 to 6 % faster there, 1.2 s more to compile.
 WIDE, ROWS = (3, 8) if MANY else (2, 6 if TARGET.fma else 4)
 ROWS_NARROW = 12 if MANY else 8  # of the tile of one vector, for the last columns
-FEW, FEW_NARROW = 4, 8 if MANY else 4  # rows of their tiles for the rows left over
+FEW = 4  # rows of the tiles for the rows left over; 8 rows of one vector lose 7 % at 4096 x 10 x 10 dW
 # Rows of a tile of dot products, and of the one for 6 to 8 rows. Of np.dot at 10 x 10 x 4096 dx, float32: 1.14 by
 # 5 rows (10 are two whole tiles), 0.70 by 8; at 7 x 100 x 300 0.72 and 0.86. More rows pay for transposing W.
 ROWS_DOT, FEW_DOT = (5, 8) if MANY else (4, 4)
 DOT_DEPTH = 1024  # terms of a dot product before it is added to the result
-SHORT = 6 if MANY else 2  # vectors of the tile of FEW rows that reads B where it lies
+SHORT = 4 if MANY else 2  # vectors of the tile of FEW rows that reads B where it lies; 6 lose a fifth
 # Vectors of the tile of one row, and of the one for the columns left over: long stretches of B, unmasked, as memory
 # gives them. Of np.dot at 1 x 784 x 512, float32: 0.97, by 6 masked vectors 0.69; at 1 x 784 x 50 1.42 and 0.80.
 LINE, SHORT_LINE = (16, 4) if MANY else (8, 2)
-TURNED = 10 if MANY else 4  # vectors of a tile along the rows of dW: 100 x 784 x 1 1.02 of np.dot, by 6 vectors 0.83
+TURNED = 6 if MANY else 4  # vectors of a tile along the rows of dW; 8 and 10 no faster, 12 spill masks
 
 # Terms of a panel. 24 KiB leave room beside it in the first-level cache: 131,000 cycles at 100 x 784 x 48, with 192 KiB
 # 146,000. Where many rows pass over it fewer and longer tiles win: 4 % at 1024 cubed.
@@ -296,7 +296,7 @@ def _product(begin, finish, fill, first_pass, packs=False, adds=False):
                     else:
                         width = min(lanes, columns - j)
                         panel = Panel(k, depth, first, last, j, width, width if i == 0 else 0, at, a_at)
-                        sweep(zeros(ROWS_NARROW, 1, p.out), zeros(FEW_NARROW, 1, p.out), i, end, q, panel)
+                        sweep(zeros(ROWS_NARROW, 1, p.out), zeros(FEW, 1, p.out), i, end, q, panel)
                     j += width
 
     return product
