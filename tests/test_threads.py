@@ -248,6 +248,21 @@ def test_serial_where_no_layer_runs(env: dict[str, str], before: str, reason: st
     assert reason in fact
 
 
+SPINS = "from fastbp import threads; threads.threading_layer(); import os; print('GOMP_SPINCOUNT' in os.environ)"
+
+
+@pytest.mark.command
+@pytest.mark.skipif(threads.threading_layer()[0] != "omp", reason="another layer runs here")
+@pytest.mark.parametrize(("own", "expected"), [({}, threads.SPINS), ({"GOMP_SPINCOUNT": "77"}, "77")])
+def test_waiting_threads_soon_sleep(command: Any, own: dict[str, str], expected: str) -> None:
+    """On a busy machine a thread that waits awake takes the core of the one that it waits for."""
+    done = command.run(python=("-c", SPINS), OMP_DISPLAY_ENV="verbose", **own)
+    if "GOMP_SPINCOUNT" not in done.stderr:
+        pytest.skip("omp is not libgomp here")
+    assert f"GOMP_SPINCOUNT = '{expected}'" in done.stderr
+    assert done.stdout.split() == [str(bool(own))]
+
+
 # After a fork --------------------------------------------------------------------------------------------------------
 
 FORK = """
