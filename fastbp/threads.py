@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Two threads begin to win at 4 million operations in float32 and at 2 in float64, as a parallel region with its calls of
-# Numba costs 8 µs. From 5 million on they win 1.15 and 1.35 times, from 20 on more than 1.6 times (layers, 2 cores).
+# Two threads begin to win at 4 million operations in float32 and at 2 in float64, as a parallel region with its calls
+# of Numba costs 8 µs. From 5 million on they win 1.15 and 1.35 times, from 20 on more than 1.6 times (layers, 2 cores).
 FLOPS_PER_THREAD = 2.5e6
 
-# How often a thread of libgomp looks for work before it sleeps. By default it is 300000 times, and where another process
-# needs one of two cores, a product of 60 µs takes 7500: the thread that waits keeps the one that works from its core.
-# 10000 times are 0.26 ms: longer than the pauses between the layers of a network, and the most that a product can lose.
+# How often a thread of libgomp looks for work before it sleeps. By default it is 300000 times, and where another
+# process needs one of two cores, a product of 60 µs takes 7500: the waiting thread keeps the working one from its core.
+# 10000 times are 0.26 ms: longer than the pauses between the layers of a network, and the most that a product loses.
 SPINS = "10000"
 
 
