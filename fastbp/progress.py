@@ -20,8 +20,7 @@ def train_with_progress(trainer: Trainer, quiet: bool = False) -> float:
     console = Console(highlight=False, soft_wrap=True)
     shown = console.file.isatty() and not quiet
     with _compiling(console) if shown else nullcontext():
-        batch = slice(trainer.batch_size)  # of the full size, which may be worth threads: they have their own kernels
-        trainer.network.gradient(trainer.x_train[batch], trainer.t_train[batch])
+        _use_all_kernels(trainer)
     if not quiet:
         trainer.callbacks += (lambda done: console.print(epoch_line(done)),)
     start = time.perf_counter()
@@ -70,6 +69,15 @@ def _compiling(console: Console) -> Iterator[None]:
     with console.status("compiling the kernels: once, then they are kept"):
         console.show_cursor(True)  # Ctrl-C ends the process here, with nobody left to show it again
         yield
+
+
+def _use_all_kernels(trainer: Trainer) -> None:
+    """Computes what an epoch does, and changes nothing. Sizes matter: what is worth threads has kernels of its own."""
+    network, samples = trainer.network, len(trainer.x_train)
+    for size in {trainer.batch_size, samples % trainer.batch_size or trainer.batch_size}:
+        network.gradient(trainer.x_train[:size], trainer.t_train[:size])
+    network.accuracy(trainer.x_train, trainer.t_train)
+    network.accuracy(trainer.x_test, trainer.t_test)
 
 
 class _TrainingProgress(Progress):
