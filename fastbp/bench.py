@@ -16,7 +16,7 @@ from fastbp._arrays import TOLERANCE
 from fastbp.bench_rows import Row
 
 SHORTEST = 30e-6  # seconds of one turn; the clock itself takes 0.05 µs
-ROUNDS = (7, 1000)  # at least, at most
+ROUNDS = (11, 1000)  # at least, at most
 PERCENTILES = (50, 20, 80)
 
 Clock = Callable[[], float]

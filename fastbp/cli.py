@@ -185,12 +185,12 @@ def warmup(
 
 @app.command()
 def bench(
-    full: Annotated[bool, typer.Option("--full", help="All rows, in about ten minutes instead of two.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="All rows, in about six minutes instead of two.")] = False,
     json: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write the raw figures as well.")] = None,
     only: Annotated[
         str, typer.Option(metavar="REGEX", help="Rows whose name matches, as in 'products: .*float64'.")
     ] = "",
-    seconds: Annotated[float | None, typer.Option(min=0, help="Time for each row, but at least 7 rounds.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0, help="Time for each row, but at least 11 rounds.")] = None,
 ) -> None:
     """Measure kernels and layers on this machine, against NumPy and the processor's limit."""
     if json:
