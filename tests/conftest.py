@@ -50,7 +50,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     removed = {"FASTBP_DATA", "FASTBP_MNIST_URL", "FORCE_COLOR", "NO_COLOR", "PYTHONUNBUFFERED"}
     paths = (str(Path(fastbp.__file__).parents[1]), os.environ.get("PYTHONPATH", ""))
     return {name: value for name, value in os.environ.items() if name not in removed} | {
-        "FASTBP_CACHE_DIR": str(tmp_path_factory.mktemp("cache")),
+        "FASTBP_CACHE_DIR": os.environ.get("FASTBP_CACHE_DIR") or str(tmp_path_factory.mktemp("cache")),
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         "PYTHONIOENCODING": "utf-8",
         "COLUMNS": "80",
