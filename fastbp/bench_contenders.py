@@ -12,7 +12,7 @@ from fastbp import bench_torch, layers, reference, threads
 from fastbp.bench import Contender
 from fastbp.bench_rows import Row
 from fastbp.kernels import affine, peak, relu, sigmoid, softmax_loss
-from fastbp.kernels.gemm import scratch_size
+from fastbp.kernels.product import scratch_size
 
 Arrays = dict[str, NDArray[Any]]
 

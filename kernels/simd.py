@@ -96,6 +96,27 @@ def reinterpret(typingctx, array, offset, like):
 
 
 @intrinsic
+def same_dtype(typingctx, array, like):
+    """Whether the elements of both are of one dtype: a constant."""
+
+    def codegen(context, builder, sig, args):
+        return ir.Constant(ir.IntType(1), array.dtype == like.dtype)
+
+    return types.boolean(array, like), codegen
+
+
+@intrinsic
+def pointer_if(typingctx, condition, pointer, otherwise):
+    """One of two pointers; `pointer` whatever the condition is where they point to different dtypes."""
+    fixed = pointer.dtype != otherwise.dtype
+
+    def codegen(context, builder, sig, args):
+        return args[1] if fixed else builder.select(*args)
+
+    return pointer(types.boolean, pointer, otherwise), codegen
+
+
+@intrinsic
 def splat(typingctx, like, value):
     """A tile shaped as `like` with `value` everywhere: a number, or a tile of one row that is repeated."""
 

@@ -12,7 +12,8 @@ if config.DISABLE_JIT:
     pytest.skip("register tiles exist in compiled code only", allow_module_level=True)
 
 from fastbp.kernels import affine
-from fastbp.kernels.gemm import backward_input_rows, backward_params_rows, forward_rows, scratch_size
+from fastbp.kernels.gemm import backward_input_rows, backward_params_rows, forward_rows
+from fastbp.kernels.product import scratch_size
 from fastbp.kernels.simd import pointer
 
 Shape = tuple[int, int, int]
@@ -27,6 +28,7 @@ BEYOND = [shape for shape in itertools.product([*range(1, 35), *EDGES], repeat=3
 BLOCKED = [(100, 784, 50), (785, 785, 33), (2, 2500, 3), (5, 1100, 100), (250, 2500, 2), (500, 700, 65), (1, 300, 700)]
 BLOCKED += [(130, 300, 193), (140, 250, 800)]  # x is copied for dW
 BLOCKED += [(1200, 40, 50), (3, 784, 50), (7, 100, 300), (10, 10, 1100), (1, 1100, 9), (64, 256, 512), (33, 1024, 64)]
+BLOCKED += [(1, 900, 2100), (1, 2100, 1), (2100, 1, 1), (1, 1, 2100)]  # one row beyond the caches; single terms
 
 
 def some(shapes: list[Shape], count: int, seed: int = 7) -> list[Shape]:
