@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fastbp.gradient import check_gradients, gradient_descent, numerical_diff, numerical_gradient
     from fastbp.layers import AddLayer, Affine, MulLayer, Relu, Sigmoid, SoftmaxWithLoss
     from fastbp.networks import TwoLayerNet, load_params, save_params
-    from fastbp.optimizers import SGD
+    from fastbp.optimizers import SGD, AdaGrad, Adam, Momentum, Nesterov, RMSprop
     from fastbp.threads import CallableModule, get_num_threads, set_num_threads
     from fastbp.trainer import Trainer
 
@@ -25,9 +25,14 @@ _MODULES = ("datasets", "functions", "gradient", "layers", "networks", "optimize
 
 # The module of each name; tests hold it equal to the imports above.
 _HOMES = {
+    "AdaGrad": "optimizers",
+    "Adam": "optimizers",
     "AddLayer": "layers",
     "Affine": "layers",
+    "Momentum": "optimizers",
     "MulLayer": "layers",
+    "Nesterov": "optimizers",
+    "RMSprop": "optimizers",
     "Relu": "layers",
     "SGD": "optimizers",
     "Sigmoid": "layers",
@@ -47,9 +52,14 @@ _HOMES = {
 
 __all__ = [
     "SGD",
+    "AdaGrad",
+    "Adam",
     "AddLayer",
     "Affine",
+    "Momentum",
     "MulLayer",
+    "Nesterov",
+    "RMSprop",
     "Relu",
     "Sigmoid",
     "SoftmaxWithLoss",

@@ -5,6 +5,7 @@ each other layout). An array that is so already passes through untouched; anythi
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -48,7 +49,7 @@ def kernel_array(array: NDArray[Any], dtype: np.dtype[Any]) -> FloatArray:
     return np.array(array, dtype=dtype, order="C", subok=False)
 
 
-def _ready(array: Any) -> TypeGuard[FloatArray]:
+def ready(array: Any) -> TypeGuard[FloatArray]:
     """Whether a kernel can read this array as it is: the usual case, found out in 0.2 µs instead of 1."""
     return (
         type(array) is np.ndarray
@@ -58,9 +59,26 @@ def _ready(array: Any) -> TypeGuard[FloatArray]:
     )
 
 
+def flat_views(arrays: Sequence[Any]) -> list[FloatArray] | None:
+    """The arrays as flat ones that a kernel can change in place; None where it can't read one of them as it is.
+
+    All must be of one dtype and one size.
+    """
+    dtype = arrays[0].dtype
+    for array in arrays:
+        if not ready(array) or array.dtype is not dtype:
+            break
+    else:
+        return [array.reshape(-1) for array in arrays]
+    if not all(type(a) is np.ndarray and a.dtype == dtype and a.flags.carray for a in arrays):
+        return None
+    known = FLOAT32 if dtype == FLOAT32 else FLOAT64
+    return [kernel_array(array, known).reshape(-1) for array in arrays] if dtype == known else None
+
+
 def inputs(x: ArrayLike, name: str = "x") -> FloatArray:
     """A layer's input, any shape: float32 stays, float64 stays, float16 becomes float32, integers float64."""
-    if _ready(x):
+    if ready(x):
         return x
     array = real_array(x, name)
     return kernel_array(array, float_dtype(array))
@@ -148,7 +166,7 @@ def saved_mask(value: Any, layer: object) -> NDArray[np.bool_]:
 
 def output_gradient(dout: ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any] | None = None) -> FloatArray:
     """dout, of the output's shape, in its own dtype or, where a dtype is given, the wider of the two."""
-    if _ready(dout) and dout.shape == shape and (dtype is None or dout.dtype is dtype):
+    if ready(dout) and dout.shape == shape and (dtype is None or dout.dtype is dtype):
         return dout
     array = real_array(dout, "dout")
     if array.shape != shape:
@@ -162,12 +180,12 @@ def affine_gradients(
     """dout as (N, M) and W as (D, M) in one dtype, the widest of dout, W and forward's x (N, D)."""
     if x.shape != x_shape or len(x_shape) != 2:
         _check_rows(x, x_shape)
-    weights: NDArray[Any] = W if _ready(W) else real_array(W, "W")
+    weights: NDArray[Any] = W if ready(W) else real_array(W, "W")
     if weights.ndim != 2 or weights.shape[0] != x.shape[1]:
         raise ValueError(f"W must have shape ({x.shape[1]}, outputs) as in the forward pass, got {weights.shape}")
     shape = (x.shape[0], weights.shape[1])
     dtype = FLOAT64 if x.dtype is FLOAT64 else float_dtype(weights)
-    if len(x_shape) > 1 and _ready(dout) and dout.shape == shape and dout.dtype is weights.dtype is dtype:
+    if len(x_shape) > 1 and ready(dout) and dout.shape == shape and dout.dtype is weights.dtype is dtype:
         return dout, weights
     gradient = output_gradient(dout, shape[1:] if len(x_shape) == 1 else shape, dtype)
     return gradient.reshape(shape), kernel_array(weights, gradient.dtype)

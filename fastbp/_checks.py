@@ -1,5 +1,6 @@
 """Checks of arguments that are no arrays."""
 
+import math
 import operator
 from typing import Any
 
@@ -15,6 +16,20 @@ def whole_number(value: Any, name: str, least: int) -> int:
     if number < least:
         raise ValueError(f"{name} must be at least {least}, got {number}")
     return number
+
+
+def not_negative(value: Any, name: str) -> float:
+    """The value as a float. TypeError when it is no real number, ValueError when it is negative or not finite."""
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{name} must be a finite number, zero or positive, got {value}")
+    return float(value)
+
+
+def share(value: Any, name: str, *, below_one: bool = False) -> float:
+    """The value as a float. TypeError when it is no real number, ValueError outside 0 to 1, or at 1 if `below_one`."""
+    if not (math.isfinite(value) and 0 <= value <= 1) or (below_one and value == 1):
+        raise ValueError(f"{name} must be from 0 to {'below ' if below_one else ''}1, got {value}")
+    return float(value)
 
 
 def generator(rng: Any) -> np.random.Generator | None:

@@ -12,7 +12,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastbp import threads
+from fastbp.kernels.optimizers import sum_of_squares
 from fastbp.layers import Affine, Relu, Sigmoid, SoftmaxWithLoss
+from fastbp.optimizers import Optimizer
+from fastbp.trainer import OPTIMIZERS
 
 DTYPES = ("float32", "float64")
 WIDTH = 128  # neurons before and after an affine layer
@@ -20,7 +23,7 @@ Step = tuple[str, Callable[[], None]]
 
 
 def warmup(*dtypes: DTypeLike, progress: Callable[[int, int, str], object] | None = None) -> None:
-    """Compiles the kernels of all layers, or loads them from the disk cache: nothing is compiled after this.
+    """Compiles the kernels of layers and optimizers, or loads them from the disk cache: nothing is compiled later.
 
     `dtypes` are the precisions of the weights, float32 and float64 when none is given; float64 includes float32 inputs
     beside float64 weights. `progress` is called with (kernels done, kernels in all, the name of the next one) before
@@ -73,6 +76,10 @@ def _steps(dtype: str) -> Iterator[Step]:
     yield from _passes(f"SoftmaxWithLoss of {dtype}, class indices", partial(_loss, dtype, indices))
     yield from _passes(f"SoftmaxWithLoss of {dtype}, probabilities", partial(_loss, dtype, probabilities))
 
+    for optimizer in OPTIMIZERS.values():
+        yield f"{optimizer.__name__} of {dtype}", partial(_update, optimizer, dtype)
+    yield f"Weight decay of {dtype}", partial(sum_of_squares, np.zeros(1, dtype))
+
 
 def _passes(what: str, run: Callable[[bool], None]) -> Iterator[Step]:
     yield f"{what}: forward", partial(run, False)
@@ -100,3 +107,7 @@ def _loss(dtype: str, labels: NDArray[Any], backward: bool) -> None:
     layer.forward(np.zeros((2, 2), dtype), labels)
     if backward:
         layer.backward()
+
+
+def _update(optimizer: type[Optimizer], dtype: str) -> None:
+    optimizer().update({"p": np.zeros(1, dtype)}, {"p": np.zeros(1, dtype)})

@@ -12,7 +12,14 @@ from fastbp._checks import generator, whole_number
 from fastbp._parameters import holders, layers_of, not_held
 from fastbp.networks import TwoLayerNet
 
-OPTIMIZERS = {"sgd": optimizers.SGD}
+OPTIMIZERS: dict[str, type[optimizers.Optimizer]] = {
+    "sgd": optimizers.SGD,
+    "momentum": optimizers.Momentum,
+    "nesterov": optimizers.Nesterov,
+    "adagrad": optimizers.AdaGrad,
+    "rmsprop": optimizers.RMSprop,
+    "adam": optimizers.Adam,
+}
 CLASSIFIERS = (layers.SoftmaxWithLoss, reference.SoftmaxWithLoss)  # last layers whose labels are known
 
 
@@ -20,7 +27,8 @@ class Trainer:
     """Trains a network on mini-batches (the book's `common/trainer.py`).
 
     The data are arrays, or lists, with a row a sample. A `mini_batch_size` beyond the number of samples means all.
-    `optimizer` is a name ("SGD") with its arguments in `optimizer_param`, or an object with `update(params, grads)`.
+    `optimizer` is a name ("SGD", "Momentum", "Nesterov", "AdaGrad", "RMSprop", "Adam") with its arguments in
+    `optimizer_param` (None: lr=0.01 for each, as in the book), or an object with `update(params, grads)`.
     `sampling="shuffle"` takes each sample once an epoch, in an order drawn from `rng` (None: NumPy's global state);
     `"choice"` draws with replacement, as the book does. `evaluate_sample_num_per_epoch` is how many samples, from the
     front, the accuracies are taken on (None: all). Each callback is called with the trainer after each epoch. A loss

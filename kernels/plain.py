@@ -1,6 +1,7 @@
 """The kernels in plain NumPy, for NUMBA_DISABLE_JIT=1, where register tiles can't run: same names, same parameters.
 
-They keep a network working in a debugger. What that mode leaves untested is the kernels themselves.
+They keep a network working in a debugger. What that mode leaves untested is the kernels themselves. The optimizers'
+steps also serve, in either mode, for parameters that no kernel can read.
 """
 
 import numpy as np
@@ -77,6 +78,43 @@ def softmax_loss_forward(x, t, eps, y):
 def softmax_loss_backward(dout, y, t, dx):
     meant = _probabilities(y, t)
     dx[...] = dout * (y * meant.sum(axis=1, keepdims=True) - meant) / len(y)
+
+
+def sgd_update(W, dW, lr):
+    W -= lr * dW
+
+
+def momentum_update(W, dW, v, lr, momentum):
+    v *= momentum
+    v -= lr * dW
+    W += v
+
+
+def nesterov_update(W, dW, v, lr, momentum):
+    W += momentum * momentum * v - (1 + momentum) * lr * dW
+    v *= momentum
+    v -= lr * dW
+
+
+def adagrad_update(W, dW, h, lr):
+    h += dW * dW
+    W -= lr * dW / (np.sqrt(h) + 1e-7)
+
+
+def rmsprop_update(W, dW, h, lr, decay_rate):
+    h *= decay_rate
+    h += (1 - decay_rate) * dW * dW
+    W -= lr * dW / (np.sqrt(h) + 1e-7)
+
+
+def adam_update(W, dW, m, v, lr_t, beta1, beta2):
+    m += (1 - beta1) * (dW - m)
+    v += (1 - beta2) * (dW * dW - v)
+    W -= lr_t * m / (np.sqrt(v) + 1e-7)
+
+
+def sum_of_squares(W):
+    return float(np.sum(np.square(W, dtype=np.float64)))
 
 
 def fma_peak(out, steps):

@@ -12,7 +12,7 @@ Numba that caches on disk:
     store(maximum(0.0, acc), out, i * M, M)
 
 How to read the signatures
-  - `like` is a tile (or, in `zeros`, an array) that gives shape and dtype; its value is not used.
+  - `like` is a tile (or, in `zeros`, an array or a number) that gives shape and dtype; its value is not used.
   - Memory is an array, or the `pointer` of one, plus a flat offset in elements. Nothing is checked, and negative
     offsets don't wrap around. Elements are converted on the way: a float64 tile loads from uint8, bool, float32 and
     float64 arrays alike.
@@ -59,8 +59,8 @@ class TileModel(models.PrimitiveModel):
 
 @intrinsic(prefer_literal=True)
 def zeros(typingctx, rows, vecs, like):
-    """rows x vecs vectors of 0 in the dtype of `like`, an array or a tile; rows and vecs are constants."""
-    elem = like.elem if isinstance(like, TileType) else like.dtype
+    """rows x vecs vectors of 0 in the dtype of `like`, an array, a tile or a number; rows and vecs are constants."""
+    elem = like.elem if isinstance(like, TileType) else getattr(like, "dtype", like)
     tile = TileType(
         elem, cg.literal_value(rows, "rows"), cg.literal_value(vecs, "vecs"), TARGET.vector_bytes * 8 // elem.bitwidth
     )

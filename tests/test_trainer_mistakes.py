@@ -11,7 +11,7 @@ from fastbp import SGD, SoftmaxWithLoss, Trainer, TwoLayerNet, reference
 # What is refused
 
 BAD = [
-    ({"optimizer": "adamm"}, ValueError, r"optimizer must be one of \['sgd'\], got 'adamm'"),
+    ({"optimizer": "adamm"}, ValueError, r"must be one of \['adagrad', 'adam', 'momentum', .*\], got 'adamm'"),
     ({"optimizer": None}, TypeError, r"optimizer must be a name or have update\(params, grads\), got None"),
     ({"optimizer": SGD}, TypeError, "optimizer must be a name or have update"),
     ({"optimizer_param": {"lr": -1}}, ValueError, "lr must be a finite number, zero or positive, got -1"),

@@ -40,8 +40,9 @@ def use(dtype, x_dtype):
     x, t = rng.random((300, 784)).astype(x_dtype), rng.integers(0, 10, 300)
     network = fastbp.TwoLayerNet(784, 60, 10, dtype=dtype, rng=rng)
     network.layers["Sigmoid"] = fastbp.Sigmoid()
-    trainer = fastbp.Trainer(network, x, t, x, t, 2, 290, verbose=False, rng=rng)
-    trainer.train()
+    for optimizer in fastbp.trainer.OPTIMIZERS:
+        trainer = fastbp.Trainer(network, x, t, x, t, 2, 290, optimizer, verbose=False, rng=rng)
+        trainer.train()
     network.gradient(x, np.eye(10)[t])
     fastbp.SoftmaxWithLoss(eps=1e-7).forward(network.predict(x[0]), 3)
     if dtype == "float64":
