@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mnist_real import REAL, real_data
 
 import fastbp
 from fastbp import datasets
 
 pytestmark = pytest.mark.command
-
-REAL = Path(os.environ.get("FASTBP_TEST_MNIST") or Path(__file__).parents[2] / "shared" / "data" / "mnist")
-real_data = pytest.mark.skipif(not REAL.is_dir(), reason=f"no MNIST here: set FASTBP_TEST_MNIST, or put it into {REAL}")
 
 OPTIONS = {
     "train": "data hidden epochs batch-size lr dtype seed threads save plot quiet",
