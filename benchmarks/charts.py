@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from fastbp.bench import Result
-from fastbp.bench_process import Report
-from fastbp.bench_rows import BOOK, PRODUCTS
-from fastbp.bench_tables import shape
+from fastbp.bench.process import Report
+from fastbp.bench.rows import BOOK, PRODUCTS
+from fastbp.bench.tables import shape
 
 TITLES = dict(zip(PRODUCTS, ("out = x @ W + b", "dW = x.T @ dout", "dx = dout @ W.T"), strict=True))
 # Of each contender, the last one on top.

@@ -9,11 +9,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from fastbp import bench_process, bench_tables
-from fastbp.bench import Result
-from fastbp.bench_command import write_json
-from fastbp.bench_process import Report
-from fastbp.bench_rows import BOOK, SECTIONS
+from fastbp.bench import Result, process, tables
+from fastbp.bench.command import write_json
+from fastbp.bench.process import Report
+from fastbp.bench.rows import BOOK, SECTIONS
 
 HERE = Path(__file__).parent
 RESULTS, RAW, README = HERE / "RESULTS.md", HERE / "results.json", HERE.parent / "README.md"
@@ -27,7 +26,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, help="time for each row")
     options = parser.parse_args()
     if not options.readme:
-        report = bench_process.run(not options.quick, options.seconds, progress=_show)
+        report = process.run(not options.quick, options.seconds, progress=_show)
         print(file=sys.stderr)
         write_json(report, RAW)
     import charts
@@ -68,7 +67,7 @@ def _document(report: Report) -> Iterator[str]:
     yield from _table(("", ""), [(name, value) for name, value in report.facts.items()])
     yield from _summary(report)
     yield from ("", "![Rate against shape](roofline.png)", "", "![Speed-up of each layer](speedup.png)")
-    for section, results in bench_tables.by_section(report):
+    for section, results in tables.by_section(report):
         yield from ("", f"## {SECTIONS[section].title}", "", SECTIONS[section].text, "")
         yield from _section(results, SECTIONS[section].unit)
 
@@ -76,12 +75,12 @@ def _document(report: Report) -> Iterator[str]:
 def _summary(report: Report) -> Iterator[str]:
     yield from ("", "## Required figures", "")
     rows = []
-    for section, results in bench_tables.by_section(report):
+    for section, results in tables.by_section(report):
         asked, missed = (sum(len(getattr(r, name)) for r in results) for name in ("required", "missed"))
         rows.append((SECTIONS[section].title, str(len(results)), f"{asked - missed} of {asked}" if asked else "none"))
     yield from _table(("section", "rows", "figures met"), rows)
     yield ""
-    yield from (f"- {line}" for line in bench_tables.verdicts(report))
+    yield from (f"- {line}" for line in tables.verdicts(report))
 
 
 def _section(results: list[Result], unit: str) -> Iterator[str]:
@@ -93,17 +92,17 @@ def _section(results: list[Result], unit: str) -> Iterator[str]:
 
 def _cells(result: Result, unit: str, others: list[str]) -> tuple[str, ...]:
     row, ours = result.row, result.row.contenders[0]
-    rate = (bench_tables.rate(result.rates[ours]),) if unit else ()
-    first = (f"`{row.operation}`", bench_tables.shape(result), row.dtype, bench_tables.duration(result.seconds[ours]))
+    rate = (tables.rate(result.rates[ours]),) if unit else ()
+    first = (f"`{row.operation}`", tables.shape(result), row.dtype, tables.duration(result.seconds[ours]))
     return (*first, *rate, *(_ratio(result, name) for name in others))
 
 
 def _ratio(result: Result, name: str) -> str:
     if name not in result.ratios:
         return ""
-    verdict = bench_tables.verdict(result, name)
+    verdict = tables.verdict(result, name)
     verdict = f"**{verdict}**" if name in result.missed else verdict
-    return f"{bench_tables.spread(result.ratios[name])} {verdict}".rstrip()
+    return f"{tables.spread(result.ratios[name])} {verdict}".rstrip()
 
 
 def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:

@@ -195,7 +195,7 @@ def bench(
     """Measure kernels and layers on this machine, against NumPy and the processor's limit."""
     if json:
         _check_outputs(json, None)
-    from fastbp.bench_command import bench as measure
+    from fastbp.bench.command import bench as measure
 
     measure(full, seconds, only, json)
 

@@ -30,6 +30,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in set(out)]
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Of -n auto: more than four would wait for the one that has the slowest file."""
+    return min(4, os.cpu_count() or 1)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With -n alone, a process takes whole files: what the tests of a file share is compiled once.
+
+    In the order of their names, not those with most tests first: the few tests of test_gemm.py take longer than the
+    many of test_functions.py, and would begin last.
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    if config.getoption("dist") != "load":
+        return None
+    config.option.loadscopereorder = False
+    return LoadFileScheduling(config, log)
+
+
 def _leaves_out(config: pytest.Config, option: str) -> bool:
     """--small leaves the commands out; without --full the long sweeps stay out."""
     given = bool(config.getoption(option))

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastbp import bench, bench_process, bench_rows, bench_tables
-from fastbp.bench import Contender, Result, Spread, measure
-from fastbp.bench_command import write_json
-from fastbp.bench_rows import Row
+from fastbp import bench
+from fastbp.bench import Contender, Result, Spread, measure, rows, tables
+from fastbp.bench.command import write_json
+from fastbp.bench.process import ONE_BLAS_THREAD, Report
+from fastbp.bench.rows import Row
 
 ROW = Row("layers", "Relu", (100, 50), "float32", ("ours", "other"), {"other": 2.0})
 
@@ -146,8 +147,8 @@ def result(ratio: float, row: Row = ROW) -> Result:
 def test_figures_met_and_missed() -> None:
     assert result(2.0).missed == {}
     assert result(1.5).missed == {"other": 0.25}
-    report = bench_process.Report({"machine": "fast"}, [result(2.0), result(1.5)], ["layers: Relu: torch"])
-    lines = "\n".join(bench_tables.text(report))
+    report = Report({"machine": "fast"}, [result(2.0), result(1.5)], ["layers: Relu: torch"])
+    lines = "\n".join(tables.text(report))
     assert re.search(r"2\.00 \(1\.00–4\.00\) × other +≥ 2 met\n", lines)
     assert re.search(r"1\.50 \(0\.750–3\.00\) × other +≥ 2 missed by 25\.0%\n", lines)
     assert "1 of 2 required figures met." in lines
@@ -156,27 +157,27 @@ def test_figures_met_and_missed() -> None:
 
 
 def test_report_survives_json(tmp_path: Path) -> None:
-    report = bench_process.Report({"processor": "schnell & schön"}, [result(2.0), result(1.5)], ["layers: Relu: torch"])
+    report = Report({"processor": "schnell & schön"}, [result(2.0), result(1.5)], ["layers: Relu: torch"])
     write_json(report, tmp_path / "report.json")
-    assert bench_process.Report.from_dict(json.loads((tmp_path / "report.json").read_text("utf-8"))) == report
+    assert Report.from_dict(json.loads((tmp_path / "report.json").read_text("utf-8"))) == report
 
 
 def test_rows_are_unique_and_required_against_somebody() -> None:
-    rows = bench_rows.rows(full=True)
-    assert len({(row.section, str(row)) for row in rows}) == len(rows)
-    assert {row.section for row in rows} == set(bench_rows.SECTIONS) == {row.section for row in bench_rows.rows(False)}
-    for row in rows:
+    every = rows.rows(full=True)
+    assert len({(row.section, str(row)) for row in every}) == len(every)
+    assert {row.section for row in every} == set(rows.SECTIONS) == {row.section for row in rows.rows(False)}
+    for row in every:
         assert set(row.required) <= set(row.contenders[1:]), row
 
 
 def test_grid_has_every_kind_of_shape() -> None:
-    grid = set(bench_rows.GRID)
-    assert len(grid) == len(bench_rows.GRID) >= 60
+    grid = set(rows.GRID)
+    assert len(grid) == len(rows.GRID) >= 60
     assert {(1, 1, 1), (1024, 1024, 1024)} <= grid
     tall, deep, wide = ([shape for shape in grid if shape[i] >= 8 * max(shape[:i] + shape[i + 1 :])] for i in range(3))
     assert min(len(tall), len(deep), len(wide)) >= 3
     assert sum(n % 2 and d % 2 and m % 2 for n, d, m in grid) >= 10
-    assert {(1, 784, 50), (512, 512, 512)} <= set(bench_rows.LAYER_GRID)
+    assert {(1, 784, 50), (512, 512, 512)} <= set(rows.LAYER_GRID)
 
 
 def test_readme_is_generated() -> None:
@@ -196,7 +197,7 @@ def test_command(command: Any, tmp_path: Path) -> None:
     output = command("bench", "--seconds", "0.001", "--only", "Relu 100×50|memory: relu_f", "--json", "report.json")
     assert "Layers\n" in output
     assert "Kernels bound by memory\n" in output
-    report = bench_process.Report.from_dict(json.loads((tmp_path / "report.json").read_text("utf-8")))
+    report = Report.from_dict(json.loads((tmp_path / "report.json").read_text("utf-8")))
     assert [str(done.row) for done in report.results] == [
         "Relu 100×50 float32",
         "Relu 100×50 float64",
@@ -212,15 +213,15 @@ def test_command(command: Any, tmp_path: Path) -> None:
 @pytest.mark.full
 def test_every_section_runs(command: Any, tmp_path: Path) -> None:
     command("bench", "--seconds", "0", "--json", "report.json")
-    report = bench_process.Report.from_dict(json.loads((tmp_path / "report.json").read_text("utf-8")))
-    assert len(report.results) == len(bench_rows.rows(full=False)) - sum("two threads" in x for x in report.left_out)
+    report = Report.from_dict(json.loads((tmp_path / "report.json").read_text("utf-8")))
+    assert len(report.results) == len(rows.rows(full=False)) - sum("two threads" in x for x in report.left_out)
 
 
 @pytest.mark.command
 def test_blas_has_one_thread(command: Any) -> None:
     pytest.importorskip("threadpoolctl")
     code = "import numpy, threadpoolctl; print([pool['num_threads'] for pool in threadpoolctl.threadpool_info()])"
-    assert json.loads(command(python=("-c", code), **bench_process.ONE_BLAS_THREAD)) == [1]
+    assert json.loads(command(python=("-c", code), **ONE_BLAS_THREAD)) == [1]
 
 
 @pytest.mark.command

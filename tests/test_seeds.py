@@ -1,12 +1,11 @@
 """The numbers that the book, and readers' notes on its chapters 4 and 5, print."""
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from mnist_real import REAL, real_data
 
 from fastbp import (
     SoftmaxWithLoss,
@@ -86,13 +85,10 @@ def test_numerical_diff(f: Callable[[float], float], x: float, printed: str) -> 
 
 @pytest.fixture(scope="module")
 def mnist() -> Any:
-    named = os.environ.get("FASTBP_TEST_MNIST")
-    folder = Path(named) if named else Path(__file__).parents[2] / "shared" / "data" / "mnist"
-    if not folder.is_dir():
-        pytest.skip(f"there is no folder {folder} with MNIST (FASTBP_TEST_MNIST names one)")
-    return datasets.load_mnist(folder, one_hot_label=True)
+    return datasets.load_mnist(REAL, one_hot_label=True)
 
 
+@real_data
 def test_gradient_check_with_the_books_loss(mnist: Any) -> None:
     (x, t), _ = mnist
     network = TwoLayerNet(784, 50, 10, rng=np.random.default_rng(0))
@@ -104,6 +100,7 @@ def test_gradient_check_with_the_books_loss(mnist: Any) -> None:
         assert mean / 2 < report[name].mean_difference < mean * 2, f"{name}\n{report}"
 
 
+@real_data
 def test_gradient_check_with_the_exact_loss(mnist: Any) -> None:
     (x, t), _ = mnist
     network = TwoLayerNet(784, 50, 10, rng=np.random.default_rng(0))
@@ -113,6 +110,7 @@ def test_gradient_check_with_the_exact_loss(mnist: Any) -> None:
         assert report[name].mean_difference < mean / 100, f"{name}\n{report}"
 
 
+@real_data
 @pytest.mark.full
 def test_training(mnist: Any) -> None:
     (x_train, t_train), (x_test, t_test) = mnist

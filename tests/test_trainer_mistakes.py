@@ -1,5 +1,6 @@
 """What the trainer refuses, and what it makes of data that are no arrays."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -30,9 +31,10 @@ BAD = [
     ({"evaluate_sample_num_per_epoch": 0}, ValueError, "evaluate_sample_num_per_epoch must be at least 1, got 0"),
     ({"evaluate_sample_num_per_epoch": -3}, ValueError, "evaluate_sample_num_per_epoch must be at least 1, got -3"),
 ]
+IDS = [re.sub(" at 0x[0-9a-fA-F]+", "", str(arguments)) for arguments, _, _ in BAD]  # the same in every process
 
 
-@pytest.mark.parametrize(("arguments", "error", "message"), BAD, ids=[str(arguments) for arguments, _, _ in BAD])
+@pytest.mark.parametrize(("arguments", "error", "message"), BAD, ids=IDS)
 def test_bad_arguments(arguments: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         trainer(**arguments)

@@ -6,7 +6,9 @@ import socket
 import threading
 
 import pytest
-from mnist_samples import REAL, SMALL, idx, raw
+from mnist_forms import idx
+from mnist_real import REAL
+from mnist_samples import SMALL, raw
 from mnist_server import Server
 
 from fastbp import _mnist_download, _mnist_files

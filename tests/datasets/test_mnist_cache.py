@@ -9,7 +9,8 @@ import tempfile
 import threading
 
 import pytest
-from mnist_samples import GOOD, HTML, NAMES, OTHER, SMALL, assert_loaded, idx, left_in, npz, packed_files, raw, write
+from mnist_forms import GOOD, NAMES, idx, npz, packed_files, write
+from mnist_samples import HTML, OTHER, SMALL, assert_loaded, left_in, raw
 from mnist_server import ask, closed_port
 
 from fastbp import _mnist_files

@@ -8,20 +8,8 @@ import zipfile
 
 import numpy as np
 import pytest
-from mnist_samples import (
-    HTML,
-    KEYS,
-    NAMES,
-    SMALL,
-    idx,
-    npy,
-    npz,
-    packed_files,
-    plain_files,
-    replaced,
-    with_member,
-    write,
-)
+from mnist_forms import KEYS, NAMES, idx, npy, npz, packed_files, plain_files, replaced, with_member, write
+from mnist_samples import HTML, SMALL
 
 from fastbp.datasets import load_mnist
 

@@ -10,22 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mnist_samples import (
-    GOOD,
-    HTML,
-    NAMES,
-    OTHER,
-    REAL,
-    SMALL,
-    assert_loaded,
-    idx,
-    left_in,
-    npz,
-    packed_files,
-    raw,
-    real_data,
-    replaced,
-)
+from mnist_forms import GOOD, NAMES, idx, npz, packed_files, replaced
+from mnist_real import REAL, real_data
+from mnist_samples import HTML, OTHER, SMALL, assert_loaded, left_in, raw
 from mnist_server import ask, closed_port, cut, stalling, unpacked_on_the_way
 
 from fastbp import _mnist_download

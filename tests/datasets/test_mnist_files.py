@@ -7,23 +7,9 @@ import sys
 
 import numpy as np
 import pytest
-from mnist_samples import (
-    DOTTED,
-    HTML,
-    NAMES,
-    OTHER,
-    REAL,
-    SMALL,
-    assert_loaded,
-    idx,
-    make_arrays,
-    npz,
-    packed_files,
-    plain_files,
-    raw,
-    real_data,
-    write,
-)
+from mnist_forms import DOTTED, NAMES, idx, npz, packed_files, plain_files, write
+from mnist_real import REAL, real_data
+from mnist_samples import HTML, OTHER, SMALL, assert_loaded, make_arrays, raw
 
 from fastbp import _mnist_files
 from fastbp._cache import cache_folder

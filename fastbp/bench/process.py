@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastbp.bench import Result, measure
-from fastbp.bench_rows import Row, rows
+from fastbp.bench.rows import Row, rows
 
 # One BLAS thread, whichever BLAS it is. Not OMP_NUM_THREADS, which the kernels' own threads obey.
 ONE_BLAS_THREAD = dict.fromkeys(
@@ -89,7 +89,7 @@ def _take(report: Report, message: dict[str, Any], progress: Progress | None) ->
 @contextmanager
 def _child(options: str) -> Iterator[Any]:
     """The lines that `main` prints, in a process that finds fastbp where this one does."""
-    code = f"import sys; sys.path[:] = {sys.path!r}; from fastbp.bench_process import main; main({options!r})"
+    code = f"import sys; sys.path[:] = {sys.path!r}; from fastbp.bench.process import main; main({options!r})"
     env = os.environ | ONE_BLAS_THREAD
     env.pop("FASTBP_NUM_THREADS", None)
     with subprocess.Popen(
@@ -117,7 +117,7 @@ def main(options: str) -> None:
 
 def _measure_all(full: bool, seconds: float, only: str) -> None:
     from fastbp import threads
-    from fastbp.bench_contenders import contenders
+    from fastbp.bench.contenders import contenders
 
     threads.set_num_threads(1)
     chosen = _selected(full, only)
@@ -152,7 +152,8 @@ def _facts(full: bool, seconds: float) -> dict[str, str]:
 
     import numpy as np
 
-    from fastbp import __version__, bench_torch, info
+    from fastbp import __version__, info
+    from fastbp.bench import pytorch
 
     known = info.collect()
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
@@ -161,7 +162,7 @@ def _facts(full: bool, seconds: float) -> dict[str, str]:
         "fastbp": __version__,
         **{name: known[name] for name in kept},
         "BLAS of numpy": f"{blas['name']} {blas['version']}",
-        "pytorch": version("torch") if bench_torch.installed() else "not installed, left out",
+        "pytorch": version("torch") if pytorch.installed() else "not installed, left out",
         "threads": "one for kernels, BLAS and PyTorch, but where it says two",
         "measured": f"{time.strftime('%Y-%m-%d')}, {'all' if full else 'quick'} rows, {seconds:g} s each, {_load()}",
     }

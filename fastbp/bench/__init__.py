@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp._arrays import TOLERANCE
-from fastbp.bench_rows import Row
+from fastbp.bench.rows import Row
 
 SHORTEST = 30e-6  # seconds of one turn; the clock itself takes 0.05 µs
 ROUNDS = (11, 1000)  # at least, at most

@@ -8,18 +8,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from fastbp import bench_process
 from fastbp._files import atomic_write
 from fastbp._interrupt import interrupts_raised
-from fastbp.bench_process import Report
-from fastbp.bench_tables import text
+from fastbp.bench import process
+from fastbp.bench.process import Report
+from fastbp.bench.tables import text
 
 
 def bench(full: bool, seconds: float | None, only: str, file: Path | None) -> None:
     """Measures, prints the tables and, if asked to, writes the raw figures."""
     console = Console(highlight=False, soft_wrap=True)
     with interrupts_raised(), _progress(console) as progress:
-        report = bench_process.run(full, seconds, only, progress)
+        report = process.run(full, seconds, only, progress)
     if file:
         write_json(report, file)
     for line in text(report):
@@ -36,7 +36,7 @@ def write_json(report: Report, file: Path) -> None:
 
 
 @contextmanager
-def _progress(console: Console) -> Iterator[bench_process.Progress | None]:
+def _progress(console: Console) -> Iterator[process.Progress | None]:
     if not console.file.isatty():
         yield None
         return

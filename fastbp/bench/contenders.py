@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp import bench_torch, layers, reference, threads
-from fastbp.bench import Contender
-from fastbp.bench_rows import Row
+from fastbp import layers, reference, threads
+from fastbp.bench import Contender, pytorch
+from fastbp.bench.rows import Row
 from fastbp.kernels import affine, peak, relu, sigmoid, softmax_loss
 from fastbp.kernels.product import scratch_size
 
@@ -59,8 +59,8 @@ def _product(row: Row) -> Iterator[Contender]:
     yield Contender("fastbp", partial(kernel, *inputs, out, *others, scratch), flops, outputs, (expected, *rest))
     yield _peak(x.dtype, flops)
     yield Contender("np.dot", partial(np.dot, *factors, out=out), flops, (out,), (np.dot(*factors),))
-    if "torch" in row.contenders and bench_torch.installed():
-        yield Contender("torch", bench_torch.product(row.operation, a, out), flops, (out,), (expected,))
+    if "torch" in row.contenders and pytorch.installed():
+        yield Contender("torch", pytorch.product(row.operation, a, out), flops, (out,), (expected,))
 
 
 def _peak(dtype: np.dtype[Any], flops: float) -> Contender:
@@ -79,8 +79,8 @@ def _layer(row: Row) -> Iterator[Contender]:
     expected = oracle()
     yield Contender("fastbp", ours, expected=expected)
     yield Contender("oracle", oracle, expected=expected)
-    if "torch" in row.contenders and bench_torch.installed():
-        yield Contender("torch", bench_torch.layer(row.operation, a), expected=expected)
+    if "torch" in row.contenders and pytorch.installed():
+        yield Contender("torch", pytorch.layer(row.operation, a), expected=expected)
 
 
 def _passes(namespace: Any, operation: str, a: Arrays) -> Callable[[], tuple[Any, ...]]:
@@ -148,8 +148,8 @@ def _loss_kernels(row: Row) -> Iterator[Contender]:
     outputs = (np.empty_like(dx), np.empty_like(dx))
     yield Contender("fastbp", partial(_loss_kernel_passes, a, *outputs), expected=(loss, dx))
     yield Contender("oracle", oracle, expected=(loss, dx))
-    if "torch" in row.contenders and bench_torch.installed():
-        yield Contender("torch", bench_torch.layer("SoftmaxWithLoss", a), expected=(loss, dx))
+    if "torch" in row.contenders and pytorch.installed():
+        yield Contender("torch", pytorch.layer("SoftmaxWithLoss", a), expected=(loss, dx))
 
 
 def _loss_kernel_passes(a: Arrays, y: NDArray[Any], dx: NDArray[Any]) -> tuple[Any, ...]:

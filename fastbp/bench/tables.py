@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from fastbp.bench import Result, Spread
-from fastbp.bench_process import Report
-from fastbp.bench_rows import SECTIONS
+from fastbp.bench.process import Report
+from fastbp.bench.rows import SECTIONS
 
 
 def text(report: Report) -> Iterator[str]:

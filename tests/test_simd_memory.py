@@ -1,0 +1,162 @@
+"""Register tiles and memory: what is read and written at edges, which elements there are, how they are addressed."""
+
+import ctypes
+import mmap
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numba import config, njit
+
+if config.DISABLE_JIT:
+    pytest.skip("register tiles exist in compiled code only", allow_module_level=True)
+
+from tiles import DTYPES, SOURCES
+
+from fastbp.kernels import simd
+from fastbp.kernels.codegen import TARGET, lanes
+from fastbp.kernels.simd import load, row, splat, store, store_masked, width_of, zeros
+
+
+@njit
+def masked(a, out, stride, rows, width):
+    t = zeros(3, 2, out)
+    w = width_of(t)
+    p = simd.pointer(a)
+    simd.store(simd.load_row_masked(t, p, 0, width), out, 0, w)
+    store(simd.load_masked(t, p, 0, stride, rows, width), out, w, w)
+    store_masked(splat(t, 7.0), out, 4 * w + 1, w, rows, width)
+    simd.store_row_masked(splat(row(t, 0), 8.0), out, 8 * w + 1, width)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("source", SOURCES)
+def test_masked_loads_and_stores(dtype: str, source: str) -> None:
+    full = 2 * lanes(dtype)
+    for rows in range(5):  # one more than there are, of both
+        for width in range(full + 2):
+            a = np.random.default_rng(5).integers(0, 200, (rows + 1) * (width + 1)).astype(source)
+            out = np.full((10, full), np.nan, dtype)
+            expected = out.copy()
+            expected[:4] = 0
+            expected[0, :width] = a[: min(width, full)]
+            flat = expected.reshape(-1)
+            for r in range(min(rows, 3)):
+                expected[1 + r, :width] = a[r * (width + 1) :][: min(width, full)]
+                flat[(4 + r) * full + 1 :][: min(width, full)] = 7
+            flat[8 * full + 1 :][: min(width, full)] = 8
+            masked(a, out, width + 1, rows, width)
+            np.testing.assert_array_equal(out, expected, err_msg=f"rows {rows}, width {width}")
+
+
+def reads_up_to_a_forbidden_page() -> None:
+    """Loads that end where readable memory ends: one element further is a segmentation fault."""
+    page = mmap.PAGESIZE
+    memory = np.frombuffer(mmap.mmap(-1, 2 * page), np.uint8)
+    forbidden = ctypes.c_void_p(memory.ctypes.data + page)
+    assert ctypes.CDLL(None).mprotect(forbidden, ctypes.c_size_t(page), 0) == 0
+    for dtype in DTYPES:
+        out = np.zeros((10, 2 * lanes(dtype)), dtype)
+        for width in range(2 * lanes(dtype)):
+            masked(memory[page - 2 * width * out.itemsize : page].view(dtype), out, width, 2, width)
+
+
+@pytest.mark.command
+@pytest.mark.skipif(os.name != "posix", reason="mprotect")
+def test_masked_loads_stay_inside_their_page() -> None:
+    code = "import test_simd_memory; test_simd_memory.reads_up_to_a_forbidden_page()"
+    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONPATH": paths})
+
+
+@njit
+def inside(out, rows, width):
+    t = zeros(3, 2, np.zeros(1, np.float32))
+    store(simd.within(t, rows, width), out, 0, width_of(t))
+
+
+def test_within() -> None:
+    full = 2 * lanes("float32")
+    for rows in range(-1, 5):
+        for width in (-1, 0, 1, full - 1, full, full + 1, 2**40):
+            out = np.zeros((3, full), np.bool_)
+            inside(out, rows, width)
+            expected = (np.arange(3)[:, None] < rows) & (np.arange(full) < width)
+            np.testing.assert_array_equal(out, expected, err_msg=f"rows {rows}, width {width}")
+
+
+@njit
+def clamped(a, out, stride, rows):
+    t = zeros(4, 2, out)
+    store(simd.load_clamped(t, a, 1, stride, rows), out, 0, width_of(t))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("source", SOURCES)
+def test_load_clamped(dtype: str, source: str) -> None:
+    full = 2 * lanes(dtype)
+    a = np.random.default_rng(4).integers(0, 9, (4, full + 1)).astype(source)
+    for rows in range(1, 7):
+        out = np.full((4, full), np.nan, dtype)
+        clamped(a, out, full + 1, rows)
+        np.testing.assert_array_equal(out, a[np.minimum(np.arange(4), rows - 1), 1:])
+
+
+@njit
+def constants(a):
+    t = zeros(3, 2, a)
+    return simd.rows_of(t), simd.vecs_of(t), width_of(t), simd.lanes_of(t), simd.lanes_of(a)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_constants(dtype: str) -> None:
+    count = lanes(dtype)
+    assert constants(np.zeros(1, dtype)) == (3, 2, 2 * count, count, count)
+
+
+@njit
+def first_aligned(a):
+    return simd.aligned(a)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_aligned(dtype: str) -> None:
+    memory = np.zeros(64, dtype)
+    for start in range(32):
+        a = memory[start:]
+        place = first_aligned(a)
+        assert 0 <= place < lanes(dtype)
+        assert (a.ctypes.data + place * a.itemsize) % TARGET.vector_bytes == 0
+
+
+@njit
+def reinterpreted(a, like, out):
+    t = zeros(1, 1, out)
+    memory = simd.reinterpret(a, 2, simd.pointer(like))
+    store(splat(t, 3.0), memory, 1, 0)
+    store(load(t, memory, 1, 0), out, 0, 0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("other", DTYPES)
+def test_reinterpret(dtype: str, other: str) -> None:
+    """The same memory, seen as another dtype."""
+    a, out = np.zeros(200, dtype), np.zeros(lanes(other), other)
+    reinterpreted(a, out, out)
+    expected = np.zeros_like(a)
+    expected[2:].view(other)[1 : 1 + out.size] = 3
+    np.testing.assert_array_equal(a, expected)
+    np.testing.assert_array_equal(out, 3)
+
+
+@njit
+def prefetches(a):
+    for i in range(-3, 1000000, 999):
+        simd.prefetch(zeros(1, 2, a), a, i)
+
+
+def test_prefetch_is_safe_anywhere() -> None:
+    prefetches(np.zeros(3, np.float32))

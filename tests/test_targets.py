@@ -1,0 +1,81 @@
+"""Kernels for other processors than the one below: those of the same family it can run."""
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from numba import config
+
+if config.DISABLE_JIT:
+    pytest.skip("nothing is compiled", allow_module_level=True)
+
+# Without feature strings Numba adds the features of the machine below to a name.
+TARGETS = {
+    "haswell": ({"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": ""}, (32, 16, True)),
+    "x86-64": ({"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": ""}, (16, 16, False)),
+    "generic": ({"NUMBA_CPU_NAME": "generic"}, (16, 16, False)),
+}
+x86_only = pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names of x86 processors")
+
+LAYERS = """
+import numpy as np
+from fastbp import layers, reference
+from fastbp.kernels.codegen import TARGET
+
+def passes(namespace, name, x, *weights):
+    layer = getattr(namespace, name)(*weights)
+    out = layer.forward(x, np.arange(len(x)) % x.shape[1]) if "Loss" in name else layer.forward(x)
+    results = [out, layer.backward(1 if "Loss" in name else -out)]
+    return results + ([layer.dW, layer.db] if weights else [])
+
+rng = np.random.default_rng(0)
+for n, d, m in ((1, 7, 3), (3, 70, 18), (13, 65, 31), (40, 33, 100)):
+    x, W, b = (rng.standard_normal(shape).astype("float32") for shape in ((n, d), (d, m), m))
+    for name, *weights in (("Affine", W, b), ("Relu",), ("Sigmoid",), ("SoftmaxWithLoss",)):
+        for ours, oracle in zip(passes(layers, name, x, *weights), passes(reference, name, x, *weights)):
+            np.testing.assert_allclose(ours, oracle, rtol=0, atol=2e-5 * max(1, np.abs(oracle).max()))
+print(tuple(TARGET))
+"""
+
+
+def python(*arguments: str, cache: Path, **settings: str) -> str:
+    """What a process prints that compiles for another processor, into a cache of its own."""
+    paths = {"PYTHONPATH": os.pathsep.join(sys.path), "FASTBP_CACHE_DIR": str(cache)}
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, env=os.environ | paths | settings, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr
+    return done.stdout
+
+
+@x86_only
+@pytest.mark.command
+@pytest.mark.parametrize("name", TARGETS)
+def test_target(name: str, tmp_path: Path) -> None:
+    settings, expected = TARGETS[name]
+    code = "from fastbp.kernels.codegen import TARGET; print(tuple(TARGET))"
+    assert python("-c", code, cache=tmp_path, **settings).strip() == str(expected)
+
+
+@x86_only
+@pytest.mark.command
+@pytest.mark.parametrize("name", ["haswell", "x86-64"])
+def test_layers_on_target(name: str, tmp_path: Path) -> None:
+    settings, expected = TARGETS[name]
+    assert python("-c", LAYERS, cache=tmp_path, **settings).strip() == str(expected)
+
+
+@x86_only
+@pytest.mark.full
+@pytest.mark.command
+@pytest.mark.skipif("NUMBA_CPU_NAME" in os.environ, reason="this is the suite on another target")
+@pytest.mark.parametrize("name", ["haswell", "x86-64"])
+def test_suite_on_target(name: str, tmp_path: Path) -> None:
+    """The tests of all kernels."""
+    parts = ("simd", "simd_memory", "exponential", "gemm", "affine", "relu", "sigmoid", "softmax_loss")
+    settings, _ = TARGETS[name]
+    here = Path(__file__).parent
+    options = ("-q", "-p", "no:cacheprovider", f"--rootdir={here.parent}")
+    python("-m", "pytest", *options, *(str(here / f"test_{part}.py") for part in parts), cache=tmp_path, **settings)
