@@ -12,6 +12,7 @@ if not (Path(__file__).parent / "kernels").is_dir():
 
 if TYPE_CHECKING:
     from fastbp._warmup import warmup
+    from fastbp.engine import compile, fit_many, predict
     from fastbp.gradient import check_gradients, gradient_descent, numerical_diff, numerical_gradient
     from fastbp.layers import AddLayer, Affine, MulLayer, Relu, Sigmoid, SoftmaxWithLoss
     from fastbp.networks import TwoLayerNet, load_params, save_params
@@ -21,7 +22,18 @@ if TYPE_CHECKING:
 
     threads: CallableModule
 
-_MODULES = ("datasets", "functions", "gradient", "layers", "networks", "optimizers", "reference", "threads", "trainer")
+_MODULES = (
+    "datasets",
+    "engine",
+    "functions",
+    "gradient",
+    "layers",
+    "networks",
+    "optimizers",
+    "reference",
+    "threads",
+    "trainer",
+)
 
 # The module of each name; tests hold it equal to the imports above.
 _HOMES = {
@@ -40,11 +52,14 @@ _HOMES = {
     "Trainer": "trainer",
     "TwoLayerNet": "networks",
     "check_gradients": "gradient",
+    "compile": "engine",
+    "fit_many": "engine",
     "get_num_threads": "threads",
     "gradient_descent": "gradient",
     "load_params": "networks",
     "numerical_diff": "gradient",
     "numerical_gradient": "gradient",
+    "predict": "engine",
     "save_params": "networks",
     "set_num_threads": "threads",
     "warmup": "_warmup",
@@ -67,11 +82,14 @@ __all__ = [
     "TwoLayerNet",
     "__version__",
     "check_gradients",
+    "compile",
+    "fit_many",
     "get_num_threads",
     "gradient_descent",
     "load_params",
     "numerical_diff",
     "numerical_gradient",
+    "predict",
     "save_params",
     "set_num_threads",
     "threads",

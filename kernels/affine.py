@@ -6,7 +6,7 @@ its own: the same bits. Scratch has `scratch_size(dtype)` elements a thread.
 
 from numba import prange
 
-from fastbp.kernels.flags import kernel, parallel_kernel
+from fastbp.kernels.flags import kernel, merged, parallel_kernel
 from fastbp.kernels.gemm import (
     backward_input_rows,
     backward_params_rows,
@@ -18,47 +18,65 @@ from fastbp.kernels.gemm import (
 from fastbp.kernels.simd import pointer
 
 
+@merged
+def _forward(product, lo, hi, x, W, b, out, mask, scratch):
+    N, (D, M) = x.shape[0], W.shape
+    product(lo, hi, N, D, M, pointer(x), pointer(W), pointer(b), pointer(out), mask, pointer(scratch))
+
+
+@merged
+def _backward_params(product, lo, hi, dout, x, alpha, dW, db, scratch):
+    (N, D), M = x.shape, dout.shape[1]
+    product(lo, hi, N, D, M, pointer(dout), pointer(x), alpha, pointer(dW), pointer(db), pointer(scratch))
+
+
+@merged
+def _backward_input(product, lo, hi, dout, mask, W, dx, scratch):
+    N, (D, M) = dout.shape[0], W.shape
+    product(lo, hi, N, D, M, pointer(dout), mask, pointer(W), pointer(dx), pointer(scratch))
+
+
 @kernel
 def affine_forward(x, W, b, out, scratch):
     """out = x @ W + b. x may be float32 where the others are float64."""
-    forward_rows(0, x.shape[0], x, W, b, out, None, scratch)
+    _forward(forward_rows, 0, x.shape[0], x, W, b, out, None, scratch)
 
 
 @kernel
 def affine_relu_forward(x, W, b, out, mask, scratch):
     """out = relu(x @ W + b), mask = x @ W + b <= 0."""
-    forward_relu_rows(0, x.shape[0], x, W, b, out, pointer(mask), scratch)
+    _forward(forward_relu_rows, 0, x.shape[0], x, W, b, out, pointer(mask), scratch)
 
 
 @kernel
 def affine_backward(dout, x, W, dx, dW, db, scratch):
     """dx = dout @ W.T, dW = x.T @ dout, db = the column sums of dout."""
-    backward_params_rows(0, x.shape[1], dout, x, None, dW, db, scratch)
-    backward_input_rows(0, dout.shape[0], dout, None, W, dx, scratch)
+    _backward_params(backward_params_rows, 0, x.shape[1], dout, x, None, dW, db, scratch)
+    _backward_input(backward_input_rows, 0, dout.shape[0], dout, None, W, dx, scratch)
 
 
 @kernel
 def affine_backward_params(dout, x, dW, db, scratch):
     """dW = x.T @ dout, db = the column sums of dout."""
-    backward_params_rows(0, x.shape[1], dout, x, None, dW, db, scratch)
+    _backward_params(backward_params_rows, 0, x.shape[1], dout, x, None, dW, db, scratch)
 
 
 @kernel
 def affine_backward_input(dout, W, dx, scratch):
     """dx = dout @ W.T."""
-    backward_input_rows(0, dout.shape[0], dout, None, W, dx, scratch)
+    _backward_input(backward_input_rows, 0, dout.shape[0], dout, None, W, dx, scratch)
 
 
 @kernel
 def affine_relu_backward_input(dout, mask, W, dx, scratch):
     """dx = dout @ W.T where the mask of the layer below is off, else 0."""
-    backward_relu_input_rows(0, dout.shape[0], dout, pointer(mask), W, dx, scratch)
+    _backward_input(backward_relu_input_rows, 0, dout.shape[0], dout, pointer(mask), W, dx, scratch)
 
 
 @kernel
 def affine_update_params(dout, x, alpha, W, db, scratch):
     """W += alpha · x.T @ dout, db = the column sums of dout."""
-    update_params_rows(0, x.shape[1], dout, x, alpha, W, db, scratch)
+    _backward_params(update_params_rows, 0, x.shape[1], dout, x, alpha, W, db, scratch)
 
 
 @parallel_kernel
@@ -67,7 +85,7 @@ def affine_forward_threads(x, W, b, out, scratch, threads):
     N, size = x.shape[0], scratch.size // threads
     for part in prange(threads):
         own = scratch[part * size : (part + 1) * size]
-        forward_rows(N * part // threads, N * (part + 1) // threads, x, W, b, out, None, own)
+        _forward(forward_rows, N * part // threads, N * (part + 1) // threads, x, W, b, out, None, own)
 
 
 @parallel_kernel
@@ -76,5 +94,7 @@ def affine_backward_threads(dout, x, W, dx, dW, db, scratch, threads):
     (N, D), size = x.shape, scratch.size // threads
     for part in prange(threads):
         own = scratch[part * size : (part + 1) * size]
-        backward_params_rows(D * part // threads, D * (part + 1) // threads, dout, x, None, dW, db, own)
-        backward_input_rows(N * part // threads, N * (part + 1) // threads, dout, None, W, dx, own)
+        lo, hi = D * part // threads, D * (part + 1) // threads
+        _backward_params(backward_params_rows, lo, hi, dout, x, None, dW, db, own)
+        lo, hi = N * part // threads, N * (part + 1) // threads
+        _backward_input(backward_input_rows, lo, hi, dout, None, W, dx, own)

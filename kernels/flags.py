@@ -16,6 +16,9 @@ inlined = njit(**OPTIONS, forceinline=True)
 # The same for a part that gives parts of its own constants to choose by: its lines become the caller's.
 merged = njit(**OPTIONS, inline="always")
 
+# A part of its own, called: for large parts that several places use, and compiled once.
+shared = njit(**OPTIONS)
+
 
 def kernel(function):
     """Compiles a function as a kernel, kept on disk."""

@@ -51,11 +51,7 @@ from fastbp.kernels.product import (
     relu,
     unmasked,
 )
-from fastbp.kernels.simd import (
-    lanes_of,
-    pointer,
-    zeros,
-)
+from fastbp.kernels.simd import lanes_of, zeros
 
 
 @merged
@@ -68,7 +64,7 @@ def _tail(columns, terms, like):
     return columns % lanes if columns % lanes <= lanes // 4 and terms >= 4 * lanes else 0
 
 
-# --- the three products, for kernels that split their rows over threads ---
+# --- the three products: rows [lo, hi) of results, by pointers, for kernels that split them over threads ---
 
 
 def _forward(finish):
@@ -77,20 +73,18 @@ def _forward(finish):
     inner = single_element(begin_bias, finish)
 
     @merged
-    def forward_rows(lo, hi, x, W, b, out, mask, scratch):
-        D, M = W.shape
-        tail = _tail(M, D, out) if x.shape[0] > FEW or M == 1 else 0
-        W, b, out, scratch = pointer(W), pointer(b), pointer(out), pointer(scratch)
-        p = Product(pointer(x), D, 1, x.shape[0], D, W, out, M, b, mask, None, None, scratch)
+    def forward_rows(lo, hi, N, D, M, x, W, b, out, mask, scratch):
+        tail = _tail(M, D, out) if N > FEW or M == 1 else 0
+        p = Product(x, D, 1, N, D, W, out, M, b, mask, None, None, scratch)
         if D == 1 and M == 1:
             one_term(lo, hi, p)
-        elif x.shape[0] == 1 and M == 1 and lo < hi:
+        elif N == 1 and M == 1 and lo < hi:
             inner(p)
         elif tail == 0 and 0 < hi - lo <= FEW:
             short(lo, hi, p)
         else:
             product(tail, lo, hi, p)
-        if tail and lo < hi and x.shape[0] > 1:
+        if tail and lo < hi and N > 1:
             dots(zeros(ROWS_DOT, 1, out), M - tail, tail, lo, hi, p)
 
     return forward_rows
@@ -101,11 +95,9 @@ def _backward_params(finish, put, adds):
     one_term, inner = single_terms(begin_zero, finish), single_element(begin_zero, finish)
 
     @merged
-    def backward_params_rows(lo, hi, dout, x, alpha, dW, db, scratch):
-        (N, D), M = x.shape, dout.shape[1]
+    def backward_params_rows(lo, hi, N, D, M, dout, x, alpha, dW, db, scratch):
         tail = _tail(M, D, dW)
-        dW, scratch = pointer(dW), pointer(scratch)
-        p = Product(pointer(x), 1, D, D, N, pointer(dout), dW, M, None, None, alpha, pointer(db), scratch)
+        p = Product(x, 1, D, D, N, dout, dW, M, None, None, alpha, db, scratch)
         thin = (N == 1 and (D == 1 or M == 1)) or (D == 1 and M == 1)
         if thin and N == 1 and lo == 0:
             row_as_sums(p)
@@ -133,12 +125,10 @@ def _backward_input(finish):
     one_term = single_terms(begin_zero, finish)
 
     @merged
-    def backward_input_rows(lo, hi, dout, mask, W, dx, scratch):
-        N, (D, M) = dout.shape[0], W.shape
+    def backward_input_rows(lo, hi, N, D, M, dout, mask, W, dx, scratch):
         tail = _tail(D, M, dx)
         if (N <= FEW_DOT or D <= lanes_of(dx)) and M >= 256:  # too few rows to pay for transposing W
             tail = D
-        dout, W, dx, scratch = pointer(dout), pointer(W), pointer(dx), pointer(scratch)
         if N == 1 and lo < hi:  # dx.T = W @ dout.T: the rows of both are read along
             p = Product(W, M, 1, D, M, dout, dx, 1, None, mask, None, None, scratch)
             if M == 1:

@@ -62,6 +62,24 @@ def softmax_loss_forward(x, t, eps, y):
 
 
 @inlined
+def softmax_loss_forward_rows(lo, hi, x, t, eps, y, costs):
+    """The same for rows [lo, hi), their losses in costs[lo:hi]; the same bits as long as lo is a multiple of ROWS."""
+    classes = x.shape[1]
+    one, two = zeros(ROWS, 1, x), zeros(ROWS, 2, x)
+    for i in range(lo, hi):
+        costs[i] = 0.0
+    if classes <= width_of(one):
+        for i in range(lo, hi, ROWS):
+            costs[i] = _forward_block(one, x, t, eps, y, i)
+    elif classes <= width_of(two):
+        for i in range(lo, hi, ROWS):
+            costs[i] = _forward_block(two, x, t, eps, y, i)
+    else:
+        for i in range(lo, hi):
+            costs[i] = _forward_row(x, t, eps, y, i)
+
+
+@inlined
 def _forward_block(tile, x, t, eps, y, i):
     """Softmax of the rows i ... i + ROWS, as far as there are any; returns the sum of their losses."""
     classes, rows = x.shape[1], x.shape[0] - i
@@ -129,15 +147,22 @@ def _forward_row(x, t, eps, y, i):
 @kernel
 def softmax_loss_backward(dout, y, t, dx):
     """dx = dout · (y·Σt − t) / N, with Σt = 1 for class indices; dout is a scalar."""
-    rows, classes = y.shape
-    factor = dout / rows
+    softmax_loss_backward_rows(0, y.shape[0], dout / y.shape[0], y, t, dx)
+
+
+@inlined
+def softmax_loss_backward_rows(lo, hi, factor, y, t, dx):
+    """dx = factor · (y·Σt − t) for rows [lo, hi)."""
+    classes = y.shape[1]
+    step = zeros(1, SEGMENT, y)
     if t.ndim == 1:
-        _scaled(y, factor, dx)
-        for i in range(rows):
+        for i in range(lo * classes, hi * classes, width_of(step)):
+            left = hi * classes - i
+            store_row_masked(mul(load_row_masked(step, pointer(y), i, left), factor), pointer(dx), i, left)
+        for i in range(lo, hi):
             dx[i, t[i]] = factor * (y[i, t[i]] - 1)
         return
-    step = zeros(1, SEGMENT, y)
-    for i in range(rows):
+    for i in range(lo, hi):
         sums = splat(step, 0.0)
         for j in range(0, classes, width_of(step)):
             sums = add(sums, load_row_masked(step, t, i * classes + j, classes - j))
@@ -146,12 +171,3 @@ def softmax_loss_backward(dout, y, t, dx):
             at, left = i * classes + j, classes - j
             gradient = sub(mul(load_row_masked(step, y, at, left), sums), load_row_masked(step, t, at, left))
             store_row_masked(mul(gradient, factor), dx, at, left)
-
-
-@inlined
-def _scaled(y, factor, dx):
-    """dx = factor · y."""
-    step = zeros(1, SEGMENT, y)
-    for i in range(0, y.size, width_of(step)):
-        left = y.size - i
-        store_row_masked(mul(load_row_masked(step, pointer(y), i, left), factor), pointer(dx), i, left)

@@ -1,0 +1,27 @@
+"""A network and an optimizer as one compiled loop."""
+
+from typing import Any
+
+from fastbp.engine.chain import NotCompilable
+from fastbp.engine.layerwise import LayerStep
+from fastbp.engine.many import fit_many
+from fastbp.engine.scores import predict
+from fastbp.engine.step import CompiledStep
+
+__all__ = ["CompiledStep", "LayerStep", "NotCompilable", "compile", "fit_many", "predict"]
+
+
+def compile(network: Any, optimizer: Any, *, strict: bool = False) -> CompiledStep | LayerStep:
+    """Training steps of this network with this optimizer in compiled code, without a compilation of their own.
+
+    For chains of Affine, Relu and Sigmoid that end in SoftmaxWithLoss, in float32 or float64, and the optimizers of
+    `fastbp.optimizers`. For anything else the layers themselves take the steps, with the same results; `reason` of
+    what is returned says why, and with `strict` a `NotCompilable` (a ValueError) is raised. ValueError, naming the
+    parameter, when `params[k]` is not its layer's array.
+    """
+    try:
+        return CompiledStep(network, optimizer)
+    except NotCompilable as error:
+        if strict:
+            raise
+        return LayerStep(network, optimizer, str(error))

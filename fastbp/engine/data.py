@@ -1,0 +1,166 @@
+"""Samples and labels in the form that the compiled loop reads, checked once."""
+
+import operator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastbp import _arrays
+from fastbp.kernels import training
+from fastbp.kernels.compress import compress_rows, count_nonzeros
+
+# Compressed rows win below this share of non-zeros.
+SPARSE_BELOW = 0.15
+LOOKED_AT = 1000  # samples, for the share
+
+KINDS = {"uint8": training.UINT8, "float32": training.FLOAT32, "float64": training.FLOAT64}
+
+
+@dataclass(frozen=True)
+class Data:
+    """What `prepare` makes: samples (N, D), dense or compressed, and their labels."""
+
+    samples: int
+    features: int
+    classes: int
+    dtype: np.dtype[Any]  # of the network that it was made for
+    scale: float
+    kind: int
+    labels: NDArray[Any] = field(repr=False)
+    x: NDArray[Any] = field(repr=False)  # the dense samples, or the values of the compressed ones
+    starts: NDArray[np.int64] | None = field(default=None, repr=False)
+    columns: NDArray[np.int32] | None = field(default=None, repr=False)
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether the samples are compressed."""
+        return bool(self.kind == training.SPARSE)
+
+    def table(self) -> NDArray[np.int64]:
+        """What `kernels.training` calls samples."""
+        indices = self.labels.ndim == 1
+        table = np.zeros(8, np.int64)
+        table[training.KIND], table[training.ADDRESS] = self.kind, address(self.x)
+        table[training.FEATURES], table[training.CLASSES] = self.features, self.classes
+        table[training.STARTS], table[training.COLUMNS] = address(self.starts), address(self.columns)
+        table[training.LABEL_KIND] = training.INDICES if indices else training.PROBABILITIES
+        table[training.LABELS] = address(self.labels)
+        return table
+
+
+def address(array: NDArray[Any] | None) -> int:
+    """Where an array lies; 0 for None."""
+    return 0 if array is None else int(array.ctypes.data)
+
+
+def prepare(
+    x: Any,
+    t: ArrayLike,
+    features: int,
+    classes: int,
+    dtype: np.dtype[Any],
+    *,
+    scale: float,
+    sparse: bool | None,
+    affine_first: bool,
+) -> Data:
+    """Checked data for a network of so many inputs and classes. Errors as in `CompiledStep.prepare`."""
+    scale = _scale(scale)
+    if sparse and not affine_first:
+        raise ValueError("sparse=True needs an Affine layer at the front")
+    if hasattr(x, "tocsr"):
+        compressed = _from_scipy(x, features, dtype, scale)
+        rows = len(compressed[1]) - 1
+        dense = None
+    else:
+        dense = _dense(x, features, dtype)
+        rows = len(dense)
+    labels = _arrays.targets(t, (rows, classes), dtype)
+    if dense is not None:
+        few = affine_first and sparse is None and density(dense) < SPARSE_BELOW
+        if not (sparse or few):
+            return Data(rows, features, classes, dtype, scale, KINDS[dense.dtype.name], labels, dense)
+        compressed = _compressed(dense, dtype, scale)
+    elif sparse is False:
+        full = np.zeros((rows, features), dtype)
+        values, starts, columns = compressed
+        np.add.at(full, (np.repeat(np.arange(rows), np.diff(starts)), columns), values)
+        return Data(rows, features, classes, dtype, 1.0, KINDS[dtype.name], labels, full)
+    values, starts, columns = compressed
+    return Data(rows, features, classes, dtype, 1.0, training.SPARSE, labels, values, starts, columns)
+
+
+def density(x: NDArray[Any]) -> float:
+    """The share of non-zeros in some of the samples, evenly spread."""
+    some = x[:: max(1, len(x) // LOOKED_AT)]
+    return float(np.count_nonzero(some)) / max(1, some.size)
+
+
+def checked_order(order: ArrayLike, samples: int) -> NDArray[np.int64]:
+    """The order as (steps, batch) int64, C-contiguous. ValueError and TypeError when it is none, or out of range."""
+    array = _arrays.real_array(order, "order")
+    if array.ndim != 2:
+        raise ValueError(f"order must have shape (steps, batch), got {array.shape}")
+    if array.size and array.dtype.kind not in "iu":
+        raise TypeError(f"order must hold integers, got dtype {array.dtype}")
+    if len(array) and array.shape[1] == 0:
+        raise ValueError("order must have at least one sample a step, got batches of 0")
+    if array.size and (array.min() < 0 or array.max() >= samples):
+        step, place = np.argwhere((array < 0) | (array >= samples))[0]
+        raise ValueError(
+            f"order[{step}, {place}] is {array[step, place]}, but the {samples} samples are 0 to {samples - 1}"
+        )
+    return np.ascontiguousarray(array, np.int64)
+
+
+def _scale(scale: Any) -> float:
+    value = float(scale)
+    if not np.isfinite(value):
+        raise ValueError(f"scale must be a finite number, got {scale!r}")
+    return value
+
+
+def _dense(x: Any, features: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """x as (N, features) in a dtype that the loop reads: uint8, float32 and float64 stay as they are."""
+    array = _arrays.real_array(x, "x")
+    if array.ndim < 2 or array.size != len(array) * features:
+        raise ValueError(f"x must have {features} features a sample, got shape {array.shape}")
+    array = array.reshape(len(array), features)
+    if array.dtype == np.uint8:
+        return np.ascontiguousarray(array)
+    return _arrays.kernel_array(array, _arrays.float_dtype(array, dtype))
+
+
+def _compressed(
+    x: NDArray[Any], dtype: np.dtype[Any], scale: float
+) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int32]]:
+    starts = np.empty(len(x) + 1, np.int64)
+    count_nonzeros(x, starts)
+    columns, values = np.empty(starts[-1], np.int32), np.empty(starts[-1], dtype)
+    compress_rows(x, scale, starts, columns, values)
+    return values, starts, columns
+
+
+def _from_scipy(
+    x: Any, features: int, dtype: np.dtype[Any], scale: float
+) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int32]]:
+    """A scipy.sparse matrix: its own arrays, where they have the dtypes that the loop reads."""
+    if len(x.shape) != 2 or x.shape[1] != features:
+        raise ValueError(f"x must have shape (samples, {features}), got {x.shape}")
+    matrix = x.tocsr()
+    if not matrix.has_sorted_indices:
+        matrix = matrix.sorted_indices()
+    _arrays.float_dtype(np.empty(0, matrix.dtype), dtype)  # TypeError for complex numbers and the like
+    values = np.ascontiguousarray(matrix.data, dtype)
+    starts, columns = np.ascontiguousarray(matrix.indptr, np.int64), np.ascontiguousarray(matrix.indices, np.int32)
+    if (
+        starts[0] != 0
+        or operator.index(starts[-1]) != len(columns)
+        or len(values) != len(columns)
+        or (np.diff(starts) < 0).any()
+        or (len(columns) and (columns.min() < 0 or columns.max() >= features))
+    ):
+        raise ValueError("x is no valid CSR matrix: its indptr and indices don't go with its shape")
+    return values if scale == 1 else values * values.dtype.type(scale), starts, columns

@@ -1,0 +1,83 @@
+"""Many small networks side by side, one thread each."""
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastbp import threads as _threads
+from fastbp._checks import whole_number
+from fastbp.engine.data import Data, checked_order
+from fastbp.engine.step import CompiledStep
+
+
+def fit_many(
+    networks: Sequence[Any],
+    optimizers: Sequence[Any],
+    x: Any,
+    t: ArrayLike,
+    orders: ArrayLike | Sequence[ArrayLike],
+    *,
+    threads: int | None = None,
+    scale: float = 1.0,
+    sparse: bool | None = None,
+) -> NDArray[np.float64]:
+    """Trains each network with its optimizer on the same data; the losses (networks, steps), as `run` returns them.
+
+    `orders` is one order (steps, batch) for all, or one for each network, (networks, steps, batch). Each network is
+    trained by one thread, `threads` at a time (None: as many as kernels may use): the same bits as one after the
+    other. ValueError and TypeError as in `fastbp.compile(strict=True)` and `run`, before any network has changed.
+    """
+    if len(networks) != len(optimizers):
+        raise ValueError(f"each network needs an optimizer: got {len(networks)} networks, {len(optimizers)} optimizers")
+    for what, things in (("network", networks), ("optimizer", optimizers)):
+        if len({id(thing) for thing in things}) < len(things):
+            raise ValueError(f"the same {what} is there twice: each thread needs one of its own")
+    at_once = _threads.get_num_threads() if threads is None else whole_number(threads, "threads", 1)
+    steps = [CompiledStep(network, optimizer) for network, optimizer in zip(networks, optimizers, strict=True)]
+    prepared: dict[Any, Data] = {}
+    data = []
+    for step in steps:
+        key = step.takes
+        if key not in prepared:
+            prepared[key] = step.prepare(x, t, scale=scale, sparse=sparse)
+        data.append(prepared[key])
+    checked = _orders(orders, len(networks), data[0].samples if data else 0)
+    for step in steps:
+        step.check()
+    return _run(steps, data, checked, at_once)
+
+
+def _orders(orders: Any, networks: int, samples: int) -> list[NDArray[np.int64]]:
+    if networks == 0:
+        return []
+    if np.ndim(orders[0]) == 1:
+        return [checked_order(orders, samples)] * networks
+    if len(orders) != networks:
+        raise ValueError(f"orders must be one order, or one for each of the {networks} networks, got {len(orders)}")
+    checked = [checked_order(order, samples) for order in orders]
+    if len({len(order) for order in checked}) > 1:
+        raise ValueError("the orders must have as many steps each")
+    return checked
+
+
+def _run(
+    steps: list[CompiledStep], data: list[Data], orders: list[NDArray[np.int64]], at_once: int
+) -> NDArray[np.float64]:
+    stop = threading.Event()
+
+    def train(step: CompiledStep, samples: Data, order: NDArray[np.int64]) -> NDArray[np.float64]:
+        return step.run_alone(samples, order, stop)
+
+    with ThreadPoolExecutor(max(1, at_once), "fastbp") as pool:
+        waiting = [pool.submit(train, *each) for each in zip(steps, data, orders, strict=True)]
+        try:
+            losses = [future.result() for future in waiting]
+        except BaseException:  # Ctrl-C: every network ends with a whole step
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+    return np.array(losses, np.float64).reshape(len(steps), -1)

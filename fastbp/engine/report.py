@@ -1,0 +1,49 @@
+"""The table of what runs where."""
+
+from typing import Any
+
+import numpy as np
+
+from fastbp.engine.chain import Operation
+
+
+def report(operations: list[Operation], loss: Any, optimizer: Any, dtype: np.dtype[Any], batch: int) -> str:
+    """A line for each operation of the compiled loop, with its floating-point operations and bytes in one step."""
+    lines: list[tuple[str, ...]] = [("layer", "runs as", "inputs", "outputs", "kflop", "kB")]
+    for n, operation in enumerate(operations):
+        lines.append(
+            (
+                operation.names,
+                "compiled" + (", one kernel" if "+" in operation.names else ""),
+                str(operation.inputs),
+                str(operation.outputs),
+                f"{operation.flops(batch, n == 0) / 1e3:.0f}",
+                f"{operation.bytes(batch, dtype.itemsize) / 1e3:.0f}",
+            )
+        )
+    classes = operations[-1].outputs
+    size = f"{3 * batch * classes * dtype.itemsize / 1e3:.0f}"
+    lines.append((type(loss).__name__, "compiled", str(classes), "1", "", size))
+    parameters = sum(o.inputs * o.outputs + o.outputs for o in operations if o.affine is not None)
+    state = len(optimizer.state_names) * parameters * dtype.itemsize
+    lines.append((type(optimizer).__name__, "compiled", str(parameters), "", "", f"{state / 1e3:.0f}"))
+    return _aligned(lines, f"one step of {batch} samples in {dtype}")
+
+
+def layers_report(layers: list[Any], loss: Any, optimizer: Any, reason: str) -> str:
+    """A line for each layer, where none of it is compiled."""
+    lines: list[tuple[str, ...]] = [("layer", "runs as")]
+    lines += [(type(each).__name__, "layer by layer") for each in (*layers, loss, optimizer)]
+    return _aligned(lines, f"not compiled: {reason}")
+
+
+def _aligned(lines: list[tuple[str, ...]], title: str) -> str:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rows = [
+        "  ".join(
+            cell.ljust(width) if place < 2 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
+    return "\n".join([title, *rows])

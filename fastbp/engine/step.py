@@ -1,0 +1,230 @@
+"""`fastbp.compile`: a network and an optimizer as one compiled loop."""
+
+import operator
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastbp import optimizers
+from fastbp._parameters import layers_of, not_held
+from fastbp.engine import team
+from fastbp.engine.chain import NotCompilable, bind, chain_of, decay_of, last_layer
+from fastbp.engine.data import Data, checked_order, prepare
+from fastbp.engine.report import report
+from fastbp.engine.workspace import Workspace
+from fastbp.kernels import training
+
+KINDS = {
+    optimizers.SGD: training.SGD,
+    optimizers.Momentum: training.MOMENTUM,
+    optimizers.Nesterov: training.NESTEROV,
+    optimizers.AdaGrad: training.ADAGRAD,
+    optimizers.RMSprop: training.RMSPROP,
+    optimizers.Adam: training.ADAM,
+}
+
+# A run goes to the compiled code in slices of about this many operations, 50 ms or so: Ctrl-C is looked at in between.
+FLOPS_OF_A_SLICE = 2.5e9
+MOST_STEPS_OF_A_SLICE = 20_000
+
+
+class CompiledStep:
+    """Training steps of one network with one optimizer, in compiled code. Made by `fastbp.compile`.
+
+    The network's arrays are trained in place. Weights, hyperparameters and `weight_decay_lambda` are read at each
+    call. One object belongs to one thread at a time, as a layer does.
+    """
+
+    compiled = True
+
+    def __init__(self, network: Any, optimizer: Any) -> None:
+        self.network, self.optimizer = network, optimizer
+        self._kind = _kind(optimizer)
+        self._operations, self._loss = chain_of(network)
+        self._layers = _layers(network)
+        self._dtype, self._arrays = bind(network, self._operations)
+        self._workspace: Workspace | None = None
+
+    def __call__(self, x: ArrayLike, t: ArrayLike) -> float:
+        """One step on a batch: forward, backward, update. Returns the loss before the update.
+
+        x (N, D), t (N,) class indices or (N, C) probabilities. ValueError and TypeError, before anything has changed,
+        for data that don't fit, labels that are no classes, and hyperparameters as in the optimizer's constructor.
+        """
+        data = self.prepare(x, t, sparse=False)
+        if data.samples == 0:
+            raise ValueError("x is empty: a step needs at least one sample")
+        return float(self._run(data, np.arange(data.samples, dtype=np.int64)[None])[0])
+
+    def prepare(self, x: Any, t: ArrayLike, *, scale: float = 1.0, sparse: bool | None = None) -> Data:
+        """Checks samples and labels, and compresses samples that are mostly zeros, once for many runs.
+
+        x (N, D) of uint8, float32 or float64, read as it lies (change it, and later runs see that), of which `scale`
+        times is used; or a scipy.sparse matrix. `sparse` says whether the first Affine skips zeros; None measures how
+        many there are. ValueError and TypeError as in a step.
+        """
+        self._bind()
+        first = self._operations[0]
+        classes, affine = self._operations[-1].outputs, first.affine is not None
+        return prepare(x, t, first.inputs, classes, self._dtype, scale=scale, sparse=sparse, affine_first=affine)
+
+    def run(
+        self,
+        x: Any,
+        t: Any = None,
+        order: ArrayLike | None = None,
+        *,
+        scale: float = 1.0,
+        sparse: bool | None = None,
+    ) -> NDArray[np.float64]:
+        """A step for each row of `order` (steps, batch), indices of samples; the losses (steps,) before each update.
+
+        `run(x, t, order)`, or `run(data, order)` with what `prepare` made. A loss that is NaN is returned as such.
+        Ctrl-C ends it after a whole step. Errors as in `prepare`, ValueError and TypeError for indices of no sample.
+        """
+        data, order = self._data(x, t, order, scale, sparse)
+        return self._run(data, order)
+
+    def run_until_nan(self, data: Data, order: ArrayLike) -> NDArray[np.float64]:
+        """As run, but a loss that is NaN is the last: its step changes nothing."""
+        data, steps = self._data(data, order, None, 1.0, None)
+        return self._run(data, steps, stops=True)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy is compiled for the copied network: the plan holds addresses of this one's arrays."""
+        return CompiledStep, (self.network, self.optimizer)
+
+    @property
+    def takes(self) -> tuple[int, int, np.dtype[Any], bool]:
+        """What data have to be prepared for."""
+        first = self._operations[0]
+        return first.inputs, self._operations[-1].outputs, self._dtype, first.affine is not None
+
+    def check(self) -> None:
+        """ValueError and TypeError for whatever would keep a run from starting."""
+        self._bind()
+        self.optimizer.scalars()
+        self.optimizer.state_for(self.network.params)
+        decay_of(self.network)
+
+    def run_alone(self, data: Data, order: NDArray[np.int64], stop: threading.Event) -> NDArray[np.float64]:
+        """As run, on this thread alone and until `stop` is set."""
+        return self._run(data, order, n=1, goes_on=lambda: not stop.is_set())
+
+    def report(self, batch: int = 100) -> str:
+        """What runs where in a step of so many samples: a table with the operations and bytes of each layer."""
+        self._bind()
+        return report(self._operations, self._loss, self.optimizer, self._dtype, batch)
+
+    def flops(self, batch: int) -> int:
+        """Useful floating-point operations of one step."""
+        return sum(operation.flops(batch, n == 0) for n, operation in enumerate(self._operations))
+
+    def _data(self, x: Any, t: Any, order: Any, scale: float, sparse: bool | None) -> tuple[Data, NDArray[np.int64]]:
+        if isinstance(x, Data):
+            if order is None:
+                order, t = t, None
+            if t is not None or order is None or scale != 1.0 or sparse is not None:
+                raise TypeError("prepared data go with an order alone: run(data, order)")
+            self._bind()
+            wanted = self.takes[:3]
+            if (x.features, x.classes, x.dtype) != wanted:
+                raise ValueError(
+                    f"the data were prepared for {x.features} inputs, {x.classes} classes and {x.dtype}, "
+                    f"but the network has {wanted[0]}, {wanted[1]} and {wanted[2]}"
+                )
+            return x, checked_order(order, x.samples)
+        if t is None or order is None:
+            raise TypeError("run needs samples, labels and an order: run(x, t, order)")
+        data = self.prepare(x, t, scale=scale, sparse=sparse)
+        return data, checked_order(order, data.samples)
+
+    def _bind(self) -> None:
+        """Looks again at what the network consists of, if any of it was exchanged; ValueError as in `bind`."""
+        if not _same(self._layers, _layers(self.network)):
+            self._operations, self._loss = chain_of(self.network)
+            self._layers, self._arrays = _layers(self.network), []
+        now = [getattr(o.affine, key) for o in self._operations if o.affine is not None for key in ("W", "b")]
+        params = self.network.params
+        names = [name for o in self._operations if o.affine is not None for name in (o.W, o.b)]
+        if _same(now, self._arrays):
+            for name, array in zip(names, now, strict=True):
+                if params.get(name) is not array:
+                    raise not_held(name)
+            if len(params) == len(names):
+                return
+        self._dtype, self._arrays = bind(self.network, self._operations)
+        self._workspace = None
+
+    def _run(
+        self,
+        data: Data,
+        order: NDArray[np.int64],
+        *,
+        stops: bool = False,
+        n: int | None = None,
+        goes_on: Callable[[], bool] = lambda: True,
+    ) -> NDArray[np.float64]:
+        """The steps, in slices; the losses of those that were done."""
+        optimizer, params = self.optimizer, self.network.params
+        scalars, decay = optimizer.scalars(), decay_of(self.network)
+        states = optimizer.state_for(params)
+        batch = order.shape[1]
+        work = self._workspace
+        if work is None or work.capacity < batch:
+            work = self._workspace = Workspace(self._operations, self._dtype, batch, learns=True)
+        work.point_at(params, states)
+        settings = np.array([data.scale, self._loss.eps, decay, 0.0, 0.0])
+        settings[training.FIRST : training.FIRST + len(scalars) - 1] = scalars[1:]
+        samples = data.table()
+        flops = self.flops(batch)
+        n = n or team.threads_for(flops)
+        slice_ = int(min(MOST_STEPS_OF_A_SLICE, max(1, FLOPS_OF_A_SLICE // max(1, flops))))
+        losses = np.full(len(order), np.nan)
+        done = 0
+        for start in range(0, len(order), slice_):
+            part = order[start : start + slice_]
+            # 0 · inf is NaN, so zeros can't be skipped then; the compiled loop notices when it happens on the way.
+            dense = data.is_sparse and not np.isfinite(self._operations[0].affine.W).all()
+            taken = team.run(
+                training.train,
+                n,
+                dense,
+                optimizer.advance,
+                work.plan,
+                samples,
+                work.batch,
+                settings,
+                self._kind,
+                optimizer.step_sizes(len(part)),
+                part,
+                work.costs,
+                losses[start : start + len(part)],
+                stops,
+                work.scratch(n),
+            )
+            done += taken
+            if taken < len(part):
+                return losses[: done + 1]
+            if not goes_on():
+                break
+        return losses[:done]
+
+
+def _same(some: Sequence[Any], others: Sequence[Any]) -> bool:
+    return len(some) == len(others) and all(map(operator.is_, some, others))
+
+
+def _kind(optimizer: Any) -> int:
+    for cls, kind in KINDS.items():
+        if type(optimizer) is cls:
+            return int(kind)
+    cls = type(optimizer)
+    raise NotCompilable(f"{cls.__module__}.{cls.__name__} is no optimizer that the compiled loop knows")
+
+
+def _layers(network: Any) -> list[Any]:
+    return [*layers_of(network), last_layer(network)]

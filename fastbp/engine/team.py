@@ -1,0 +1,47 @@
+"""Running a training kernel on several threads, and how many of them it is worth."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from fastbp import threads
+from fastbp.kernels.team import FLAG, PROGRESS, TEAM_WORDS
+
+# A step's two meetings cost 1 µs; below this many operations a thread they cost more than the thread saves.
+FLOPS_PER_THREAD = 1e6
+
+_pools: dict[int, ThreadPoolExecutor] = {}
+
+
+def threads_for(flops_of_a_step: float) -> int:
+    """How many threads a step of so many floating-point operations is worth."""
+    if flops_of_a_step < 2 * FLOPS_PER_THREAD:
+        return 1
+    return min(int(threads.get_num_threads()), int(flops_of_a_step / FLOPS_PER_THREAD))
+
+
+def run(kernel: Callable[..., Any], n: int, flag: bool, done: Callable[[int], object], *arguments: Any) -> int:
+    """The kernel's result, from up to n threads; `done` learns how many steps it took, also if it is interrupted."""
+    words = np.zeros(TEAM_WORDS, np.int64)
+    words[FLAG] = flag
+    try:
+        members = [_pool().submit(kernel, words, False, n, *arguments) for _ in range(n - 1)]
+        try:
+            return int(kernel(words, True, n, *arguments))
+        finally:
+            for member in members:
+                member.result()
+    finally:
+        done(int(words[PROGRESS]))
+
+
+def _pool() -> ThreadPoolExecutor:
+    """The threads of this process; a child of a fork starts its own."""
+    process = os.getpid()
+    if process not in _pools:
+        _pools.clear()
+        _pools[process] = ThreadPoolExecutor(os.cpu_count() or 1, "fastbp")
+    return _pools[process]

@@ -1,0 +1,83 @@
+"""The memory of a compiled run: buffers for the largest batch, and the plan that says where everything lies."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.engine.chain import Operation
+from fastbp.engine.data import address
+from fastbp.kernels import training
+from fastbp.kernels.product import scratch_size
+
+
+class Workspace:
+    """Buffers for batches of up to `capacity` samples, and a plan for `operations` that uses them."""
+
+    def __init__(self, operations: list[Operation], dtype: np.dtype[Any], capacity: int, *, learns: bool) -> None:
+        self.capacity, self.dtype = capacity, dtype
+        self.operations = operations
+        self._scratch = np.empty(0, dtype)
+        self.kept: list[NDArray[Any]] = []
+        self.plan = np.zeros((len(operations), training.PLAN_COLUMNS), np.int64)
+        self.batch = np.zeros(3, np.int64)
+        self.costs = np.zeros(capacity)
+        self.outputs = operations[-1].outputs
+        features = operations[0].inputs
+        before = self._buffer(capacity, features)
+        self.batch[training.BATCH_X] = before
+        if learns:
+            self.batch[training.BATCH_LABELS] = self._buffer(capacity, self.outputs, dtype=np.float64)
+            self.batch[training.Y] = self._buffer(capacity, self.outputs)
+        gradient = mask = 0  # where the gradient of an operation's input goes, and which mask that has to pass
+        for row, operation in zip(self.plan, operations, strict=True):
+            row[training.CODE] = operation.code
+            row[training.D_], row[training.M_] = operation.inputs, operation.outputs
+            row[training.X] = before
+            self.scores = np.zeros((capacity, operation.outputs), dtype)
+            self.kept.append(self.scores)
+            row[training.OUT] = before = address(self.scores)
+            if operation.has_mask:
+                row[training.MASK] = self._buffer(capacity, operation.outputs, dtype=np.uint8)
+            if learns:
+                self._gradients(row, operation, gradient, mask)
+                gradient = int(row[training.DOUT])
+                mask = int(row[training.MASK]) if operation.code == training.AFFINE_RELU else 0
+        if learns:
+            above = [*self.plan[1:, training.BELOW], 0]
+            self.plan[:, training.MASKED] = [below != 0 for below in above]
+
+    def _gradients(self, row: NDArray[np.int64], operation: Operation, gradient: int, mask: int) -> None:
+        row[training.DOUT] = self._buffer(self.capacity, operation.outputs)
+        row[training.DX] = gradient
+        if operation.affine is None:
+            if not gradient:  # nobody reads it, but the operation writes it
+                row[training.DX] = self._buffer(self.capacity, operation.inputs)
+            return
+        row[training.BELOW] = mask
+        row[training.DW] = self._buffer(operation.inputs, operation.outputs)
+        row[training.DB] = self._buffer(operation.outputs)
+        row[training.SQUARES] = self._buffer(1, dtype=np.float64)
+
+    def point_at(self, params: Any, states: Any) -> None:
+        """Enters where the parameters lie, and the optimizer's state of each."""
+        for row, operation in zip(self.plan, self.operations, strict=True):
+            if operation.affine is None:
+                continue
+            W, b = operation.W, operation.b
+            row[training.W_], row[training.B_] = address(params[W]), address(params[b])
+            for name, place in ((W, training.W_STATE), (b, training.B_STATE)):
+                for n, state in enumerate(states[name] if states else ()):
+                    row[place + n] = address(state)
+
+    def scratch(self, threads: int) -> NDArray[Any]:
+        """Memory for the products of so many threads."""
+        size = threads * scratch_size(self.dtype)
+        if self._scratch.size < size:
+            self._scratch = np.empty(size, self.dtype)
+        return self._scratch[:size]
+
+    def _buffer(self, *shape: int, dtype: Any = None) -> int:
+        array = np.zeros(shape, dtype or self.dtype)
+        self.kept.append(array)
+        return address(array)

@@ -1,0 +1,125 @@
+"""A team of threads inside compiled code: who takes part, and a barrier that costs a fraction of a microsecond.
+
+Each member calls one kernel, on a Python thread of its own, with the interpreter's lock released. The leader takes in
+whoever has come within a millisecond or so, and goes on with them: a thread that another process keeps from its core
+is not waited for. Results must therefore not depend on the size of the team.
+"""
+
+import sys
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from fastbp.kernels import codegen as cg
+from fastbp.kernels.flags import inlined
+
+# A team's memory: counters in cache lines of their own. All start at 0.
+JOINED, SIZE, ARRIVED, FLAG, PROGRESS = 0, 16, 32, 48, 64
+TEAM_WORDS = 80
+CLOSED = 1 << 32  # added to the count of those who joined: who comes later stays out
+PATIENCE = 20_000  # looks of the leader for a member; a look is some 50 ns
+SPINS = 2_000  # looks at a barrier before the core is offered to others
+
+
+@intrinsic
+def _add_to(typingctx, words, at, number):
+    def codegen(context, builder, sig, args):
+        place = builder.gep(args[0], [args[1]])
+        return builder.atomic_rmw("add", place, args[2], "seq_cst")
+
+    return types.int64(types.CPointer(types.int64), types.intp, types.int64), codegen
+
+
+@intrinsic
+def _value_of(typingctx, words, at):
+    def codegen(context, builder, sig, args):
+        return builder.load_atomic(builder.gep(args[0], [args[1]]), "acquire", 8)
+
+    return types.int64(types.CPointer(types.int64), types.intp), codegen
+
+
+@intrinsic
+def _set(typingctx, words, at, number):
+    def codegen(context, builder, sig, args):
+        builder.store_atomic(args[2], builder.gep(args[0], [args[1]]), "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(types.CPointer(types.int64), types.intp, types.int64), codegen
+
+
+@intrinsic
+def _pause(typingctx):
+    """Tells the processor that this is a waiting loop, where it has a word for it."""
+
+    def codegen(context, builder, sig, args):
+        if builder.module.triple.startswith(("x86_64", "i686")):
+            cg.call_llvm(builder, "x86.sse2.pause", ir.VoidType(), [], [])
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@intrinsic
+def _yield(typingctx):
+    """Offers the core to other threads."""
+
+    def codegen(context, builder, sig, args):
+        if sys.platform != "win32":
+            function = ir.FunctionType(cg.I32, [])
+            name = "sched_yield"
+            known = builder.module.globals.get(name)
+            builder.call(known or ir.Function(builder.module, function, name), [])
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@inlined
+def join(team, leads, wanted):
+    """(Number of this member, size of the team); the number is -1 for who came too late."""
+    if leads:
+        looks = 0
+        while _value_of(team, JOINED) < wanted - 1 and looks < PATIENCE:
+            looks += 1
+            _pause()
+        size = 1 + _add_to(team, JOINED, CLOSED)
+        _set(team, SIZE, size)
+        return 0, size
+    number = 1 + _add_to(team, JOINED, 1)
+    if number >= CLOSED:
+        return -1, 0
+    while _value_of(team, SIZE) == 0:
+        _pause()
+    return number, _value_of(team, SIZE)
+
+
+@inlined
+def barrier(team, size):
+    """Waits until all members are here; what they wrote before is seen by all after."""
+    if size > 1:
+        ticket = _add_to(team, ARRIVED, 1)
+        complete, looks = (ticket // size + 1) * size, 0
+        while _value_of(team, ARRIVED) < complete:
+            looks += 1
+            if looks < SPINS:
+                _pause()
+            else:
+                _yield()
+
+
+@inlined
+def raise_flag(team):
+    """For all members to see after the next barrier."""
+    _set(team, FLAG, 1)
+
+
+@inlined
+def flag_is_up(team):
+    return _value_of(team, FLAG) != 0
+
+
+@inlined
+def tell_progress(team, steps):
+    """For the caller, who may be interrupted before it learns what the kernel returns."""
+    _set(team, PROGRESS, steps)

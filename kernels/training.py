@@ -1,0 +1,342 @@
+"""A whole schedule of training steps in one compiled loop, for any chain of layers.
+
+What a network is made of is data, not code: a plan, an int64 table with a row an operation, which holds addresses of
+the caller's arrays. So there is one kernel for all architectures, and a new one compiles nothing.
+
+A step has two parts, each split over the team's threads. In the first every thread takes rows of the batch through all
+layers and back, in the second it takes rows of each W and makes their gradient and their update; the bits don't depend
+on who takes what. Between the parts, and after them, all wait for each other.
+"""
+
+from numba import carray, types
+from numba.extending import intrinsic
+
+from fastbp.kernels.batches import gather_rows, prefetch_rows, spread_rows
+from fastbp.kernels.flags import kernel, shared
+from fastbp.kernels.gemm import (
+    backward_input_rows,
+    backward_params_rows,
+    backward_relu_input_rows,
+    forward_relu_rows,
+    forward_rows,
+    update_params_rows,
+)
+from fastbp.kernels.optimizers import (
+    adagrad_range,
+    adam_range,
+    momentum_range,
+    nesterov_range,
+    rmsprop_range,
+    sgd_range,
+    squares,
+    weight_decay_range,
+)
+from fastbp.kernels.relu import relu_backward_range, relu_forward_range
+from fastbp.kernels.sigmoid import sigmoid_backward_range, sigmoid_forward_range
+from fastbp.kernels.simd import add, load_row_masked, pointer, splat, store_row_masked, width_of, zeros
+from fastbp.kernels.softmax_loss import ROWS, softmax_loss_backward_rows, softmax_loss_forward_rows
+from fastbp.kernels.sparse import add_sparse_outer, sparse_forward_rows
+from fastbp.kernels.team import barrier, flag_is_up, join, raise_flag, tell_progress
+
+# Operations, and the columns of the plan: D inputs and M outputs a sample, the rest addresses, 0 where there is none.
+AFFINE, AFFINE_RELU, RELU, SIGMOID = range(4)
+CODE, D_, M_, X, OUT, MASK, DOUT, DX = range(8)
+BELOW = 8  # the mask of the operation below, which its gradient is to pass
+W_, B_, DW, DB = range(9, 13)
+W_STATE, W_STATE2, B_STATE, B_STATE2 = range(13, 17)  # the optimizer's
+SQUARES = 17  # where the sum of the squares of W goes, a float64
+MASKED = 18  # 1 where the gradient that comes in has passed this operation's mask already
+PLAN_COLUMNS = 19
+
+# What the samples are: the table `samples`.
+KIND, ADDRESS, FEATURES, STARTS, COLUMNS, LABEL_KIND, LABELS, CLASSES = range(8)
+UINT8, FLOAT32, FLOAT64, SPARSE, IN_PLACE = range(5)  # in place: the first operation's X, nothing is gathered
+INDICES, PROBABILITIES = range(2)
+
+# Buffers of the batch: the table `batch`.
+BATCH_X, BATCH_LABELS, Y = range(3)
+
+# Settings: float64.
+SCALE, EPS, DECAY, FIRST, SECOND = range(5)  # FIRST and SECOND are the optimizer's: momentum, beta1 and beta2, ...
+SGD, MOMENTUM, NESTEROV, ADAGRAD, RMSPROP, ADAM = range(6)
+NOTHING = -1  # instead of an optimizer: only the forward pass
+
+
+def _pointer_to(element, name):
+    @intrinsic
+    def typed(typingctx, address):
+        def codegen(context, builder, sig, args):
+            return builder.inttoptr(args[0], context.get_data_type(element).as_pointer())
+
+        return types.CPointer(element)(types.int64), codegen
+
+    typed.__name__ = typed._name = name
+    return typed
+
+
+as_uint8, as_int32, as_int64, as_float32, as_float64 = (
+    _pointer_to(getattr(types, name), f"as_{name}") for name in ("uint8", "int32", "int64", "float32", "float64")
+)
+
+
+@intrinsic
+def as_like(typingctx, address, like):
+    """The address as a pointer of the type of `like`."""
+
+    def codegen(context, builder, sig, args):
+        return builder.inttoptr(args[0], context.get_data_type(like.dtype).as_pointer())
+
+    return like(types.int64, like), codegen
+
+
+@intrinsic
+def moved(typingctx, array, offset):
+    """The pointer to array[offset]."""
+
+    def codegen(context, builder, sig, args):
+        return builder.gep(args[0], [args[1]])
+
+    return array(array, types.intp), codegen
+
+
+# --- the parts of a step ---
+
+
+@shared
+def _gather(lo, hi, N, rows, following, samples, batch, scale, like):
+    """Rows [lo, hi) of the batch, and the next batch's are asked for."""
+    D, out = samples[FEATURES], as_like(batch[BATCH_X], like)
+    if samples[KIND] == UINT8:
+        x = as_uint8(samples[ADDRESS])
+        gather_rows(lo, hi, rows, D, x, scale, out)
+        if following > 0:
+            prefetch_rows(lo, hi, moved(rows, N), D, x, like)
+    elif samples[KIND] == FLOAT32:
+        x32 = as_float32(samples[ADDRESS])
+        gather_rows(lo, hi, rows, D, x32, scale, out)
+    elif samples[KIND] == FLOAT64:
+        gather_rows(lo, hi, rows, D, as_float64(samples[ADDRESS]), scale, out)
+    elif samples[KIND] == SPARSE:
+        starts, columns = as_int64(samples[STARTS]), as_int32(samples[COLUMNS])
+        spread_rows(lo, hi, rows, D, starts, columns, as_like(samples[ADDRESS], like), out)
+
+
+@shared
+def _gather_labels(lo, hi, rows, samples, batch, like):
+    if samples[LABEL_KIND] == INDICES:
+        t, out = as_int64(samples[LABELS]), as_int64(batch[BATCH_LABELS])
+        for i in range(lo, hi):
+            out[i] = t[rows[i]]
+    else:
+        gather_rows(
+            lo, hi, rows, samples[CLASSES], as_like(samples[LABELS], like), 1.0, as_like(batch[BATCH_LABELS], like)
+        )
+
+
+@shared
+def _sparse_forward(lo, hi, rows, samples, op, like):
+    sparse_forward_rows(
+        lo,
+        hi,
+        rows,
+        as_int64(samples[STARTS]),
+        as_int32(samples[COLUMNS]),
+        as_like(samples[ADDRESS], like),
+        op[M_],
+        as_like(op[W_], like),
+        as_like(op[B_], like),
+        as_like(op[OUT], like),
+        as_uint8(op[MASK]),
+        op[CODE] == AFFINE_RELU,
+    )
+
+
+@shared
+def _forward(lo, hi, N, op, scratch):
+    D, M, x, out = op[D_], op[M_], as_like(op[X], scratch), as_like(op[OUT], scratch)
+    if op[CODE] == AFFINE:
+        forward_rows(lo, hi, N, D, M, x, as_like(op[W_], scratch), as_like(op[B_], scratch), out, None, scratch)
+    elif op[CODE] == AFFINE_RELU:
+        W, b, mask = as_like(op[W_], scratch), as_like(op[B_], scratch), as_uint8(op[MASK])
+        forward_relu_rows(lo, hi, N, D, M, x, W, b, out, mask, scratch)
+    elif op[CODE] == RELU:
+        relu_forward_range(lo * M, hi * M, x, out, as_uint8(op[MASK]))
+    else:
+        sigmoid_forward_range(lo * M, hi * M, x, out)
+
+
+@shared
+def _backward(lo, hi, N, op, scratch):
+    """The gradient of the operation's input."""
+    D, M, dout, dx = op[D_], op[M_], as_like(op[DOUT], scratch), as_like(op[DX], scratch)
+    if op[CODE] == RELU:
+        relu_backward_range(lo * M, hi * M, dout, as_uint8(op[MASK]), dx)
+    elif op[CODE] == SIGMOID:
+        sigmoid_backward_range(lo * M, hi * M, dout, as_like(op[OUT], scratch), dx)
+    else:
+        if op[CODE] == AFFINE_RELU and op[MASKED] == 0:
+            relu_backward_range(lo * M, hi * M, dout, as_uint8(op[MASK]), dout)
+        if op[DX] != 0:
+            W = as_like(op[W_], scratch)
+            if op[BELOW] != 0:
+                backward_relu_input_rows(lo, hi, N, D, M, dout, as_uint8(op[BELOW]), W, dx, scratch)
+            else:
+                backward_input_rows(lo, hi, N, D, M, dout, None, W, dx, scratch)
+
+
+@shared
+def _loss(lo, hi, N, samples, batch, scores, gradient, eps, costs, like):
+    """Rows [lo, hi) of the loss and of its gradient."""
+    shape = (N, samples[CLASSES])
+    x, y = carray(as_like(scores, like), shape), carray(as_like(batch[Y], like), shape)
+    dx = carray(as_like(gradient, like), shape)
+    if samples[LABEL_KIND] == INDICES:
+        t = carray(as_int64(batch[BATCH_LABELS]), (N,))
+        softmax_loss_forward_rows(lo, hi, x, t, eps, y, costs)
+        softmax_loss_backward_rows(lo, hi, 1.0 / N, y, t, dx)
+    else:
+        rows = carray(as_like(batch[BATCH_LABELS], like), shape)
+        softmax_loss_forward_rows(lo, hi, x, rows, eps, y, costs)
+        softmax_loss_backward_rows(lo, hi, 1.0 / N, y, rows, dx)
+
+
+@shared
+def _column_sums(N, M, dout, db):
+    """db = the column sums of dout."""
+    step = zeros(1, 4, dout)
+    for j in range(0, M, width_of(step)):
+        sums = splat(step, 0.0)
+        for i in range(N):
+            sums = add(sums, load_row_masked(step, dout, i * M + j, M - j))
+        store_row_masked(sums, db, j, M - j)
+
+
+@shared
+def _optimize(optimizer, lo, hi, W, dW, state, state2, rate, settings, like):
+    """The optimizer's step for the elements [lo, hi) of a parameter."""
+    if optimizer == SGD:
+        sgd_range(lo, hi, W, dW, rate)
+    elif optimizer == MOMENTUM:
+        momentum_range(lo, hi, W, dW, as_like(state, like), rate, settings[FIRST])
+    elif optimizer == NESTEROV:
+        nesterov_range(lo, hi, W, dW, as_like(state, like), rate, settings[FIRST])
+    elif optimizer == ADAGRAD:
+        adagrad_range(lo, hi, W, dW, as_like(state, like), rate)
+    elif optimizer == RMSPROP:
+        rmsprop_range(lo, hi, W, dW, as_like(state, like), rate, settings[FIRST])
+    else:
+        first, second = as_like(state, like), as_like(state2, like)
+        adam_range(lo, hi, W, dW, first, second, rate, settings[FIRST], settings[SECOND])
+
+
+@shared
+def _update(lo, hi, N, rows, op, sparse, samples, optimizer, rate, settings, scratch):
+    """Rows [lo, hi) of an affine layer's W, and its b with the first of them; NaN if a number it wrote isn't finite.
+
+    What is added to W at once isn't made first: with SGD and no weight decay there is no dW.
+    """
+    D, M, dout, db = op[D_], op[M_], as_like(op[DOUT], scratch), as_like(op[DB], scratch)
+    W, dW, decay, check = as_like(op[W_], scratch), as_like(op[DW], scratch), settings[DECAY], 0.0
+    direct = optimizer == SGD and decay == 0.0
+    if sparse:
+        starts, columns = as_int64(samples[STARTS]), as_int32(samples[COLUMNS])
+        values, target, alpha = as_like(samples[ADDRESS], scratch), W, -rate
+        if not direct:
+            target, alpha = dW, 1.0
+            for i in range(lo * M, hi * M):
+                dW[i] = 0.0
+        check = add_sparse_outer(lo, hi, N, rows, starts, columns, values, M, dout, alpha, target)
+        if lo == 0:
+            _column_sums(N, M, dout, db)
+    elif direct:
+        update_params_rows(lo, hi, N, D, M, dout, as_like(op[X], scratch), -rate, W, db, scratch)
+    else:
+        backward_params_rows(lo, hi, N, D, M, dout, as_like(op[X], scratch), None, dW, db, scratch)
+    if not direct:
+        if decay != 0.0:
+            weight_decay_range(lo * M, hi * M, W, dW, decay)
+        _optimize(optimizer, lo * M, hi * M, W, dW, op[W_STATE], op[W_STATE2], rate, settings, scratch)
+        if sparse:
+            for i in range(lo * M, hi * M):
+                check += 0.0 * W[i]
+    if lo == 0:
+        _optimize(optimizer, 0, M, as_like(op[B_], scratch), db, op[B_STATE], op[B_STATE2], rate, settings, scratch)
+    return check
+
+
+@shared
+def _share(size, part, parts, multiple):
+    """Where part number `part` of so many begins; the last one ends at `size`."""
+    return size if part == parts else size * part // parts // multiple * multiple
+
+
+# --- the kernels ---
+
+
+@kernel
+def train(team, leads, wanted, plan, samples, batch, settings, optimizer, rates, order, costs, losses, stops, scratch):
+    """The steps of `order` (steps, N), whose losses go to `losses`; the number of steps done.
+
+    `rates` (steps,) are the optimizer's step sizes, `costs` (N,) and `scratch` (wanted × scratch_size) are memory to
+    work in. With `stops` a loss of NaN ends the run, before that step changes anything. With the optimizer NOTHING
+    it ends with the forward pass, whose scores lie at OUT of the last operation. Each member of the team calls this
+    with the same arguments, but for `leads`, which is true for one of them. 0 for who came too late.
+    """
+    meeting = pointer(team)
+    part, parts = join(meeting, leads, wanted)
+    if part < 0:
+        return 0
+    own = moved(pointer(scratch), part * (scratch.size // wanted))
+    steps, N, ops = order.shape[0], order.shape[1], plan.shape[0]
+    first, data, places, numbers = pointer(plan), pointer(samples), pointer(batch), pointer(settings)
+    last, decay = moved(first, (ops - 1) * PLAN_COLUMNS), settings[DECAY]
+    lo, hi = _share(N, part, parts, ROWS), _share(N, part + 1, parts, ROWS)
+    compressed = samples[KIND] == SPARSE and first[CODE] <= AFFINE_RELU
+    for s in range(steps):
+        rows, sparse = moved(pointer(order), s * N), compressed and not flag_is_up(meeting)
+        if not sparse:
+            _gather(lo, hi, N, rows, s < steps - 1, data, places, settings[SCALE], own)
+        for n in range(ops):
+            if n == 0 and sparse:
+                _sparse_forward(lo, hi, rows, data, first, own)
+            else:
+                _forward(lo, hi, N, moved(first, n * PLAN_COLUMNS), own)
+        if optimizer == NOTHING:
+            barrier(meeting, parts)
+            continue
+        _gather_labels(lo, hi, rows, data, places, own)
+        _loss(lo, hi, N, data, places, last[OUT], last[DOUT], settings[EPS], pointer(costs), own)
+        for n in range(ops - 1, -1, -1):
+            _backward(lo, hi, N, moved(first, n * PLAN_COLUMNS), own)
+        if decay != 0.0:
+            for n in range(part, ops, parts):
+                op = moved(first, n * PLAN_COLUMNS)
+                if op[CODE] <= AFFINE_RELU:
+                    as_float64(op[SQUARES])[0] = squares(op[D_] * op[M_], as_like(op[W_], own))
+        barrier(meeting, parts)
+        loss = 0.0
+        for i in range(N):
+            loss += costs[i]
+        loss /= N
+        if decay != 0.0:
+            for n in range(ops):
+                op = moved(first, n * PLAN_COLUMNS)
+                if op[CODE] <= AFFINE_RELU:
+                    loss += 0.5 * decay * as_float64(op[SQUARES])[0]
+        if part == 0:
+            losses[s] = loss
+        if stops and loss != loss:
+            return s
+        for n in range(ops):
+            op = moved(first, n * PLAN_COLUMNS)
+            if op[CODE] <= AFFINE_RELU:
+                start, end = _share(op[D_], part, parts, 8), _share(op[D_], part + 1, parts, 8)
+                if start < end:
+                    skips = sparse and n == 0
+                    check = _update(start, end, N, rows, op, skips, data, optimizer, rates[s], numbers, own)
+                    if skips and check != check:
+                        raise_flag(meeting)
+        barrier(meeting, parts)
+        if part == 0:
+            tell_progress(meeting, s + 1)
+    return steps
