@@ -136,6 +136,7 @@ BAD_STEPS = {
     "read-only": ({"p": read_only(B)}, {"p": DB}, ValueError, "p is read-only"),
     "integers": ({"p": np.arange(4)}, {"p": DB}, TypeError, "p must hold floating point numbers, got dtype int64"),
     "complex": ({"p": B.copy()}, {"p": DB + 1j}, TypeError, "the gradient of p must hold real numbers"),
+    "complex number": ({"p": 1j}, {"p": 1.0}, TypeError, "p must hold floating point numbers, got dtype complex128"),
     "None": ({"p": B.copy()}, {"p": None}, TypeError, "the gradient of p must hold real numbers"),
 }
 
