@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 import fastbp.layers
 from fastbp import _arrays, _checks, gradient
 from fastbp._files import atomic_write
+from fastbp.kernels.optimizers import sum_of_squares
 
 
 class TwoLayerNet:
@@ -20,7 +21,9 @@ class TwoLayerNet:
     `params` holds W1 b1 W2 b2, `layers` the layers in order, `last_layer` (and `lastLayer`, the same object) the loss.
     Weights are normal with standard deviation `weight_init_std`, drawn in float64 and then cast to `dtype`, float32 or
     float64; `rng=None` draws from NumPy's global state, in the book's order. Biases start at 0. `layers` is the
-    namespace to take the layers from. ValueError for a size below 1, TypeError for another dtype or kind of rng.
+    namespace to take the layers from. A `weight_decay_lambda` λ above 0 adds ½·λ·ΣW² over both weights, not the biases,
+    to the loss, and λ·W to its gradients (the book's section 6.4.2).
+    ValueError for a size below 1 or a λ that is negative or not finite, TypeError for another dtype or kind of rng.
     """
 
     def __init__(
@@ -33,6 +36,7 @@ class TwoLayerNet:
         dtype: DTypeLike = np.float64,
         rng: np.random.Generator | None = None,
         layers: Any = fastbp.layers,
+        weight_decay_lambda: float = 0.0,
     ) -> None:
         for name, size in (("input_size", input_size), ("hidden_size", hidden_size), ("output_size", output_size)):
             if size < 1:
@@ -40,6 +44,7 @@ class TwoLayerNet:
         if np.dtype(dtype) not in (np.float32, np.float64):
             raise TypeError(f"dtype must be float32 or float64, got {np.dtype(dtype)}")
         rng = _checks.generator(rng)
+        self.weight_decay_lambda = _checks.not_negative(weight_decay_lambda, "weight_decay_lambda")
         normal = np.random.randn if rng is None else lambda *shape: rng.standard_normal(shape)
         self.params = {
             "W1": (weight_init_std * normal(input_size, hidden_size)).astype(dtype),
@@ -70,8 +75,13 @@ class TwoLayerNet:
         return x
 
     def loss(self, x: Any, t: Any) -> Any:
-        """The mean loss of x against labels t, class indices or probabilities."""
-        return self.last_layer.forward(self.predict(x), t)
+        """The mean loss of x against labels t, class indices or probabilities; plus the weight decay, if any."""
+        loss = self.last_layer.forward(self.predict(x), t)
+        if self.weight_decay_lambda:  # 0 · inf would be NaN
+            for layer in (self.layers["Affine1"], self.layers["Affine2"]):
+                squares = sum_of_squares(_arrays.inputs(layer.W, "W").reshape(-1))
+                loss = loss + 0.5 * self.weight_decay_lambda * squares
+        return loss
 
     def accuracy(self, x: Any, t: ArrayLike) -> float:
         """The share of samples, 0 to 1, whose highest score is at the label (the highest probability of t)."""
@@ -92,7 +102,7 @@ class TwoLayerNet:
         }
 
     def gradient(self, x: Any, t: Any) -> dict[str, NDArray[Any]]:
-        """The gradient of the loss for each parameter by backpropagation; `last_layer.loss` is the loss."""
+        """The gradient of the loss for each parameter by backpropagation; `last_layer.loss` is the mean loss alone."""
         return self.loss_and_gradient(x, t)[1]
 
     def loss_and_gradient(self, x: Any, t: Any) -> tuple[Any, dict[str, NDArray[Any]]]:
@@ -102,7 +112,11 @@ class TwoLayerNet:
         for layer in reversed(self.layers.values()):
             dout = layer.backward(dout)
         first, second = self.layers["Affine1"], self.layers["Affine2"]
-        return loss, {"W1": first.dW, "b1": first.db, "W2": second.dW, "b2": second.db}
+        gradients = {"W1": first.dW, "b1": first.db, "W2": second.dW, "b2": second.db}
+        if self.weight_decay_lambda:
+            for name, layer in (("W1", first), ("W2", second)):
+                gradients[name] = layer.dW + self.weight_decay_lambda * layer.W
+        return loss, gradients
 
 
 def save_params(path: str | os.PathLike[str], network: Any) -> None:

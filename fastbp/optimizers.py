@@ -198,10 +198,9 @@ def _gradient(key: str, parameter: Any, grads: Mapping[str, Any]) -> NDArray[Any
     gradient = _arrays.real_array(given, f"the gradient of {key}")
     if gradient.shape != shape:
         raise ValueError(f"the gradient of {key} must have its shape, {shape}, got {gradient.shape}")
-    if isinstance(parameter, np.ndarray):
-        _dtype(key, parameter)
-        if not parameter.flags.writeable:
-            raise ValueError(f"{key} is read-only, but a step changes it in place")
+    _dtype(key, parameter)
+    if isinstance(parameter, np.ndarray) and not parameter.flags.writeable:
+        raise ValueError(f"{key} is read-only, but a step changes it in place")
     return gradient
 
 

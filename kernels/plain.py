@@ -81,36 +81,42 @@ def softmax_loss_backward(dout, y, t, dx):
 
 
 def sgd_update(W, dW, lr):
-    W -= lr * dW
+    with np.errstate(all="ignore"):
+        W -= lr * dW
 
 
 def momentum_update(W, dW, v, lr, momentum):
-    v *= momentum
-    v -= lr * dW
-    W += v
+    with np.errstate(all="ignore"):
+        v *= momentum
+        v -= lr * dW
+        W += v
 
 
 def nesterov_update(W, dW, v, lr, momentum):
-    W += momentum * momentum * v - (1 + momentum) * lr * dW
-    v *= momentum
-    v -= lr * dW
+    with np.errstate(all="ignore"):
+        W += momentum * momentum * v - (1 + momentum) * lr * dW
+        v *= momentum
+        v -= lr * dW
 
 
 def adagrad_update(W, dW, h, lr):
-    h += dW * dW
-    W -= lr * dW / (np.sqrt(h) + 1e-7)
+    with np.errstate(all="ignore"):
+        h += dW * dW
+        W -= lr * dW / (np.sqrt(h) + 1e-7)
 
 
 def rmsprop_update(W, dW, h, lr, decay_rate):
-    h *= decay_rate
-    h += (1 - decay_rate) * dW * dW
-    W -= lr * dW / (np.sqrt(h) + 1e-7)
+    with np.errstate(all="ignore"):
+        h *= decay_rate
+        h += (1 - decay_rate) * dW * dW
+        W -= lr * dW / (np.sqrt(h) + 1e-7)
 
 
 def adam_update(W, dW, m, v, lr_t, beta1, beta2):
-    m += (1 - beta1) * (dW - m)
-    v += (1 - beta2) * (dW * dW - v)
-    W -= lr_t * m / (np.sqrt(v) + 1e-7)
+    with np.errstate(all="ignore"):
+        m += (1 - beta1) * (dW - m)
+        v += (1 - beta2) * (dW * dW - v)
+        W -= lr_t * m / (np.sqrt(v) + 1e-7)
 
 
 def sum_of_squares(W):
