@@ -1,0 +1,46 @@
+"""fastbp's compiled training step; every input is multiplied, zeros as well."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import fastbp
+from peers import RATES, Params
+from peers.layered import Network
+
+
+class Peer:
+    name = "fastbp dense"
+    sparse = False
+
+    def __init__(
+        self,
+        sizes: tuple[int, ...],
+        batch: int,
+        optimizer: str,
+        threads: int,
+        params: Params,
+        x: NDArray[Any],
+        t: NDArray[Any],
+    ) -> None:
+        fastbp.set_num_threads(threads)
+        self._initial, self._optimizer, self._x, self._t = params, optimizer, x, t
+        self.reset()
+
+    @staticmethod
+    def missing(optimizer: str) -> str:
+        absent = [name for name in ("compile", optimizer) if not hasattr(fastbp, name)]
+        return f"fastbp.{absent[0]} is missing" if absent else ""
+
+    def reset(self) -> None:
+        network = Network(self._initial, fastbp.layers)
+        optimizer = getattr(fastbp, self._optimizer)(lr=RATES[self._optimizer])
+        self._step: Any = fastbp.compile(network, optimizer)  # type: ignore[attr-defined]
+        self._data = self._step.prepare(self._x, self._t, sparse=self.sparse)
+
+    def run(self, order: NDArray[np.intp]) -> NDArray[Any]:
+        return np.asarray(self._step.run(self._data, order))
+
+    def version(self) -> str:
+        return f"fastbp {fastbp.__version__}"

@@ -1,0 +1,67 @@
+"""PyTorch without compiling: autograd, its own optimizers, a loop in Python.
+
+`index_select` gathers six times as fast as `x[batch]`. For so few parameters the plain loop of SGD is faster than its
+foreach and fused forms; Adam, with more arithmetic for each, is fused.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from peers import BETA1, BETA2, EPSILON, RATES, Params, needs, pairs
+
+
+class Peer:
+    name = "PyTorch eager"
+    missing = staticmethod(needs("torch"))
+
+    def __init__(
+        self,
+        sizes: tuple[int, ...],
+        batch: int,
+        optimizer: str,
+        threads: int,
+        params: Params,
+        x: NDArray[Any],
+        t: NDArray[Any],
+    ) -> None:
+        import torch
+
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(True)
+        self._torch, self._optimizer_name = torch, optimizer
+        # torch.nn.Linear keeps its weights as (outputs, inputs).
+        self._initial = [torch.from_numpy(np.ascontiguousarray(p.T)) for pair in pairs(params) for p in pair]
+        self._x, self._t = torch.from_numpy(x), torch.from_numpy(t.astype(np.int64))
+        self.reset()
+
+    def reset(self) -> None:
+        optim = self._torch.optim
+        self._params = [p.clone().requires_grad_() for p in self._initial]
+        rate = RATES[self._optimizer_name]
+        if self._optimizer_name == "SGD":
+            self._optimizer = optim.SGD(self._params, lr=rate, foreach=False)
+        else:
+            self._optimizer = optim.Adam(self._params, lr=rate, betas=(BETA1, BETA2), eps=EPSILON, fused=True)
+
+    def run(self, order: NDArray[np.intp]) -> NDArray[Any]:
+        losses = []
+        for batch in self._torch.from_numpy(order):
+            self._optimizer.zero_grad(set_to_none=True)
+            loss = self._loss(self._params, self._x.index_select(0, batch), self._t.index_select(0, batch))
+            loss.backward()
+            self._optimizer.step()
+            losses.append(loss.detach())
+        return np.asarray(self._torch.stack(losses))
+
+    def version(self) -> str:
+        return f"PyTorch {self._torch.__version__}"
+
+    def _loss(self, params: Any, x: Any, t: Any) -> Any:
+        functional = self._torch.nn.functional
+        for i in range(0, len(params), 2):
+            x = functional.linear(x, params[i], params[i + 1])
+            if i + 2 < len(params):
+                x = functional.relu(x)
+        return functional.cross_entropy(x, t)

@@ -1,0 +1,160 @@
+"""A system in a process of its own: it trains when it is asked to, and sleeps while the others do."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from training_rows import Task
+
+CHECKED = 20  # steps whose losses are compared with the reference's
+
+# Pools of threads read these when they are loaded; Numba's and the two OpenMPs' are the peers' as much as ours.
+POOLS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "FASTBP_NUM_THREADS",
+)
+
+
+class LeftOut(Exception):
+    """The system can't run here; the message says why."""
+
+
+class System:
+    """The process, seen from the one that measures. ValueError for what fails inside it, LeftOut where it can't run."""
+
+    def __init__(self, module: str, task: "Task", folder: Path) -> None:
+        code = f"import sys; sys.path[:] = {sys.path!r}; from training_process import main; main()"
+        env = os.environ | dict.fromkeys(POOLS, str(task.threads)) | {"TORCHINDUCTOR_CACHE_DIR": str(folder / "torch")}
+        self.module = module
+        self._errors = folder / f"{module}.txt"
+        with self._errors.open("w") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", code],
+                env=env,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                encoding="utf-8",
+            )
+        try:
+            self.ready = self.ask(module=module, task=asdict(task), folder=str(folder))
+        except BaseException:
+            self.close()
+            raise
+        self.name, self.version = str(self.ready["name"]), str(self.ready["version"])
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            print(json.dumps(request), file=self._process.stdin, flush=True)
+            answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        except (OSError, ValueError):
+            last = (self._errors.read_text(errors="replace").strip() or "nothing on stderr").splitlines()[-1]
+            raise ValueError(f"{self.module} ended early: {last}") from None
+        if "left out" in answer:
+            raise LeftOut(answer["left out"])
+        if "error" in answer:
+            raise ValueError(f"{self.module}: {answer['error']}")
+        return answer
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+# Inside the process --------------------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    """Answers each line of JSON with one, until there are no more."""
+    # Libraries may print: what they print goes to stderr.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    worker: Any = None
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            if worker is None:
+                _use_cores(request["task"]["threads"])
+                worker = _Worker(**request)
+                answer = worker.ready
+            else:
+                answer = worker.architecture(**request) if "task" in request else worker.turn(**request)
+        except LeftOut as reason:
+            answer = {"left out": str(reason)}
+        except Exception as error:  # whatever a library may raise is the parent's to report
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+def _use_cores(threads: int) -> None:
+    """The last cores of those allowed: the first ones serve the interrupts. Before NumPy, which counts cores."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
+
+
+class _Worker:
+    def __init__(self, module: str, task: dict[str, Any], folder: str) -> None:
+        import numpy as np
+        from peers import peer_class
+        from training_rows import Task, draw_order
+
+        self._class, self._draw_order, self._task = peer_class(module), draw_order, Task.from_dict(task)
+        if reason := self._class.missing(self._task.optimizer):
+            raise LeftOut(reason)
+        self._x, self._t = np.load(Path(folder) / "x.npy"), np.load(Path(folder) / "t.npy")
+        seconds, losses = self._start(self._task, CHECKED)
+        self.ready = {
+            "name": self._class.name,
+            "version": self._peer.version(),
+            "seconds": seconds,
+            "losses": [float(loss) for loss in losses],
+            "flops": getattr(self._peer, "flops", 0.0),
+        }
+        self._resting = (time.perf_counter(), time.process_time())
+
+    def _start(self, task: "Task", steps: int) -> tuple[float, Any]:
+        """Makes the peer and takes its first steps; the seconds from nothing to their losses."""
+        from peers import initial_params
+
+        params, order = initial_params(task.sizes), self._order(task, steps, 0)
+        start = time.perf_counter()
+        self._peer = self._class(task.sizes, task.batch, task.optimizer, task.threads, params, self._x, self._t)
+        losses = self._peer.run(order)
+        return time.perf_counter() - start, losses
+
+    def architecture(self, task: dict[str, Any]) -> dict[str, float]:
+        """Another network from the start, in the same process: seconds to the loss of its first step."""
+        from training_rows import Task
+
+        return {"seconds": self._start(Task.from_dict(task), 1)[0]}
+
+    def turn(self, steps: int, seed: int) -> dict[str, float]:
+        """So many steps from the initial weights: seconds a step, and how busy the process was since the last turn."""
+        wall, used = (now - before for now, before in zip(_clocks(), self._resting, strict=True))
+        order = self._order(self._task, steps, seed)
+        self._peer.reset()
+        start = time.perf_counter()
+        self._peer.run(order)
+        seconds = (time.perf_counter() - start) / steps
+        self._resting = _clocks()
+        return {"seconds": seconds, "busy": used / wall}
+
+    def _order(self, task: "Task", steps: int, seed: int) -> Any:
+        return self._draw_order(len(self._x), task.batch, steps, seed)
+
+
+def _clocks() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
