@@ -12,8 +12,11 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastbp import threads
+from fastbp.engine import compile
+from fastbp.engine.data import compress
 from fastbp.kernels.optimizers import sum_of_squares
 from fastbp.layers import Affine, Relu, Sigmoid, SoftmaxWithLoss
+from fastbp.networks import TwoLayerNet
 from fastbp.optimizers import Optimizer
 from fastbp.trainer import OPTIMIZERS
 
@@ -78,7 +81,19 @@ def _steps(dtype: str) -> Iterator[Step]:
 
     for optimizer in OPTIMIZERS.values():
         yield f"{optimizer.__name__} of {dtype}", partial(_update, optimizer, dtype)
+    yield f"Training loop of {dtype}", partial(_training, dtype)
+    yield f"Compressing samples for {dtype}", partial(_compressing, dtype)
     yield f"Weight decay of {dtype}", partial(sum_of_squares, np.zeros(1, dtype))
+
+
+def _training(dtype: str) -> None:
+    network = TwoLayerNet(1, 1, 1, dtype=dtype, rng=np.random.default_rng(0))
+    compile(network, OPTIMIZERS["sgd"]()).run(np.ones((1, 1), dtype), [0], [[0]])
+
+
+def _compressing(dtype: str) -> None:
+    for x_dtype in ("uint8", *DTYPES):
+        compress(np.zeros((1, 1), x_dtype), np.dtype(dtype), 1.0)
 
 
 def _passes(what: str, run: Callable[[bool], None]) -> Iterator[Step]:

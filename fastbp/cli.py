@@ -138,7 +138,7 @@ def train(
     rate = trainer.epochs * len(x_train) / seconds
     print(
         f"test accuracy {trainer.test_acc_list[-1]:.4f} · {trainer.current_iter} steps · {seconds:.1f} s · "
-        f"{rate:,.0f} samples/s"
+        f"{rate:,.0f} samples/s · {trainer.runs}"
     )
 
 

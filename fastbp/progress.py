@@ -1,5 +1,6 @@
 """Training and compiling on a terminal: a progress bar while it works; a line an epoch, or a kernel."""
 
+import copy
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -10,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from fastbp._interrupt import interrupts_raised
 from fastbp._warmup import helping_process, steps, warmup
+from fastbp.engine import compile
 from fastbp.kernels.cache import cache_folder, cached_kernels
 from fastbp.threads import get_num_threads
 from fastbp.trainer import Trainer, epoch_line
@@ -74,10 +76,13 @@ def _compiling(console: Console) -> Iterator[None]:
 def _use_all_kernels(trainer: Trainer) -> None:
     """Computes what an epoch does, and changes nothing. Sizes matter: what is worth threads has kernels of its own."""
     network, samples = trainer.network, len(trainer.x_train)
-    for size in {trainer.batch_size, samples % trainer.batch_size or trainer.batch_size}:
-        network.gradient(trainer.x_train[:size], trainer.t_train[:size])
-    network.accuracy(trainer.x_train, trainer.t_train)
-    network.accuracy(trainer.x_test, trainer.t_test)
+    if trainer.runs == "compiled loop":
+        one = compile(copy.deepcopy(network), copy.deepcopy(trainer.optimizer))
+        one.run(trainer.x_train[:1], trainer.t_train[:1], [[0]])
+    else:
+        for size in {trainer.batch_size, samples % trainer.batch_size or trainer.batch_size}:
+            network.gradient(trainer.x_train[:size], trainer.t_train[:size])
+    network.accuracy(trainer.x_train[:1], trainer.t_train[:1])
 
 
 class _TrainingProgress(Progress):

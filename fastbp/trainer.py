@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from fastbp import _arrays, layers, optimizers, reference
 from fastbp._checks import generator, whole_number
 from fastbp._parameters import holders, layers_of, not_held
+from fastbp.engine import CompiledStep, NotCompilable
+from fastbp.engine.data import Data
 from fastbp.networks import TwoLayerNet
 
 OPTIMIZERS: dict[str, type[optimizers.Optimizer]] = {
@@ -37,6 +39,9 @@ class Trainer:
     ValueError and TypeError for arguments that don't fit, among them labels that a plain `TwoLayerNet` can't take;
     ValueError from the training, naming the parameter, when the network has layers and none of them holds it
     (`params["W1"] is layer.W`): it would not be trained.
+
+    A network and an optimizer that `fastbp.compile` knows are trained in its compiled loop, others by their own
+    methods; `runs` says which. Data are read where they lie, labels are copied when `train` begins.
 
     `train_loss_list` has the loss before each update, `train_acc_list` and `test_acc_list` the accuracies (0 to 1)
     after each epoch, `current_epoch` and `current_iter` how many of each are done.
@@ -91,29 +96,88 @@ class Trainer:
         self.test_acc_list: list[float] = []
         self._order: NDArray[np.intp] = np.empty(0, np.intp)
         self._holders: list[tuple[str, Any, str]] | None = None
+        self._engine: tuple[CompiledStep, Data] | None = None
+        self._looked_for_engine = False
+
+    @property
+    def runs(self) -> str:
+        """How the steps are taken: "compiled loop", or "layer by layer" and why."""
+        try:
+            step = _compiled(self.network, self.optimizer)
+        except NotCompilable as error:
+            return f"layer by layer: {error}"
+        return "compiled loop" if step else "layer by layer"
 
     def train_step(self) -> float:
         """One mini-batch: forward, backward, update. Returns the loss before the update."""
         self._check_holders()
         batch = self._next_batch()
+        if self._find_engine():
+            self._run(batch[None])
+            return self.train_loss_list[-1]
         loss, gradients = _loss_and_gradient(self.network, self.x_train[batch], self.t_train[batch])
         if math.isnan(loss) and self.on_nan == "raise":
-            raise FloatingPointError(
-                f"the loss is NaN at step {self.current_iter + 1}: try a smaller learning rate, and look for NaN "
-                'in the data (on_nan="ignore" goes on)'
-            )
+            raise self._nan()
         self.optimizer.update(self.network.params, gradients)
-        self.train_loss_list.append(loss)
-        self.current_iter += 1
+        self._note([loss])
         return loss
 
     def train(self) -> None:
         """All epochs that are left, an accuracy on training and test data after each."""
-        self._holders = None  # layers may have been replaced since the last step
+        self._holders, self._looked_for_engine = None, False  # layers and data may have been replaced since
         while self.current_epoch < self.epochs:
-            while self.current_iter < (self.current_epoch + 1) * self.iter_per_epoch:
-                self.train_step()
+            end = (self.current_epoch + 1) * self.iter_per_epoch
+            while self.current_iter < end:
+                if self._find_engine():
+                    self._check_holders()
+                    self._run_batches(end - self.current_iter)
+                else:
+                    self.train_step()
             self._finish_epoch()
+
+    def _find_engine(self) -> bool:
+        """Whether the compiled loop takes the steps; it and the data are prepared once."""
+        if not self._looked_for_engine:
+            self._engine = None
+            try:
+                step = _compiled(self.network, self.optimizer)
+                if step is not None:
+                    self._engine = step, step.prepare(self.x_train, self.t_train)
+            except NotCompilable:
+                pass
+            self._looked_for_engine = True
+        return self._engine is not None
+
+    def _run_batches(self, steps: int) -> None:
+        """So many steps, as far as their batches are drawn and of one size."""
+        batches = [self._next_batch()]
+        while len(batches) < steps:
+            following = self._next_batch(ahead=len(batches))
+            batches.append(following)
+            if len(following) < self.batch_size:
+                break
+        whole = [batch for batch in batches if len(batch) == self.batch_size]
+        for run in (whole, batches[len(whole) :]):
+            if run:
+                self._run(np.array(run))
+
+    def _run(self, order: NDArray[np.intp]) -> None:
+        assert self._engine is not None
+        step, data = self._engine
+        stops = self.on_nan == "raise"
+        losses = step.run_noting(data, order, lambda some: self._note(some.tolist()), stops=stops)
+        if stops and len(losses) and math.isnan(losses[-1]):
+            raise self._nan()
+
+    def _note(self, losses: list[float]) -> None:
+        self.train_loss_list += losses
+        self.current_iter += len(losses)
+
+    def _nan(self) -> FloatingPointError:
+        return FloatingPointError(
+            f"the loss is NaN at step {self.current_iter + 1}: try a smaller learning rate, and look for NaN "
+            'in the data (on_nan="ignore" goes on)'
+        )
 
     def _check_holders(self) -> None:
         """ValueError when a parameter isn't its layer's any more. The search takes 10 µs, once; then this takes 0.3."""
@@ -124,25 +188,28 @@ class Trainer:
             if params[name] is not getattr(layer, key):
                 raise not_held(name)
 
-    def _next_batch(self) -> NDArray[np.intp]:
+    def _next_batch(self, ahead: int = 0) -> NDArray[np.intp]:
         samples = len(self.x_train)
         draw: Any = np.random if self.rng is None else self.rng
         if self.sampling == "choice":
             return np.asarray(draw.choice(samples, self.batch_size))
-        start = self.current_iter % self.iter_per_epoch * self.batch_size
+        start = (self.current_iter + ahead) % self.iter_per_epoch * self.batch_size
         if start == 0:
             self._order = draw.permutation(samples)
         return self._order[start : start + self.batch_size]
 
     def _finish_epoch(self) -> None:
         count = self.evaluate_sample_num_per_epoch
-        self.train_acc_list.append(self.network.accuracy(self.x_train[:count], self.t_train[:count]))
-        self.test_acc_list.append(self.network.accuracy(self.x_test[:count], self.t_test[:count]))
+        self.train_acc_list.append(self._accuracy(self.x_train[:count], self.t_train[:count]))
+        self.test_acc_list.append(self._accuracy(self.x_test[:count], self.t_test[:count]))
         self.current_epoch += 1
         if self.verbose:
             print(epoch_line(self))
         for callback in self.callbacks:
             callback(self)
+
+    def _accuracy(self, x: NDArray[Any], t: NDArray[Any]) -> float:
+        return float(self.network.accuracy(x, t))
 
 
 def epoch_line(trainer: Trainer) -> str:
@@ -151,6 +218,13 @@ def epoch_line(trainer: Trainer) -> str:
         f"epoch {trainer.current_epoch:>3}  "
         f"train {trainer.train_acc_list[-1]:.4f}  test {trainer.test_acc_list[-1]:.4f}"
     )
+
+
+def _compiled(network: Any, optimizer: Any) -> CompiledStep | None:
+    """The compiled loop, where it does what the network's own methods do. NotCompilable where it can't."""
+    if not isinstance(network, TwoLayerNet) and hasattr(network, "gradient"):
+        return None  # what that computes, nobody knows
+    return CompiledStep(network, optimizer)
 
 
 def _loss_and_gradient(network: Any, x: Any, t: Any) -> tuple[float, Any]:

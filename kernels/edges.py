@@ -177,45 +177,36 @@ def dot_products(begin, finish, contiguous):
 
 
 @merged
-def put(p, at, value):
-    p.out[at] = value
+def _put(p, at, value):
+    p.out[at] = p.out[at] + p.alpha * value if p.fused else value
 
 
-@merged
-def put_added(p, at, value):
-    p.out[at] += p.alpha * value
-
-
-def turned_columns(put):
-    """The function (tile, tail, lo, hi, p): the last columns of dW by vectors along its rows, where x is contiguous."""
-
-    @inlined
-    def turned(tile, tail, lo, hi, p):
-        full, at = width_of(tile), aligned(p.scratch)
-        for i in range(lo, hi, full):
-            width = min(full, hi - i)
-            for j in range(p.M - tail, p.M, rows_of(tile)):
-                columns = min(p.M - j, rows_of(tile))
-                total = splat(tile, 0.0)
-                for start in range(0, p.K, DEPTH):
-                    acc, end = splat(tile, 0.0), min(start + DEPTH, p.K)
-                    if width == full:  # more masks than mask registers: half the speed
-                        for k in range(start, end):
-                            acc = fma_step(acc, p.b, k * p.M + j, 1, columns, load_row(tile, p.a, k * p.a_k + i))
-                    else:
-                        for k in range(start, end):
-                            terms = load_row_masked(tile, p.a, k * p.a_k + i, width)
-                            acc = fma_step(acc, p.b, k * p.M + j, 1, columns, terms)
-                    total = add(total, acc)
-                store(total, p.scratch, at, full)
-                for c in range(columns):
-                    for r in range(width):
-                        put(p, (i + r) * p.M + j + c, p.scratch[at + c * full + r])
-        if lo == 0:
-            for j in range(p.M - tail, p.M):
-                column_sum(p, j)
-
-    return turned
+@inlined
+def turned_columns(tile, tail, lo, hi, p):
+    """The last columns of dW by vectors along its rows, where x is contiguous."""
+    full, at = width_of(tile), aligned(p.scratch)
+    for i in range(lo, hi, full):
+        width = min(full, hi - i)
+        for j in range(p.M - tail, p.M, rows_of(tile)):
+            columns = min(p.M - j, rows_of(tile))
+            total = splat(tile, 0.0)
+            for start in range(0, p.K, DEPTH):
+                acc, end = splat(tile, 0.0), min(start + DEPTH, p.K)
+                if width == full:  # more masks than mask registers: half the speed
+                    for k in range(start, end):
+                        acc = fma_step(acc, p.b, k * p.M + j, 1, columns, load_row(tile, p.a, k * p.a_k + i))
+                else:
+                    for k in range(start, end):
+                        terms = load_row_masked(tile, p.a, k * p.a_k + i, width)
+                        acc = fma_step(acc, p.b, k * p.M + j, 1, columns, terms)
+                total = add(total, acc)
+            store(total, p.scratch, at, full)
+            for c in range(columns):
+                for r in range(width):
+                    _put(p, (i + r) * p.M + j + c, p.scratch[at + c * full + r])
+    if lo == 0:
+        for j in range(p.M - tail, p.M):
+            column_sum(p, j)
 
 
 @merged

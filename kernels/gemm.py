@@ -22,8 +22,6 @@ from fastbp.kernels.edges import (
     columns_in_scratch,
     dot_products,
     few_rows,
-    put,
-    put_added,
     row_as_sums,
     single_element,
     single_terms,
@@ -47,7 +45,6 @@ from fastbp.kernels.product import (
     added,
     begin_bias,
     begin_zero,
-    plain,
     relu,
     unmasked,
 )
@@ -64,94 +61,78 @@ def _tail(columns, terms, like):
     return columns % lanes if columns % lanes <= lanes // 4 and terms >= 4 * lanes else 0
 
 
+_forward_panels = panels(begin_bias, relu, as_it_lies, copying)
+_forward_short, _forward_dots = few_rows(begin_bias, relu), dot_products(begin_bias, relu, columns_in_scratch)
+_forward_term, _forward_element = single_terms(begin_bias, relu), single_element(begin_bias, relu)
+_params_panels = panels(begin_zero, added, as_it_lies, copying_and_summing, packs=True)
+_params_term, _params_element = single_terms(begin_zero, added), single_element(begin_zero, added)
+_input_panels = panels(begin_zero, unmasked, transposed, reading)
+_input_dots, _input_term = dot_products(begin_zero, unmasked, columns_as_rows), single_terms(begin_zero, unmasked)
+
+
 # --- the three products: rows [lo, hi) of results, by pointers, for kernels that split them over threads ---
 
 
-def _forward(finish):
-    product, short = panels(begin_bias, finish, as_it_lies, copying), few_rows(begin_bias, finish)
-    dots, one_term = dot_products(begin_bias, finish, columns_in_scratch), single_terms(begin_bias, finish)
-    inner = single_element(begin_bias, finish)
+@merged
+def forward_rows(lo, hi, N, D, M, x, W, b, out, mask, rectified, scratch):
+    """out = x @ W + b; if rectified its ReLU, and the mask of that."""
+    tail = _tail(M, D, out) if N > FEW or M == 1 else 0
+    p = Product(x, D, 1, N, D, W, out, M, b, mask, None, rectified, None, scratch)
+    if D == 1 and M == 1:
+        _forward_term(lo, hi, p)
+    elif N == 1 and M == 1 and lo < hi:
+        _forward_element(p)
+    elif tail == 0 and 0 < hi - lo <= FEW:
+        _forward_short(lo, hi, p)
+    else:
+        _forward_panels(tail, lo, hi, p)
+    if tail and lo < hi and N > 1:
+        _forward_dots(zeros(ROWS_DOT, 1, out), M - tail, tail, lo, hi, p)
 
-    @merged
-    def forward_rows(lo, hi, N, D, M, x, W, b, out, mask, scratch):
-        tail = _tail(M, D, out) if N > FEW or M == 1 else 0
-        p = Product(x, D, 1, N, D, W, out, M, b, mask, None, None, scratch)
-        if D == 1 and M == 1:
-            one_term(lo, hi, p)
-        elif N == 1 and M == 1 and lo < hi:
-            inner(p)
-        elif tail == 0 and 0 < hi - lo <= FEW:
-            short(lo, hi, p)
+
+@merged
+def backward_params_rows(lo, hi, N, D, M, dout, x, alpha, adds, dW, db, scratch):
+    """dW = x.T @ dout, or if it adds dW += alpha * x.T @ dout; db = the column sums of dout."""
+    tail = _tail(M, D, dW)
+    p = Product(x, 1, D, D, N, dout, dW, M, None, None, alpha, adds, db, scratch)
+    thin = (N == 1 and (D == 1 or M == 1)) or (D == 1 and M == 1)
+    if thin and N == 1 and lo == 0:
+        row_as_sums(p)
+    elif (D == 0 or thin) and lo == 0:  # no tile passes over dout
+        for j in range(M):
+            column_sum(p, j)
+    if N == 1 and M == 1:
+        _params_term(lo, hi, p)
+    elif N == 1 and D == 1:  # by dW.T = dout.T @ x
+        _params_term(0, M * (hi - lo), Product(p.b, 1, 1, M, 1, p.a, dW, 1, None, None, alpha, adds, None, scratch))
+    elif D == 1 and M == 1:
+        if lo < hi:
+            _params_element(p)
+    else:
+        _params_panels(tail, lo, hi, p)
+        if tail:
+            turned_columns(zeros(2, TURNED, dW), tail, lo, hi, p)
+
+
+@merged
+def backward_input_rows(lo, hi, N, D, M, dout, mask, masked, W, dx, scratch):
+    """dx = dout @ W.T; if masked 0 where the mask is on."""
+    tail = _tail(D, M, dx)
+    if (N <= FEW_DOT or D <= lanes_of(dx)) and M >= 256:  # too few rows to pay for transposing W
+        tail = D
+    p = Product(dout, M, 1, N, M, W, dx, D, None, mask, None, masked, None, scratch)
+    if N == 1 and lo < hi:  # dx.T = W @ dout.T: the rows of both are read along
+        q = Product(W, M, 1, D, M, dout, dx, 1, None, mask, None, masked, None, scratch)
+        if M == 1:
+            _input_term(0, D, q)
         else:
-            product(tail, lo, hi, p)
-        if tail and lo < hi and N > 1:
-            dots(zeros(ROWS_DOT, 1, out), M - tail, tail, lo, hi, p)
-
-    return forward_rows
-
-
-def _backward_params(finish, put, adds):
-    product, turned = panels(begin_zero, finish, as_it_lies, copying_and_summing, True, adds), turned_columns(put)
-    one_term, inner = single_terms(begin_zero, finish), single_element(begin_zero, finish)
-
-    @merged
-    def backward_params_rows(lo, hi, N, D, M, dout, x, alpha, dW, db, scratch):
-        tail = _tail(M, D, dW)
-        p = Product(x, 1, D, D, N, dout, dW, M, None, None, alpha, db, scratch)
-        thin = (N == 1 and (D == 1 or M == 1)) or (D == 1 and M == 1)
-        if thin and N == 1 and lo == 0:
-            row_as_sums(p)
-        elif (D == 0 or thin) and lo == 0:  # no tile passes over dout
-            for j in range(M):
-                column_sum(p, j)
-        if N == 1 and M == 1:
-            one_term(lo, hi, p)
-        elif N == 1 and D == 1:  # by dW.T = dout.T @ x
-            q = Product(p.b, 1, 1, M, 1, p.a, dW, 1, None, None, alpha, None, scratch)
-            one_term(0, M * (hi - lo), q)
-        elif D == 1 and M == 1:
-            if lo < hi:
-                inner(p)
-        else:
-            product(tail, lo, hi, p)
-            if tail:
-                turned(zeros(2, TURNED, dW), tail, lo, hi, p)
-
-    return backward_params_rows
-
-
-def _backward_input(finish):
-    product, dots = panels(begin_zero, finish, transposed, reading), dot_products(begin_zero, finish, columns_as_rows)
-    one_term = single_terms(begin_zero, finish)
-
-    @merged
-    def backward_input_rows(lo, hi, N, D, M, dout, mask, W, dx, scratch):
-        tail = _tail(D, M, dx)
-        if (N <= FEW_DOT or D <= lanes_of(dx)) and M >= 256:  # too few rows to pay for transposing W
-            tail = D
-        if N == 1 and lo < hi:  # dx.T = W @ dout.T: the rows of both are read along
-            p = Product(W, M, 1, D, M, dout, dx, 1, None, mask, None, None, scratch)
-            if M == 1:
-                one_term(0, D, p)
+            _input_dots(zeros(ROWS_DOT, 1, dx), 0, 1, 0, D, q)
+    elif D == 1 and M == 1:
+        _input_term(lo, hi, p)
+    else:
+        _input_panels(tail, lo, hi, p)
+        for j in range(D - tail, D, lanes_of(dx)):
+            if ROWS_DOT < N <= FEW_DOT:
+                _input_dots(zeros(FEW_DOT, 1, dx), j, min(D - j, lanes_of(dx)), lo, hi, p)
             else:
-                dots(zeros(ROWS_DOT, 1, dx), 0, 1, 0, D, p)
-        elif D == 1 and M == 1:
-            one_term(lo, hi, Product(dout, M, 1, N, M, W, dx, D, None, mask, None, None, scratch))
-        else:
-            p = Product(dout, M, 1, N, M, W, dx, D, None, mask, None, None, scratch)
-            product(tail, lo, hi, p)
-            for j in range(D - tail, D, lanes_of(dx)):
-                if ROWS_DOT < N <= FEW_DOT:
-                    dots(zeros(FEW_DOT, 1, dx), j, min(D - j, lanes_of(dx)), lo, hi, p)
-                else:
-                    dots(zeros(ROWS_DOT, 1, dx), j, min(D - j, lanes_of(dx)), lo, hi, p)
-
-    return backward_input_rows
-
-
-forward_rows = _forward(plain)
-forward_relu_rows = _forward(relu)
-backward_params_rows = _backward_params(plain, put, adds=False)
-update_params_rows = _backward_params(added, put_added, adds=True)
-backward_input_rows = _backward_input(plain)
-backward_relu_input_rows = _backward_input(unmasked)
+                _input_dots(zeros(ROWS_DOT, 1, dx), j, min(D - j, lanes_of(dx)), lo, hi, p)

@@ -130,7 +130,7 @@ def _pack(p, by_terms, k, depth, i, end, at):
                 store_row_masked(values, p.scratch, at + r * PACK_ROW + each, depth - each)
 
 
-def panels(begin, finish, fill, first_pass, packs=False, adds=False):
+def panels(begin, finish, fill, first_pass, packs=False):
     """The function (tail, lo, hi, p): rows [lo, hi) of all but the last `tail` columns of a product."""
 
     @inlined
@@ -144,7 +144,7 @@ def panels(begin, finish, fill, first_pass, packs=False, adds=False):
             acc = first_pass(tile, acc, rows, a_at, p, panel)
         else:
             acc = reading(tile, acc, rows, a_at, p, panel)
-        if not (panel.first or adds):
+        if not (panel.first or (packs and p.fused)):  # what is fused with dW adds for itself
             acc = add(acc, load_masked(tile, p.out, at, p.M, rows, panel.width))
         store_masked(finish(acc, panel.last, p, at, rows, panel.width), p.out, at, p.M, rows, panel.width)
 
@@ -175,7 +175,7 @@ def panels(begin, finish, fill, first_pass, packs=False, adds=False):
         a_row, a_k = p.a_row, p.a_k
         if packed:
             a_row, a_k = (1, HEIGHT) if packs else (PACK_ROW, 1)
-        q = Product(a, a_row, a_k, p.N, p.K, p.b, p.out, p.M, p.bias, p.mask, p.alpha, p.sums, p.scratch)
+        q = Product(a, a_row, a_k, p.N, p.K, p.b, p.out, p.M, p.bias, p.mask, p.alpha, p.fused, p.sums, p.scratch)
         blocks = max(1, (p.K + most - 1) // most)
         for i in range(lo, hi, HEIGHT):
             end = min(hi, i + HEIGHT)

@@ -79,6 +79,7 @@ class Product(NamedTuple):
     bias: Any  # (M,)
     mask: Any  # as out: written by ReLU, read by its backward
     alpha: Any  # what the sums are multiplied with before they are added to out
+    fused: Any  # whether a finished tile goes through what is fused with the product
     sums: Any  # (M,): takes the column sums of B
     scratch: Any
 
@@ -96,15 +97,13 @@ def begin_bias(tile, p, j, width):
     return splat(tile, load_row_masked(tile, p.bias, j, width))
 
 
-@merged
-def plain(acc, last, p, at, rows, width):
-    return acc
+# A finished tile. `fused` may be known when a kernel is compiled, or be a number at run time: one branch a tile.
 
 
 @merged
 def relu(acc, last, p, at, rows, width):
-    """max(acc, 0), NaN kept, and where it stopped."""
-    if last:
+    """If fused max(acc, 0), NaN kept, and where it stopped."""
+    if last and p.fused:
         stop = less_equal(acc, 0.0)
         store_masked(stop, p.mask, at, p.M, rows, width)
         acc = select(stop, 0.0, acc)
@@ -113,16 +112,18 @@ def relu(acc, last, p, at, rows, width):
 
 @merged
 def unmasked(acc, last, p, at, rows, width):
-    """0 where the mask of the layer below is on."""
-    if last:
+    """If fused 0 where the mask of the layer below is on."""
+    if last and p.fused:
         acc = select(equal(load_masked(acc, p.mask, at, p.M, rows, width), 0.0), acc, 0.0)
     return acc
 
 
 @merged
 def added(acc, last, p, at, rows, width):
-    """out + alpha * acc."""
-    return fma(acc, p.alpha, load_masked(acc, p.out, at, p.M, rows, width))
+    """If fused out + alpha * acc."""
+    if p.fused:
+        acc = fma(acc, p.alpha, load_masked(acc, p.out, at, p.M, rows, width))
+    return acc
 
 
 @merged

@@ -95,6 +95,44 @@ def reinterpret(typingctx, array, offset, like):
     return like(array, types.intp, like), codegen
 
 
+def _address_as(element, name):
+    @intrinsic
+    def typed(typingctx, address):
+        def codegen(context, builder, sig, args):
+            return builder.inttoptr(args[0], context.get_data_type(element).as_pointer())
+
+        return types.CPointer(element)(types.int64), codegen
+
+    return cg.named(typed, name, f"(address): a pointer to {element} at an address; 0 is one that nothing is read by.")
+
+
+address_as_bytes = _address_as(types.uint8, "address_as_bytes")
+address_as_int32 = _address_as(types.int32, "address_as_int32")
+address_as_int64 = _address_as(types.int64, "address_as_int64")
+address_as_float32 = _address_as(types.float32, "address_as_float32")
+address_as_float64 = _address_as(types.float64, "address_as_float64")
+
+
+@intrinsic
+def address_as(typingctx, address, like):
+    """The address as a pointer of the type of `like`."""
+
+    def codegen(context, builder, sig, args):
+        return builder.inttoptr(args[0], context.get_data_type(like.dtype).as_pointer())
+
+    return like(types.int64, like), codegen
+
+
+@intrinsic
+def moved(typingctx, pointer, offset):
+    """The pointer to pointer[offset]."""
+
+    def codegen(context, builder, sig, args):
+        return builder.gep(args[0], [args[1]])
+
+    return pointer(pointer, types.intp), codegen
+
+
 @intrinsic
 def same_dtype(typingctx, array, like):
     """Whether the elements of both are of one dtype: a constant."""

@@ -8,19 +8,11 @@ layers and back, in the second it takes rows of each W and makes their gradient 
 on who takes what. Between the parts, and after them, all wait for each other.
 """
 
-from numba import carray, types
-from numba.extending import intrinsic
+from numba import carray
 
 from fastbp.kernels.batches import gather_rows, prefetch_rows, spread_rows
 from fastbp.kernels.flags import kernel, shared
-from fastbp.kernels.gemm import (
-    backward_input_rows,
-    backward_params_rows,
-    backward_relu_input_rows,
-    forward_relu_rows,
-    forward_rows,
-    update_params_rows,
-)
+from fastbp.kernels.gemm import backward_input_rows, backward_params_rows, forward_rows
 from fastbp.kernels.optimizers import (
     adagrad_range,
     adam_range,
@@ -33,7 +25,22 @@ from fastbp.kernels.optimizers import (
 )
 from fastbp.kernels.relu import relu_backward_range, relu_forward_range
 from fastbp.kernels.sigmoid import sigmoid_backward_range, sigmoid_forward_range
-from fastbp.kernels.simd import add, load_row_masked, pointer, splat, store_row_masked, width_of, zeros
+from fastbp.kernels.simd import (
+    add,
+    address_as,
+    address_as_bytes,
+    address_as_float32,
+    address_as_float64,
+    address_as_int32,
+    address_as_int64,
+    load_row_masked,
+    moved,
+    pointer,
+    splat,
+    store_row_masked,
+    width_of,
+    zeros,
+)
 from fastbp.kernels.softmax_loss import ROWS, softmax_loss_backward_rows, softmax_loss_forward_rows
 from fastbp.kernels.sparse import add_sparse_outer, sparse_forward_rows
 from fastbp.kernels.team import barrier, flag_is_up, join, raise_flag, tell_progress
@@ -62,74 +69,43 @@ SGD, MOMENTUM, NESTEROV, ADAGRAD, RMSPROP, ADAM = range(6)
 NOTHING = -1  # instead of an optimizer: only the forward pass
 
 
-def _pointer_to(element, name):
-    @intrinsic
-    def typed(typingctx, address):
-        def codegen(context, builder, sig, args):
-            return builder.inttoptr(args[0], context.get_data_type(element).as_pointer())
-
-        return types.CPointer(element)(types.int64), codegen
-
-    typed.__name__ = typed._name = name
-    return typed
-
-
-as_uint8, as_int32, as_int64, as_float32, as_float64 = (
-    _pointer_to(getattr(types, name), f"as_{name}") for name in ("uint8", "int32", "int64", "float32", "float64")
-)
-
-
-@intrinsic
-def as_like(typingctx, address, like):
-    """The address as a pointer of the type of `like`."""
-
-    def codegen(context, builder, sig, args):
-        return builder.inttoptr(args[0], context.get_data_type(like.dtype).as_pointer())
-
-    return like(types.int64, like), codegen
-
-
-@intrinsic
-def moved(typingctx, array, offset):
-    """The pointer to array[offset]."""
-
-    def codegen(context, builder, sig, args):
-        return builder.gep(args[0], [args[1]])
-
-    return array(array, types.intp), codegen
-
-
 # --- the parts of a step ---
 
 
 @shared
 def _gather(lo, hi, N, rows, following, samples, batch, scale, like):
     """Rows [lo, hi) of the batch, and the next batch's are asked for."""
-    D, out = samples[FEATURES], as_like(batch[BATCH_X], like)
+    D, out = samples[FEATURES], address_as(batch[BATCH_X], like)
     if samples[KIND] == UINT8:
-        x = as_uint8(samples[ADDRESS])
+        x = address_as_bytes(samples[ADDRESS])
         gather_rows(lo, hi, rows, D, x, scale, out)
         if following > 0:
             prefetch_rows(lo, hi, moved(rows, N), D, x, like)
     elif samples[KIND] == FLOAT32:
-        x32 = as_float32(samples[ADDRESS])
+        x32 = address_as_float32(samples[ADDRESS])
         gather_rows(lo, hi, rows, D, x32, scale, out)
     elif samples[KIND] == FLOAT64:
-        gather_rows(lo, hi, rows, D, as_float64(samples[ADDRESS]), scale, out)
+        gather_rows(lo, hi, rows, D, address_as_float64(samples[ADDRESS]), scale, out)
     elif samples[KIND] == SPARSE:
-        starts, columns = as_int64(samples[STARTS]), as_int32(samples[COLUMNS])
-        spread_rows(lo, hi, rows, D, starts, columns, as_like(samples[ADDRESS], like), out)
+        starts, columns = address_as_int64(samples[STARTS]), address_as_int32(samples[COLUMNS])
+        spread_rows(lo, hi, rows, D, starts, columns, address_as(samples[ADDRESS], like), out)
 
 
 @shared
 def _gather_labels(lo, hi, rows, samples, batch, like):
     if samples[LABEL_KIND] == INDICES:
-        t, out = as_int64(samples[LABELS]), as_int64(batch[BATCH_LABELS])
+        t, out = address_as_int64(samples[LABELS]), address_as_int64(batch[BATCH_LABELS])
         for i in range(lo, hi):
             out[i] = t[rows[i]]
     else:
         gather_rows(
-            lo, hi, rows, samples[CLASSES], as_like(samples[LABELS], like), 1.0, as_like(batch[BATCH_LABELS], like)
+            lo,
+            hi,
+            rows,
+            samples[CLASSES],
+            address_as(samples[LABELS], like),
+            1.0,
+            address_as(batch[BATCH_LABELS], like),
         )
 
 
@@ -139,28 +115,26 @@ def _sparse_forward(lo, hi, rows, samples, op, like):
         lo,
         hi,
         rows,
-        as_int64(samples[STARTS]),
-        as_int32(samples[COLUMNS]),
-        as_like(samples[ADDRESS], like),
+        address_as_int64(samples[STARTS]),
+        address_as_int32(samples[COLUMNS]),
+        address_as(samples[ADDRESS], like),
         op[M_],
-        as_like(op[W_], like),
-        as_like(op[B_], like),
-        as_like(op[OUT], like),
-        as_uint8(op[MASK]),
+        address_as(op[W_], like),
+        address_as(op[B_], like),
+        address_as(op[OUT], like),
+        address_as_bytes(op[MASK]),
         op[CODE] == AFFINE_RELU,
     )
 
 
 @shared
 def _forward(lo, hi, N, op, scratch):
-    D, M, x, out = op[D_], op[M_], as_like(op[X], scratch), as_like(op[OUT], scratch)
-    if op[CODE] == AFFINE:
-        forward_rows(lo, hi, N, D, M, x, as_like(op[W_], scratch), as_like(op[B_], scratch), out, None, scratch)
-    elif op[CODE] == AFFINE_RELU:
-        W, b, mask = as_like(op[W_], scratch), as_like(op[B_], scratch), as_uint8(op[MASK])
-        forward_relu_rows(lo, hi, N, D, M, x, W, b, out, mask, scratch)
+    D, M, x, out = op[D_], op[M_], address_as(op[X], scratch), address_as(op[OUT], scratch)
+    if op[CODE] <= AFFINE_RELU:
+        W, b, mask = address_as(op[W_], scratch), address_as(op[B_], scratch), address_as_bytes(op[MASK])
+        forward_rows(lo, hi, N, D, M, x, W, b, out, mask, op[CODE] == AFFINE_RELU, scratch)
     elif op[CODE] == RELU:
-        relu_forward_range(lo * M, hi * M, x, out, as_uint8(op[MASK]))
+        relu_forward_range(lo * M, hi * M, x, out, address_as_bytes(op[MASK]))
     else:
         sigmoid_forward_range(lo * M, hi * M, x, out)
 
@@ -168,34 +142,31 @@ def _forward(lo, hi, N, op, scratch):
 @shared
 def _backward(lo, hi, N, op, scratch):
     """The gradient of the operation's input."""
-    D, M, dout, dx = op[D_], op[M_], as_like(op[DOUT], scratch), as_like(op[DX], scratch)
+    D, M, dout, dx = op[D_], op[M_], address_as(op[DOUT], scratch), address_as(op[DX], scratch)
     if op[CODE] == RELU:
-        relu_backward_range(lo * M, hi * M, dout, as_uint8(op[MASK]), dx)
+        relu_backward_range(lo * M, hi * M, dout, address_as_bytes(op[MASK]), dx)
     elif op[CODE] == SIGMOID:
-        sigmoid_backward_range(lo * M, hi * M, dout, as_like(op[OUT], scratch), dx)
+        sigmoid_backward_range(lo * M, hi * M, dout, address_as(op[OUT], scratch), dx)
     else:
         if op[CODE] == AFFINE_RELU and op[MASKED] == 0:
-            relu_backward_range(lo * M, hi * M, dout, as_uint8(op[MASK]), dout)
+            relu_backward_range(lo * M, hi * M, dout, address_as_bytes(op[MASK]), dout)
         if op[DX] != 0:
-            W = as_like(op[W_], scratch)
-            if op[BELOW] != 0:
-                backward_relu_input_rows(lo, hi, N, D, M, dout, as_uint8(op[BELOW]), W, dx, scratch)
-            else:
-                backward_input_rows(lo, hi, N, D, M, dout, None, W, dx, scratch)
+            W, below = address_as(op[W_], scratch), address_as_bytes(op[BELOW])
+            backward_input_rows(lo, hi, N, D, M, dout, below, op[BELOW] != 0, W, dx, scratch)
 
 
 @shared
 def _loss(lo, hi, N, samples, batch, scores, gradient, eps, costs, like):
     """Rows [lo, hi) of the loss and of its gradient."""
     shape = (N, samples[CLASSES])
-    x, y = carray(as_like(scores, like), shape), carray(as_like(batch[Y], like), shape)
-    dx = carray(as_like(gradient, like), shape)
+    x, y = carray(address_as(scores, like), shape), carray(address_as(batch[Y], like), shape)
+    dx = carray(address_as(gradient, like), shape)
     if samples[LABEL_KIND] == INDICES:
-        t = carray(as_int64(batch[BATCH_LABELS]), (N,))
+        t = carray(address_as_int64(batch[BATCH_LABELS]), (N,))
         softmax_loss_forward_rows(lo, hi, x, t, eps, y, costs)
         softmax_loss_backward_rows(lo, hi, 1.0 / N, y, t, dx)
     else:
-        rows = carray(as_like(batch[BATCH_LABELS], like), shape)
+        rows = carray(address_as(batch[BATCH_LABELS], like), shape)
         softmax_loss_forward_rows(lo, hi, x, rows, eps, y, costs)
         softmax_loss_backward_rows(lo, hi, 1.0 / N, y, rows, dx)
 
@@ -217,15 +188,15 @@ def _optimize(optimizer, lo, hi, W, dW, state, state2, rate, settings, like):
     if optimizer == SGD:
         sgd_range(lo, hi, W, dW, rate)
     elif optimizer == MOMENTUM:
-        momentum_range(lo, hi, W, dW, as_like(state, like), rate, settings[FIRST])
+        momentum_range(lo, hi, W, dW, address_as(state, like), rate, settings[FIRST])
     elif optimizer == NESTEROV:
-        nesterov_range(lo, hi, W, dW, as_like(state, like), rate, settings[FIRST])
+        nesterov_range(lo, hi, W, dW, address_as(state, like), rate, settings[FIRST])
     elif optimizer == ADAGRAD:
-        adagrad_range(lo, hi, W, dW, as_like(state, like), rate)
+        adagrad_range(lo, hi, W, dW, address_as(state, like), rate)
     elif optimizer == RMSPROP:
-        rmsprop_range(lo, hi, W, dW, as_like(state, like), rate, settings[FIRST])
+        rmsprop_range(lo, hi, W, dW, address_as(state, like), rate, settings[FIRST])
     else:
-        first, second = as_like(state, like), as_like(state2, like)
+        first, second = address_as(state, like), address_as(state2, like)
         adam_range(lo, hi, W, dW, first, second, rate, settings[FIRST], settings[SECOND])
 
 
@@ -235,12 +206,12 @@ def _update(lo, hi, N, rows, op, sparse, samples, optimizer, rate, settings, scr
 
     What is added to W at once isn't made first: with SGD and no weight decay there is no dW.
     """
-    D, M, dout, db = op[D_], op[M_], as_like(op[DOUT], scratch), as_like(op[DB], scratch)
-    W, dW, decay, check = as_like(op[W_], scratch), as_like(op[DW], scratch), settings[DECAY], 0.0
+    D, M, dout, db = op[D_], op[M_], address_as(op[DOUT], scratch), address_as(op[DB], scratch)
+    W, dW, decay, check = address_as(op[W_], scratch), address_as(op[DW], scratch), settings[DECAY], 0.0
     direct = optimizer == SGD and decay == 0.0
     if sparse:
-        starts, columns = as_int64(samples[STARTS]), as_int32(samples[COLUMNS])
-        values, target, alpha = as_like(samples[ADDRESS], scratch), W, -rate
+        starts, columns = address_as_int64(samples[STARTS]), address_as_int32(samples[COLUMNS])
+        values, target, alpha = address_as(samples[ADDRESS], scratch), W, -rate
         if not direct:
             target, alpha = dW, 1.0
             for i in range(lo * M, hi * M):
@@ -248,10 +219,10 @@ def _update(lo, hi, N, rows, op, sparse, samples, optimizer, rate, settings, scr
         check = add_sparse_outer(lo, hi, N, rows, starts, columns, values, M, dout, alpha, target)
         if lo == 0:
             _column_sums(N, M, dout, db)
-    elif direct:
-        update_params_rows(lo, hi, N, D, M, dout, as_like(op[X], scratch), -rate, W, db, scratch)
     else:
-        backward_params_rows(lo, hi, N, D, M, dout, as_like(op[X], scratch), None, dW, db, scratch)
+        target = W if direct else dW
+        x = address_as(op[X], scratch)
+        backward_params_rows(lo, hi, N, D, M, dout, x, -rate, direct, target, db, scratch)
     if not direct:
         if decay != 0.0:
             weight_decay_range(lo * M, hi * M, W, dW, decay)
@@ -260,7 +231,7 @@ def _update(lo, hi, N, rows, op, sparse, samples, optimizer, rate, settings, scr
             for i in range(lo * M, hi * M):
                 check += 0.0 * W[i]
     if lo == 0:
-        _optimize(optimizer, 0, M, as_like(op[B_], scratch), db, op[B_STATE], op[B_STATE2], rate, settings, scratch)
+        _optimize(optimizer, 0, M, address_as(op[B_], scratch), db, op[B_STATE], op[B_STATE2], rate, settings, scratch)
     return check
 
 
@@ -312,7 +283,7 @@ def train(team, leads, wanted, plan, samples, batch, settings, optimizer, rates,
             for n in range(part, ops, parts):
                 op = moved(first, n * PLAN_COLUMNS)
                 if op[CODE] <= AFFINE_RELU:
-                    as_float64(op[SQUARES])[0] = squares(op[D_] * op[M_], as_like(op[W_], own))
+                    address_as_float64(op[SQUARES])[0] = squares(op[D_] * op[M_], address_as(op[W_], own))
         barrier(meeting, parts)
         loss = 0.0
         for i in range(N):
@@ -322,7 +293,7 @@ def train(team, leads, wanted, plan, samples, batch, settings, optimizer, rates,
             for n in range(ops):
                 op = moved(first, n * PLAN_COLUMNS)
                 if op[CODE] <= AFFINE_RELU:
-                    loss += 0.5 * decay * as_float64(op[SQUARES])[0]
+                    loss += 0.5 * decay * address_as_float64(op[SQUARES])[0]
         if part == 0:
             losses[s] = loss
         if stops and loss != loss:

@@ -82,7 +82,7 @@ def prepare(
         few = affine_first and sparse is None and density(dense) < SPARSE_BELOW
         if not (sparse or few):
             return Data(rows, features, classes, dtype, scale, KINDS[dense.dtype.name], labels, dense)
-        compressed = _compressed(dense, dtype, scale)
+        compressed = compress(dense, dtype, scale)
     elif sparse is False:
         full = np.zeros((rows, features), dtype)
         values, starts, columns = compressed
@@ -133,9 +133,10 @@ def _dense(x: Any, features: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     return _arrays.kernel_array(array, _arrays.float_dtype(array, dtype))
 
 
-def _compressed(
+def compress(
     x: NDArray[Any], dtype: np.dtype[Any], scale: float
 ) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int32]]:
+    """(Values, starts, columns) of the non-zeros of x times scale: CSR."""
     starts = np.empty(len(x) + 1, np.int64)
     count_nonzeros(x, starts)
     columns, values = np.empty(starts[-1], np.int32), np.empty(starts[-1], dtype)

@@ -88,10 +88,15 @@ class CompiledStep:
         data, order = self._data(x, t, order, scale, sparse)
         return self._run(data, order)
 
-    def run_until_nan(self, data: Data, order: ArrayLike) -> NDArray[np.float64]:
-        """As run, but a loss that is NaN is the last: its step changes nothing."""
+    def run_noting(
+        self, data: Data, order: ArrayLike, done: Callable[[NDArray[np.float64]], object], *, stops: bool
+    ) -> NDArray[np.float64]:
+        """As run; the losses go to `done` as they come, also those before a Ctrl-C.
+
+        With `stops` a loss of NaN ends the run before its step changes anything: it is the last that is returned.
+        """
         data, steps = self._data(data, order, None, 1.0, None)
-        return self._run(data, steps, stops=True)
+        return self._run(data, steps, stops=stops, done=done)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy is compiled for the copied network: the plan holds addresses of this one's arrays."""
@@ -167,8 +172,9 @@ class CompiledStep:
         stops: bool = False,
         n: int | None = None,
         goes_on: Callable[[], bool] = lambda: True,
+        done: Callable[[NDArray[np.float64]], object] = lambda losses: None,
     ) -> NDArray[np.float64]:
-        """The steps, in slices; the losses of those that were done."""
+        """The steps, in slices, whose losses go to `done` as they come; those of all that were taken."""
         optimizer, params = self.optimizer, self.network.params
         scalars, decay = optimizer.scalars(), decay_of(self.network)
         states = optimizer.state_for(params)
@@ -184,16 +190,21 @@ class CompiledStep:
         n = n or team.threads_for(flops)
         slice_ = int(min(MOST_STEPS_OF_A_SLICE, max(1, FLOPS_OF_A_SLICE // max(1, flops))))
         losses = np.full(len(order), np.nan)
-        done = 0
+        taken = 0
+
+        def count(steps: int) -> None:  # also when Ctrl-C comes
+            optimizer.advance(steps)
+            done(losses[taken : taken + steps])
+
         for start in range(0, len(order), slice_):
             part = order[start : start + slice_]
             # 0 · inf is NaN, so zeros can't be skipped then; the compiled loop notices when it happens on the way.
             dense = data.is_sparse and not np.isfinite(self._operations[0].affine.W).all()
-            taken = team.run(
+            now = team.run(
                 training.train,
                 n,
                 dense,
-                optimizer.advance,
+                count,
                 work.plan,
                 samples,
                 work.batch,
@@ -206,12 +217,12 @@ class CompiledStep:
                 stops,
                 work.scratch(n),
             )
-            done += taken
-            if taken < len(part):
-                return losses[: done + 1]
+            taken += now
+            if now < len(part):
+                return losses[: taken + 1]
             if not goes_on():
                 break
-        return losses[:done]
+        return losses[:taken]
 
 
 def _same(some: Sequence[Any], others: Sequence[Any]) -> bool:
