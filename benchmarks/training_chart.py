@@ -43,7 +43,7 @@ def _panel(axes: Any, results: list[TrainingResult], names: list[str]) -> None:
             elif i == 0:
                 axes.annotate("left out", (0, at), (4, 0), textcoords="offset points", va="center", color="0.5")
     axes.set_xlim(0, 1.3 * max(spread.high for result in results for spread in result.samples.values()))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value)))
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
 
@@ -64,3 +64,7 @@ def _short(value: float) -> str:
         return f"{value:.0f}"
     digits = max(0, 2 - int(np.log10(value / 1000))) if value < 1e6 else 0
     return f"{value / 1000:.{min(digits, 1)}f}k" if value < 1e6 else f"{value / 1e6:.2f}M"
+
+
+def _tick(value: float) -> str:
+    return f"{value / 1e6:g}M" if value >= 1e6 else f"{value / 1000:g}k" if value else "0"

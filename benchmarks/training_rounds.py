@@ -19,7 +19,7 @@ from fastbp import datasets, reference
 from fastbp._files import atomic_write
 
 TURN = 0.15  # seconds
-PAUSE = 0.03  # before a turn: a thread of OpenBLAS looks for work for some 20 ms before it sleeps
+PAUSE = 0.03  # before a turn: threads that wait for work have given up by then, and sleep
 ROUNDS = (5, 200)  # at least, at most
 RTOL = 1e-3
 

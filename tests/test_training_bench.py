@@ -1,7 +1,6 @@
 """The training benchmark: a small real run, losses that don't agree, systems left out, tables from known figures."""
 
 import json
-import os
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +12,7 @@ import pytest
 import training
 import training_rounds
 import training_tables
+from mnist_samples import REAL, real_data
 from peers import fastbp_dense, scikit_learn
 from peers.layered import OPTIMIZERS, Network
 from training_process import CHECKED, LeftOut, System
@@ -195,7 +195,7 @@ def test_tables() -> None:
     assert lines[0] == "## Training"
     assert "### 64-32-10, batch 32, Adam, digits, 1 thread" in lines
     assert "### 64-32-10, batch 32, Adam, digits, 2 threads" in lines
-    ours = "| fastbp dense | 16,000 (12,800–24,000) | 2,000 (1,400–2,600) | 2.0% |  | 2e-06 |"
+    ours = "| fastbp dense | 16,000 (12,800–25,600) | 2,000 (1,400–2,600) | 1.6% |  | 2e-06 |"
     assert lines.count(ours) == 2, lines
     assert any("4.00 (4.00–4.00) | 2e-06" in line for line in lines)
     assert "| run | 3.50 (3.00–4.00) s | 2.50 (2.00–3.00) s |" in lines
@@ -245,11 +245,12 @@ def test_first_steps(environment: dict[str, str], monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.command
 @pytest.mark.full
-@pytest.mark.skipif("FASTBP_DATA" not in os.environ, reason="needs MNIST: FASTBP_DATA")
+@real_data
 def test_whole_commands(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     import training_whole
 
     monkeypatch.setenv("FASTBP_CACHE_DIR", environment["FASTBP_CACHE_DIR"])
+    monkeypatch.setenv("FASTBP_DATA", str(REAL))
     measured = TrainingReport()
     training_whole.measure_commands(measured, 1, runs=1, epochs=1)
     assert list(measured.commands) == ["fastbp train, 1 epochs, 1 thread", "NumPy layers, 1 epochs, 1 thread"]
