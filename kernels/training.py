@@ -298,7 +298,8 @@ def train(team, leads, wanted, plan, samples, batch, settings, optimizer, rates,
             losses[s] = loss
         if stops and loss != loss:
             return s
-        for n in range(ops):
+        # From the last layer to the first: each W is in the caches, W2 from the gradient, W1 then for the next forward.
+        for n in range(ops - 1, -1, -1):
             op = moved(first, n * PLAN_COLUMNS)
             if op[CODE] <= AFFINE_RELU:
                 start, end = _share(op[D_], part, parts, 8), _share(op[D_], part + 1, parts, 8)
