@@ -89,6 +89,7 @@ def momentum_update(W, dW, v, lr, momentum):
     with np.errstate(all="ignore"):
         v *= momentum
         v -= lr * dW
+        _clear_least(v)
         W += v
 
 
@@ -97,6 +98,7 @@ def nesterov_update(W, dW, v, lr, momentum):
         W += momentum * momentum * v - (1 + momentum) * lr * dW
         v *= momentum
         v -= lr * dW
+        _clear_least(v)
 
 
 def adagrad_update(W, dW, h, lr):
@@ -109,6 +111,7 @@ def rmsprop_update(W, dW, h, lr, decay_rate):
     with np.errstate(all="ignore"):
         h *= decay_rate
         h += (1 - decay_rate) * dW * dW
+        _clear_least(h)
         W -= lr * dW / (np.sqrt(h) + 1e-7)
 
 
@@ -116,7 +119,14 @@ def adam_update(W, dW, m, v, lr_t, beta1, beta2):
     with np.errstate(all="ignore"):
         m += (1 - beta1) * (dW - m)
         v += (1 - beta2) * (dW * dW - v)
+        _clear_least(m)
+        _clear_least(v)
         W -= lr_t * m / (np.sqrt(v) + 1e-7)
+
+
+def _clear_least(state):
+    """0 for what `kernels.optimizers` takes for 0."""
+    state[np.abs(state) < (1e-37 if state.dtype == np.float32 else 1e-307)] = 0
 
 
 def sum_of_squares(W):
