@@ -14,20 +14,22 @@ from fastbp.kernels.simd import address_as_bytes, pointer
 @merged
 def _forward(lo, hi, x, W, b, out, mask, rectified, scratch):
     N, (D, M) = x.shape[0], W.shape
-    forward_rows(lo, hi, N, D, M, pointer(x), pointer(W), pointer(b), pointer(out), mask, rectified, pointer(scratch))
+    forward_rows(
+        lo, hi, 0, M, N, D, M, pointer(x), pointer(W), pointer(b), pointer(out), mask, rectified, pointer(scratch)
+    )
 
 
 @merged
 def _backward_params(lo, hi, dout, x, alpha, adds, dW, db, scratch):
     (N, D), M = x.shape, dout.shape[1]
     dW, db, scratch = pointer(dW), pointer(db), pointer(scratch)
-    backward_params_rows(lo, hi, N, D, M, pointer(dout), pointer(x), alpha, adds, dW, db, scratch)
+    backward_params_rows(lo, hi, 0, M, N, D, M, pointer(dout), pointer(x), alpha, adds, dW, db, scratch)
 
 
 @merged
 def _backward_input(lo, hi, dout, mask, masked, W, dx, scratch):
     N, (D, M) = dout.shape[0], W.shape
-    backward_input_rows(lo, hi, N, D, M, pointer(dout), mask, masked, pointer(W), pointer(dx), pointer(scratch))
+    backward_input_rows(lo, hi, 0, D, N, D, M, pointer(dout), mask, masked, pointer(W), pointer(dx), pointer(scratch))
 
 
 @merged

@@ -70,12 +70,14 @@ _input_panels = panels(begin_zero, unmasked, transposed, reading)
 _input_dots, _input_term = dot_products(begin_zero, unmasked, columns_as_rows), single_terms(begin_zero, unmasked)
 
 
-# --- the three products: rows [lo, hi) of results, by pointers, for kernels that split them over threads ---
+# --- the three products, by pointers ---
+# Rows [lo, hi), or columns [left, right), of results: kernels split either over threads. Only products of more than
+# FEW_DOT rows may be split by columns.
 
 
 @merged
-def forward_rows(lo, hi, N, D, M, x, W, b, out, mask, rectified, scratch):
-    """out = x @ W + b; if rectified its ReLU, and the mask of that."""
+def forward_rows(lo, hi, left, right, N, D, M, x, W, b, out, mask, rectified, scratch):
+    """out = x @ W + b, the columns [left, right); if rectified its ReLU, and the mask of that."""
     tail = _tail(M, D, out) if N > FEW or M == 1 else 0
     p = Product(x, D, 1, N, D, W, out, M, b, mask, None, rectified, None, scratch)
     if D == 1 and M == 1:
@@ -85,14 +87,14 @@ def forward_rows(lo, hi, N, D, M, x, W, b, out, mask, rectified, scratch):
     elif tail == 0 and 0 < hi - lo <= FEW:
         _forward_short(lo, hi, p)
     else:
-        _forward_panels(tail, lo, hi, p)
-    if tail and lo < hi and N > 1:
+        _forward_panels(left, min(right, M - tail), lo, hi, p)
+    if tail and right == M and lo < hi and N > 1:
         _forward_dots(zeros(ROWS_DOT, 1, out), M - tail, tail, lo, hi, p)
 
 
 @merged
-def backward_params_rows(lo, hi, N, D, M, dout, x, alpha, adds, dW, db, scratch):
-    """dW = x.T @ dout, or if it adds dW += alpha * x.T @ dout; db = the column sums of dout."""
+def backward_params_rows(lo, hi, left, right, N, D, M, dout, x, alpha, adds, dW, db, scratch):
+    """dW = x.T @ dout, or if it adds dW += alpha * x.T @ dout; db = the column sums of dout. Columns [left, right)."""
     tail = _tail(M, D, dW)
     p = Product(x, 1, D, D, N, dout, dW, M, None, None, alpha, adds, db, scratch)
     thin = (N == 1 and (D == 1 or M == 1)) or (D == 1 and M == 1)
@@ -109,14 +111,14 @@ def backward_params_rows(lo, hi, N, D, M, dout, x, alpha, adds, dW, db, scratch)
         if lo < hi:
             _params_element(p)
     else:
-        _params_panels(tail, lo, hi, p)
-        if tail:
+        _params_panels(left, min(right, M - tail), lo, hi, p)
+        if tail and right == M:
             turned_columns(zeros(2, TURNED, dW), tail, lo, hi, p)
 
 
 @merged
-def backward_input_rows(lo, hi, N, D, M, dout, mask, masked, W, dx, scratch):
-    """dx = dout @ W.T; if masked 0 where the mask is on."""
+def backward_input_rows(lo, hi, left, right, N, D, M, dout, mask, masked, W, dx, scratch):
+    """dx = dout @ W.T, the columns [left, right); if masked 0 where the mask is on."""
     tail = _tail(D, M, dx)
     if (N <= FEW_DOT or D <= lanes_of(dx)) and M >= 256:  # too few rows to pay for transposing W
         tail = D
@@ -130,8 +132,8 @@ def backward_input_rows(lo, hi, N, D, M, dout, mask, masked, W, dx, scratch):
     elif D == 1 and M == 1:
         _input_term(lo, hi, p)
     else:
-        _input_panels(tail, lo, hi, p)
-        for j in range(D - tail, D, lanes_of(dx)):
+        _input_panels(left, min(right, D - tail), lo, hi, p)
+        for j in range(D - tail, D if right == D else 0, lanes_of(dx)):
             if ROWS_DOT < N <= FEW_DOT:
                 _input_dots(zeros(FEW_DOT, 1, dx), j, min(D - j, lanes_of(dx)), lo, hi, p)
             else:

@@ -131,7 +131,7 @@ def _pack(p, by_terms, k, depth, i, end, at):
 
 
 def panels(begin, finish, fill, first_pass, packs=False):
-    """The function (tail, lo, hi, p): rows [lo, hi) of all but the last `tail` columns of a product."""
+    """The function (left, right, lo, hi, p): rows [lo, hi) and columns [left, right) of a product."""
 
     @inlined
     def tile_step(tile, rows, i, fresh, p, panel):
@@ -162,8 +162,8 @@ def panels(begin, finish, fill, first_pass, packs=False):
                 i += rows_of(few)
 
     @merged
-    def product(tail, lo, hi, p):
-        at, lanes, columns = aligned(p.scratch), lanes_of(p.out), p.M - tail
+    def product(left, right, lo, hi, p):
+        at, lanes = aligned(p.scratch), lanes_of(p.out)
         packed = (packs and p.M >= PACK_COLUMNS) or not same_dtype(p.a, p.out)
         most = DEPTH
         if packs and p.M >= PACK_DEEP_COLUMNS:
@@ -186,14 +186,14 @@ def panels(begin, finish, fill, first_pass, packs=False):
                 if packed:
                     _pack(p, packs, k, depth, i, end, pack_at)
                     a_at = pack_at - i * a_row
-                j = 0
-                while j < columns:
-                    if columns - j > (WIDE - 1) * lanes:
-                        width = min(WIDE * lanes, columns - j)
+                j = left
+                while j < right:
+                    if right - j > (WIDE - 1) * lanes:
+                        width = min(WIDE * lanes, right - j)
                         panel = Panel(k, depth, first, last, j, width, width if i == 0 else 0, at, a_at)
                         sweep(zeros(ROWS, WIDE, p.out), zeros(FEW, WIDE, p.out), i, end, q, panel)
                     else:
-                        width = min(lanes, columns - j)
+                        width = min(lanes, right - j)
                         panel = Panel(k, depth, first, last, j, width, width if i == 0 else 0, at, a_at)
                         sweep(zeros(ROWS_NARROW, 1, p.out), zeros(FEW, 1, p.out), i, end, q, panel)
                     j += width

@@ -19,7 +19,7 @@ JOINED, SIZE, ARRIVED, FLAG, PROGRESS = 0, 16, 32, 48, 64
 TEAM_WORDS = 80
 CLOSED = 1 << 32  # added to the count of those who joined: who comes later stays out
 PATIENCE = 20_000  # looks of the leader for a member; a look is some 50 ns
-SPINS = 2_000  # looks at a barrier before the core is offered to others
+SPINS = 4_000  # looks at a barrier before the thread sleeps
 
 
 @intrinsic
@@ -61,15 +61,14 @@ def _pause(typingctx):
 
 
 @intrinsic
-def _yield(typingctx):
-    """Offers the core to other threads."""
+def _sleep(typingctx):
+    """Leaves the core to others for a moment: a busy process moves there, and what is waited for has one to itself."""
 
     def codegen(context, builder, sig, args):
         if sys.platform != "win32":
-            function = ir.FunctionType(cg.I32, [])
-            name = "sched_yield"
+            function, name = ir.FunctionType(cg.I32, [cg.I32]), "usleep"
             known = builder.module.globals.get(name)
-            builder.call(known or ir.Function(builder.module, function, name), [])
+            builder.call(known or ir.Function(builder.module, function, name), [cg.I32(20)])
         return context.get_dummy_value()
 
     return types.void(), codegen
@@ -105,7 +104,7 @@ def barrier(team, size):
             if looks < SPINS:
                 _pause()
             else:
-                _yield()
+                _sleep()
 
 
 @inlined

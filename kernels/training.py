@@ -5,7 +5,8 @@ the caller's arrays. So there is one kernel for all architectures, and a new one
 
 A step has two parts, each split over the team's threads. In the first every thread takes rows of the batch through all
 layers and back, in the second it takes rows of each W and makes their gradient and their update; the bits don't depend
-on who takes what. Between the parts, and after them, all wait for each other.
+on who takes what. Between the parts, and after them, all wait for each other; and around layers so wide that each
+thread takes columns of its own instead.
 """
 
 from numba import carray
@@ -23,6 +24,7 @@ from fastbp.kernels.optimizers import (
     squares,
     weight_decay_range,
 )
+from fastbp.kernels.product import FEW_DOT
 from fastbp.kernels.relu import relu_backward_range, relu_forward_range
 from fastbp.kernels.sigmoid import sigmoid_backward_range, sigmoid_forward_range
 from fastbp.kernels.simd import (
@@ -66,6 +68,9 @@ BATCH_X, BATCH_LABELS, Y = range(3)
 # Settings: float64.
 SCALE, EPS, DECAY, FIRST, SECOND = range(5)  # FIRST and SECOND are the optimizer's: momentum, beta1 and beta2, ...
 SGD, MOMENTUM, NESTEROV, ADAGRAD, RMSPROP, ADAM = range(6)
+# Where W has so many columns for each thread it takes its own, in the forward pass and the update: they stay in its
+# caches. Else a thread takes rows of the batch through all layers. A thread's columns begin at a whole panel.
+COLUMNS_EACH, COLUMNS_STEP = 96, 48
 NOTHING = -1  # instead of an optimizer: only the forward pass
 
 
@@ -110,29 +115,20 @@ def _gather_labels(lo, hi, rows, samples, batch, like):
 
 
 @shared
-def _sparse_forward(lo, hi, rows, samples, op, like):
-    sparse_forward_rows(
-        lo,
-        hi,
-        rows,
-        address_as_int64(samples[STARTS]),
-        address_as_int32(samples[COLUMNS]),
-        address_as(samples[ADDRESS], like),
-        op[M_],
-        address_as(op[W_], like),
-        address_as(op[B_], like),
-        address_as(op[OUT], like),
-        address_as_bytes(op[MASK]),
-        op[CODE] == AFFINE_RELU,
-    )
+def _sparse_forward(lo, hi, rows, samples, op, cursors, like):
+    starts, columns = address_as_int64(samples[STARTS]), address_as_int32(samples[COLUMNS])
+    values, W, b = address_as(samples[ADDRESS], like), address_as(op[W_], like), address_as(op[B_], like)
+    out, mask, rectified = address_as(op[OUT], like), address_as_bytes(op[MASK]), op[CODE] == AFFINE_RELU
+    D, M = op[D_], op[M_]
+    sparse_forward_rows(lo, hi, rows, starts, columns, values, D, M, W, b, out, mask, rectified, cursors)
 
 
 @shared
-def _forward(lo, hi, N, op, scratch):
+def _forward(lo, hi, left, right, N, op, scratch):
     D, M, x, out = op[D_], op[M_], address_as(op[X], scratch), address_as(op[OUT], scratch)
     if op[CODE] <= AFFINE_RELU:
         W, b, mask = address_as(op[W_], scratch), address_as(op[B_], scratch), address_as_bytes(op[MASK])
-        forward_rows(lo, hi, N, D, M, x, W, b, out, mask, op[CODE] == AFFINE_RELU, scratch)
+        forward_rows(lo, hi, left, right, N, D, M, x, W, b, out, mask, op[CODE] == AFFINE_RELU, scratch)
     elif op[CODE] == RELU:
         relu_forward_range(lo * M, hi * M, x, out, address_as_bytes(op[MASK]))
     else:
@@ -140,7 +136,7 @@ def _forward(lo, hi, N, op, scratch):
 
 
 @shared
-def _backward(lo, hi, N, op, scratch):
+def _backward(lo, hi, left, right, N, op, scratch):
     """The gradient of the operation's input."""
     D, M, dout, dx = op[D_], op[M_], address_as(op[DOUT], scratch), address_as(op[DX], scratch)
     if op[CODE] == RELU:
@@ -152,7 +148,7 @@ def _backward(lo, hi, N, op, scratch):
             relu_backward_range(lo * M, hi * M, dout, address_as_bytes(op[MASK]), dout)
         if op[DX] != 0:
             W, below = address_as(op[W_], scratch), address_as_bytes(op[BELOW])
-            backward_input_rows(lo, hi, N, D, M, dout, below, op[BELOW] != 0, W, dx, scratch)
+            backward_input_rows(lo, hi, left, right, N, D, M, dout, below, op[BELOW] != 0, W, dx, scratch)
 
 
 @shared
@@ -201,8 +197,10 @@ def _optimize(optimizer, lo, hi, W, dW, state, state2, rate, settings, like):
 
 
 @shared
-def _update(lo, hi, N, rows, op, sparse, samples, optimizer, rate, settings, scratch):
-    """Rows [lo, hi) of an affine layer's W, and its b with the first of them; NaN if a number it wrote isn't finite.
+def _update(lo, hi, left, right, N, rows, op, sparse, samples, optimizer, rate, settings, cursors, scratch):
+    """Rows [lo, hi) of an affine layer's W, or its columns [left, right), and with the first row b.
+
+    NaN if a number that it wrote isn't finite, which it looks for with compressed samples only.
 
     What is added to W at once isn't made first: with SGD and no weight decay there is no dW.
     """
@@ -216,13 +214,13 @@ def _update(lo, hi, N, rows, op, sparse, samples, optimizer, rate, settings, scr
             target, alpha = dW, 1.0
             for i in range(lo * M, hi * M):
                 dW[i] = 0.0
-        check = add_sparse_outer(lo, hi, N, rows, starts, columns, values, M, dout, alpha, target)
+        check = add_sparse_outer(lo, hi, N, rows, starts, columns, values, M, dout, alpha, target, cursors)
         if lo == 0:
             _column_sums(N, M, dout, db)
     else:
         target = W if direct else dW
         x = address_as(op[X], scratch)
-        backward_params_rows(lo, hi, N, D, M, dout, x, -rate, direct, target, db, scratch)
+        backward_params_rows(lo, hi, left, right, N, D, M, dout, x, -rate, direct, target, db, scratch)
     if not direct:
         if decay != 0.0:
             weight_decay_range(lo * M, hi * M, W, dW, decay)
@@ -231,7 +229,8 @@ def _update(lo, hi, N, rows, op, sparse, samples, optimizer, rate, settings, scr
             for i in range(lo * M, hi * M):
                 check += 0.0 * W[i]
     if lo == 0:
-        _optimize(optimizer, 0, M, address_as(op[B_], scratch), db, op[B_STATE], op[B_STATE2], rate, settings, scratch)
+        b = address_as(op[B_], scratch)
+        _optimize(optimizer, left, right, b, db, op[B_STATE], op[B_STATE2], rate, settings, scratch)
     return check
 
 
@@ -241,15 +240,24 @@ def _share(size, part, parts, multiple):
     return size if part == parts else size * part // parts // multiple * multiple
 
 
-# --- the kernels ---
+@shared
+def _is_ready(op):
+    """Whether an affine layer's incoming gradient is all that its product needs."""
+    return op[CODE] == AFFINE or (op[CODE] == AFFINE_RELU and op[MASKED] != 0)
+
+
+# --- the kernel ---
 
 
 @kernel
-def train(team, leads, wanted, plan, samples, batch, settings, optimizer, rates, order, costs, losses, stops, scratch):
+def train(
+    team, leads, wanted, plan, samples, batch, settings, optimizer, rates, order, costs, cursors, losses, stops, scratch
+):
     """The steps of `order` (steps, N), whose losses go to `losses`; the number of steps done.
 
-    `rates` (steps,) are the optimizer's step sizes, `costs` (N,) and `scratch` (wanted × scratch_size) are memory to
-    work in. With `stops` a loss of NaN ends the run, before that step changes anything. With the optimizer NOTHING
+    `rates` (steps,) are the optimizer's step sizes; `costs` (N,), `cursors` (wanted × N,) of int64 and `scratch`
+    (wanted × scratch_size) are memory to work in. With `stops` a loss of NaN ends the run, before that step changes
+    anything. With the optimizer NOTHING
     it ends with the forward pass, whose scores lie at OUT of the last operation. Each member of the team calls this
     with the same arguments, but for `leads`, which is true for one of them. 0 for who came too late.
     """
@@ -262,23 +270,47 @@ def train(team, leads, wanted, plan, samples, batch, settings, optimizer, rates,
     first, data, places, numbers = pointer(plan), pointer(samples), pointer(batch), pointer(settings)
     last, decay = moved(first, (ops - 1) * PLAN_COLUMNS), settings[DECAY]
     lo, hi = _share(N, part, parts, ROWS), _share(N, part + 1, parts, ROWS)
+    places_in_rows = moved(pointer(cursors), part * N)  # of this thread alone
+    columns_pay, direct = parts > 1 and N > FEW_DOT, optimizer == SGD and decay == 0.0
     compressed = samples[KIND] == SPARSE and first[CODE] <= AFFINE_RELU
     for s in range(steps):
         rows, sparse = moved(pointer(order), s * N), compressed and not flag_is_up(meeting)
         if not sparse:
             _gather(lo, hi, N, rows, s < steps - 1, data, places, settings[SCALE], own)
+        apart = False  # whether the rows are complete only when all have met
         for n in range(ops):
+            op = moved(first, n * PLAN_COLUMNS)
             if n == 0 and sparse:
-                _sparse_forward(lo, hi, rows, data, first, own)
+                _sparse_forward(lo, hi, rows, data, first, places_in_rows, own)
+                continue
+            split = columns_pay and op[CODE] <= AFFINE_RELU and op[M_] >= parts * COLUMNS_EACH
+            if split or apart:
+                barrier(meeting, parts)
+            if split:
+                left, right = _share(op[M_], part, parts, COLUMNS_STEP), _share(op[M_], part + 1, parts, COLUMNS_STEP)
+                _forward(0, N, left, right, N, op, own)
             else:
-                _forward(lo, hi, N, moved(first, n * PLAN_COLUMNS), own)
+                _forward(lo, hi, 0, op[M_], N, op, own)
+            apart = split
+        if apart:
+            barrier(meeting, parts)
         if optimizer == NOTHING:
             barrier(meeting, parts)
             continue
         _gather_labels(lo, hi, rows, data, places, own)
         _loss(lo, hi, N, data, places, last[OUT], last[DOUT], settings[EPS], pointer(costs), own)
+        apart = False
         for n in range(ops - 1, -1, -1):
-            _backward(lo, hi, N, moved(first, n * PLAN_COLUMNS), own)
+            op = moved(first, n * PLAN_COLUMNS)
+            split = columns_pay and op[DX] != 0 and op[D_] >= parts * COLUMNS_EACH and _is_ready(op)
+            if split or apart:
+                barrier(meeting, parts)
+            if split:
+                left, right = _share(op[D_], part, parts, COLUMNS_STEP), _share(op[D_], part + 1, parts, COLUMNS_STEP)
+                _backward(0, N, left, right, N, op, own)
+            else:
+                _backward(lo, hi, 0, op[D_], N, op, own)
+            apart = split
         if decay != 0.0:
             for n in range(part, ops, parts):
                 op = moved(first, n * PLAN_COLUMNS)
@@ -302,10 +334,16 @@ def train(team, leads, wanted, plan, samples, batch, settings, optimizer, rates,
         for n in range(ops - 1, -1, -1):
             op = moved(first, n * PLAN_COLUMNS)
             if op[CODE] <= AFFINE_RELU:
-                start, end = _share(op[D_], part, parts, 8), _share(op[D_], part + 1, parts, 8)
+                skips, (start, end), (left, right) = sparse and n == 0, (0, op[D_]), (0, op[M_])
+                if columns_pay and direct and not skips and op[M_] >= parts * COLUMNS_EACH:
+                    left, right = _share(right, part, parts, COLUMNS_STEP), _share(right, part + 1, parts, COLUMNS_STEP)
+                else:
+                    start, end = _share(end, part, parts, 8), _share(end, part + 1, parts, 8)
                 if start < end:
-                    skips = sparse and n == 0
-                    check = _update(start, end, N, rows, op, skips, data, optimizer, rates[s], numbers, own)
+                    check = _update(
+                        *(start, end, left, right, N, rows, op, skips),
+                        *(data, optimizer, rates[s], numbers, places_in_rows, own),
+                    )
                     if skips and check != check:
                         raise_flag(meeting)
         barrier(meeting, parts)

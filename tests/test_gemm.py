@@ -183,10 +183,14 @@ def in_pieces(cuts, dout, x, W, b, out, mask, stopped, dW, db, dx, scratch):
     (n, d), m, work = x.shape, W.shape[1], pointer(scratch)
     for c in range(len(cuts) - 1):
         lo, hi = min(cuts[c], n), min(cuts[c + 1], n)
-        forward_rows(lo, hi, n, d, m, pointer(x), pointer(W), pointer(b), pointer(out), pointer(mask), False, work)
-        backward_input_rows(lo, hi, n, d, m, pointer(dout), pointer(stopped), True, pointer(W), pointer(dx), work)
+        forward_rows(
+            lo, hi, 0, m, n, d, m, pointer(x), pointer(W), pointer(b), pointer(out), pointer(mask), False, work
+        )
+        backward_input_rows(lo, hi, 0, d, n, d, m, pointer(dout), pointer(stopped), True, pointer(W), pointer(dx), work)
         lo, hi = min(cuts[c], d), min(cuts[c + 1], d)
-        backward_params_rows(lo, hi, n, d, m, pointer(dout), pointer(x), 0.0, False, pointer(dW), pointer(db), work)
+        backward_params_rows(
+            lo, hi, 0, m, n, d, m, pointer(dout), pointer(x), 0.0, False, pointer(dW), pointer(db), work
+        )
 
 
 CUTS = ([0, 2000], [0, 1, 2000], [0, 13, 14, 40, 90, 250, 2000], list(range(0, 2001, 7)))

@@ -62,6 +62,7 @@ def predict(network: Any, x: ArrayLike, *, scale: float = 1.0) -> NDArray[Any]:
             rates,
             order[:, :count],
             work.costs,
+            work.cursors(n),
             one,
             False,
             scratch,

@@ -213,6 +213,7 @@ class CompiledStep:
                 optimizer.step_sizes(len(part)),
                 part,
                 work.costs,
+                work.cursors(n),
                 losses[start : start + len(part)],
                 stops,
                 work.scratch(n),

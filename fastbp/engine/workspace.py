@@ -17,7 +17,7 @@ class Workspace:
     def __init__(self, operations: list[Operation], dtype: np.dtype[Any], capacity: int, *, learns: bool) -> None:
         self.capacity, self.dtype = capacity, dtype
         self.operations = operations
-        self._scratch = np.empty(0, dtype)
+        self._scratch, self._cursors = np.empty(0, dtype), np.empty(0, np.int64)
         self.kept: list[NDArray[Any]] = []
         self.plan = np.zeros((len(operations), training.PLAN_COLUMNS), np.int64)
         self.batch = np.zeros(3, np.int64)
@@ -76,6 +76,12 @@ class Workspace:
         if self._scratch.size < size:
             self._scratch = np.empty(size, self.dtype)
         return self._scratch[:size]
+
+    def cursors(self, threads: int) -> NDArray[np.int64]:
+        """Places in the compressed rows of a batch, for each thread."""
+        if self._cursors.size < threads * self.capacity:
+            self._cursors = np.empty(threads * self.capacity, np.int64)
+        return self._cursors
 
     def _buffer(self, *shape: int, dtype: Any = None) -> int:
         array = np.zeros(shape, dtype or self.dtype)
