@@ -100,19 +100,22 @@ def density(x: NDArray[Any]) -> float:
 
 def checked_order(order: ArrayLike, samples: int) -> NDArray[np.int64]:
     """The order as (steps, batch) int64, C-contiguous. ValueError and TypeError when it is none, or out of range."""
-    array = _arrays.real_array(order, "order")
-    if array.ndim != 2:
-        raise ValueError(f"order must have shape (steps, batch), got {array.shape}")
-    if array.size and array.dtype.kind not in "iu":
-        raise TypeError(f"order must hold integers, got dtype {array.dtype}")
-    if len(array) and array.shape[1] == 0:
+    shape = np.shape(order)
+    if len(shape) != 2:
+        raise ValueError(f"order must have shape (steps, batch), got {shape}")
+    if shape[0] == 0:
+        return np.empty(shape, np.int64)
+    if shape[1] == 0:
         raise ValueError("order must have at least one sample a step, got batches of 0")
-    if array.size and (array.min() < 0 or array.max() >= samples):
+    array = _arrays.real_array(order, "order")
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"order must hold integers, got dtype {array.dtype}")
+    if array.min() < 0 or array.max() >= samples:
         step, place = np.argwhere((array < 0) | (array >= samples))[0]
         raise ValueError(
             f"order[{step}, {place}] is {array[step, place]}, but the {samples} samples are 0 to {samples - 1}"
         )
-    return np.ascontiguousarray(array, np.int64)
+    return _arrays.kernel_array(array, _arrays.INDEX)  # a copy if it is read-only: that would be compiled for anew
 
 
 def _scale(scale: Any) -> float:
