@@ -150,7 +150,7 @@ class CompiledStep:
         now = [getattr(o.affine, key) for o in self._operations if o.affine is not None for key in ("W", "b")]
         params = self.network.params
         names = [name for o in self._operations if o.affine is not None for name in (o.W, o.b)]
-        if _same(now, self._arrays):
+        if _same(now, self._arrays) and all(array.flags.carray for array in now):
             for name, array in zip(names, now, strict=True):
                 if params.get(name) is not array:
                     raise not_held(name)
