@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numba import config
 from numpy.typing import NDArray
 
 from fastbp import layers
@@ -50,6 +51,8 @@ CODES = {layers.Affine: training.AFFINE, layers.Relu: training.RELU, layers.Sigm
 
 def chain_of(network: Any) -> tuple[list[Operation], Any]:
     """The operations and the loss of a network. NotCompilable, naming the layer, when one is foreign."""
+    if config.DISABLE_JIT:
+        raise NotCompilable("NUMBA_DISABLE_JIT is set, and the compiled loop can't run as Python")
     _check_network(network)
     operations: list[Operation] = []
     chain = layers_of(network)
