@@ -153,17 +153,20 @@ def _from_scipy(
     if len(x.shape) != 2 or x.shape[1] != features:
         raise ValueError(f"x must have shape (samples, {features}), got {x.shape}")
     matrix = x.tocsr()
-    if not matrix.has_sorted_indices:
-        matrix = matrix.sorted_indices()
-    _arrays.float_dtype(np.empty(0, matrix.dtype), dtype)  # TypeError for complex numbers and the like
-    values = np.ascontiguousarray(matrix.data, dtype)
-    starts, columns = np.ascontiguousarray(matrix.indptr, np.int64), np.ascontiguousarray(matrix.indices, np.int32)
+    starts, columns = matrix.indptr, matrix.indices  # looked at before SciPy sorts by them
     if (
-        starts[0] != 0
+        len(starts) != x.shape[0] + 1
+        or starts[0] != 0
         or operator.index(starts[-1]) != len(columns)
-        or len(values) != len(columns)
+        or len(matrix.data) != len(columns)
         or (np.diff(starts) < 0).any()
         or (len(columns) and (columns.min() < 0 or columns.max() >= features))
     ):
         raise ValueError("x is no valid CSR matrix: its indptr and indices don't go with its shape")
+    if not matrix.has_sorted_indices:
+        matrix = matrix.sorted_indices()
+    if matrix.dtype.kind not in "fiub":
+        raise TypeError(f"x must hold real numbers, got dtype {matrix.dtype}")
+    values = np.ascontiguousarray(matrix.data, dtype)
+    starts, columns = np.ascontiguousarray(matrix.indptr, np.int64), np.ascontiguousarray(matrix.indices, np.int32)
     return values if scale == 1 else values * values.dtype.type(scale), starts, columns
