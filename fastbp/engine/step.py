@@ -188,7 +188,8 @@ class CompiledStep:
         for start in range(0, len(order), slice_):
             part = order[start : start + slice_]
             # 0 · inf is NaN, so zeros can't be skipped then; the compiled loop notices when it happens on the way.
-            dense = data.is_sparse and not np.isfinite(self._operations[0].affine.W).all()
+            first = self._operations[0].affine
+            dense = data.is_sparse and first is not None and not np.isfinite(first.W).all()
             taken = team.run(
                 training.train,
                 n,
