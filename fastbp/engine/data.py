@@ -1,5 +1,6 @@
 """Samples and labels in the form that the compiled loop reads, checked once."""
 
+import math
 import operator
 from dataclasses import dataclass, field
 from typing import Any
@@ -67,7 +68,7 @@ def prepare(
     affine_first: bool,
 ) -> Data:
     """Checked data for a network of so many inputs and classes. Errors as in `CompiledStep.prepare`."""
-    scale = _scale(scale)
+    scale = checked_scale(scale)
     if sparse and not affine_first:
         raise ValueError("sparse=True needs an Affine layer at the front")
     if hasattr(x, "tocsr"):
@@ -118,11 +119,11 @@ def checked_order(order: ArrayLike, samples: int) -> NDArray[np.int64]:
     return _arrays.kernel_array(array, _arrays.INDEX)  # a copy if it is read-only: that would be compiled for anew
 
 
-def _scale(scale: Any) -> float:
-    value = float(scale)
-    if not np.isfinite(value):
-        raise ValueError(f"scale must be a finite number, got {scale!r}")
-    return value
+def checked_scale(scale: Any) -> float:
+    """The scale as a float. TypeError when it is no real number, ValueError when it is not finite."""
+    if not math.isfinite(scale):
+        raise ValueError(f"scale must be a finite number, got {scale}")
+    return float(scale)
 
 
 def _dense(x: Any, features: int, dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastbp import _arrays
 from fastbp.engine import team
 from fastbp.engine.chain import NotCompilable, bind, chain_of
-from fastbp.engine.data import KINDS, address
+from fastbp.engine.data import KINDS, address, checked_scale
 from fastbp.engine.workspace import Workspace
 from fastbp.kernels import training
 
@@ -24,6 +24,7 @@ def predict(network: Any, x: ArrayLike, *, scale: float = 1.0) -> NDArray[Any]:
     x may be float32, float64 or, with `scale` to multiply it with, uint8. In compiled code where `fastbp.compile`
     can run the network, else by `network.predict`. ValueError and TypeError when x doesn't fit.
     """
+    scale = checked_scale(scale)
     try:
         operations, _ = chain_of(network)
         dtype, _ = bind(network, operations)
@@ -42,7 +43,7 @@ def predict(network: Any, x: ArrayLike, *, scale: float = 1.0) -> NDArray[Any]:
     work.point_at(network.params, None)
     scores = np.empty((len(rows), operations[-1].outputs), dtype)
     in_place = rows.dtype == dtype and scale == 1
-    table, settings = np.zeros(8, np.int64), np.array([float(scale), 0.0, 0.0, 0.0, 0.0])
+    table, settings = np.zeros(8, np.int64), np.array([scale, 0.0, 0.0, 0.0, 0.0])
     table[training.KIND] = training.IN_PLACE if in_place else KINDS[rows.dtype.name]
     table[training.FEATURES], scratch = features, work.scratch(n)
     order, one, rates = np.arange(chunk, dtype=np.int64)[None], np.empty(1), np.zeros(1)
