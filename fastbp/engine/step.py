@@ -1,5 +1,6 @@
 """`fastbp.compile`: a network and an optimizer as one compiled loop."""
 
+import copy
 import operator
 import threading
 from collections.abc import Callable, Sequence
@@ -107,7 +108,7 @@ class CompiledStep:
         """ValueError and TypeError for whatever would keep a run from starting."""
         self._bind()
         self.optimizer.scalars()
-        self.optimizer.state_for(self.network.params)
+        copy.copy(self.optimizer).state_for(self.network.params)  # what that makes is the copy's
         decay_of(self.network)
 
     def run_alone(self, data: Data, order: NDArray[np.int64], stop: threading.Event) -> NDArray[np.float64]:
