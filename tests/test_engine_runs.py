@@ -1,8 +1,8 @@
 """Runs: slices, repetitions, what is compiled, memory, a Ctrl-C."""
 
 import gc
+import mmap
 import os
-import resource
 import signal
 import threading
 import time
@@ -170,7 +170,7 @@ def test_kernels_that_compress_are_compiled_once_a_dtype() -> None:
 def resident() -> int:
     """In bytes."""
     with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
+        return int(file.read().split()[1]) * mmap.PAGESIZE
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="no /proc here")
