@@ -15,8 +15,9 @@ from fastbp.kernels import codegen as cg
 from fastbp.kernels.flags import inlined
 
 # A team's memory: counters in cache lines of their own. All start at 0.
-JOINED, SIZE, ARRIVED, FLAG, PROGRESS = 0, 16, 32, 48, 64
-TEAM_WORDS = 80
+JOINED, SIZE, ARRIVED, FLAG, SECOND_FLAG, PROGRESS = 0, 16, 32, 48, 64, 80
+TEAM_WORDS = 96
+CANCELLED = -1  # instead of a size: the leader doesn't come
 CLOSED = 1 << 32  # added to the count of those who joined: who comes later stays out
 PATIENCE = 20_000  # looks of the leader for a member; a look is some 50 ns
 SPINS = 4_000  # looks at a barrier before the thread sleeps
@@ -88,8 +89,15 @@ def join(team, leads, wanted):
     number = 1 + _add_to(team, JOINED, 1)
     if number >= CLOSED:
         return -1, 0
+    looks = 0
     while _value_of(team, SIZE) == 0:
-        _pause()
+        looks += 1
+        if looks < SPINS:
+            _pause()
+        else:
+            _sleep()
+    if _value_of(team, SIZE) == CANCELLED:
+        return -1, 0
     return number, _value_of(team, SIZE)
 
 
@@ -108,14 +116,14 @@ def barrier(team, size):
 
 
 @inlined
-def raise_flag(team):
-    """For all members to see after the next barrier."""
-    _set(team, FLAG, 1)
+def raise_flag(team, flag):
+    """For all members to see after the next barrier; each flag between barriers of its own."""
+    _set(team, flag, 1)
 
 
 @inlined
-def flag_is_up(team):
-    return _value_of(team, FLAG) != 0
+def flag_is_up(team, flag):
+    return _value_of(team, flag) != 0
 
 
 @inlined

@@ -45,7 +45,7 @@ from fastbp.kernels.simd import (
 )
 from fastbp.kernels.softmax_loss import ROWS, softmax_loss_backward_rows, softmax_loss_forward_rows
 from fastbp.kernels.sparse import add_sparse_outer, sparse_forward_rows
-from fastbp.kernels.team import barrier, flag_is_up, join, raise_flag, tell_progress
+from fastbp.kernels.team import FLAG, SECOND_FLAG, barrier, flag_is_up, join, raise_flag, tell_progress
 
 # Operations, and the columns of the plan: D inputs and M outputs a sample, the rest addresses, 0 where there is none.
 AFFINE, AFFINE_RELU, RELU, SIGMOID = range(4)
@@ -168,6 +168,14 @@ def _loss(lo, hi, N, samples, batch, scores, gradient, eps, costs, like):
 
 
 @shared
+def _all_finite(lo, hi, values):
+    check = 0.0
+    for i in range(lo, hi):
+        check += 0.0 * values[i]
+    return check == 0.0
+
+
+@shared
 def _column_sums(N, M, dout, db):
     """db = the column sums of dout."""
     step = zeros(1, 4, dout)
@@ -274,7 +282,7 @@ def train(
     columns_pay, direct = parts > 1 and N > FEW_DOT, optimizer == SGD and decay == 0.0
     compressed = samples[KIND] == SPARSE and first[CODE] <= AFFINE_RELU
     for s in range(steps):
-        rows, sparse = moved(pointer(order), s * N), compressed and not flag_is_up(meeting)
+        rows, sparse = moved(pointer(order), s * N), compressed and not flag_is_up(meeting, FLAG)
         if not sparse:
             _gather(lo, hi, N, rows, s < steps - 1, data, places, settings[SCALE], own)
         apart = False  # whether the rows are complete only when all have met
@@ -311,6 +319,8 @@ def train(
             else:
                 _backward(lo, hi, 0, op[D_], N, op, own)
             apart = split
+        if sparse and not _all_finite(lo * first[M_], hi * first[M_], address_as(first[DOUT], own)):
+            raise_flag(meeting, SECOND_FLAG)  # 0 · NaN is NaN: zeros can't be skipped in the update
         if decay != 0.0:
             for n in range(part, ops, parts):
                 op = moved(first, n * PLAN_COLUMNS)
@@ -330,6 +340,11 @@ def train(
             losses[s] = loss
         if stops and loss != loss:
             return s
+        if sparse and flag_is_up(meeting, SECOND_FLAG):
+            raise_flag(meeting, FLAG)
+            _gather(lo, hi, N, rows, False, data, places, settings[SCALE], own)
+            barrier(meeting, parts)
+            sparse = False
         # From the last layer to the first: each W is in the caches, W2 from the gradient, W1 then for the next forward.
         for n in range(ops - 1, -1, -1):
             op = moved(first, n * PLAN_COLUMNS)
@@ -345,7 +360,7 @@ def train(
                         *(data, optimizer, rates[s], numbers, places_in_rows, own),
                     )
                     if skips and check != check:
-                        raise_flag(meeting)
+                        raise_flag(meeting, FLAG)
         barrier(meeting, parts)
         if part == 0:
             tell_progress(meeting, s + 1)

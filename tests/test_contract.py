@@ -10,7 +10,9 @@ import pytest
 from processes import python
 
 import fastbp
-from fastbp import layers, reference
+from fastbp import layers, reference, trainer
+from fastbp.engine import LayerStep, chain, step
+from fastbp.kernels import training
 
 PACKAGE = Path(fastbp.__file__).parent
 KERNELS = Path(__import__("fastbp.kernels", fromlist=["x"]).__file__).parent
@@ -115,6 +117,10 @@ def test_kernels_keep_the_contract(file: str, function: ast.FunctionDef) -> None
         assert names == [name for name in saved if name in names], function.name
 
 
+# The compiled loop, instead of which the layers take the steps.
+WITHOUT_PLAIN = {"train"}
+
+
 def test_plain_kernels_have_the_same_names_and_parameters() -> None:
     """Without compilation they stand in for the kernels, but for the training loop, instead of which layers run."""
 
@@ -123,7 +129,9 @@ def test_plain_kernels_have_the_same_names_and_parameters() -> None:
 
     body = ast.parse((KERNELS / "plain.py").read_text()).body
     plain = [node for node in body if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")]
-    assert parameters(plain) == parameters([each for _, each in kernel_functions() if each.name != "train"])
+    kernels = parameters([function for _, function in kernel_functions()])
+    assert parameters(plain) == {name: each for name, each in kernels.items() if name not in WITHOUT_PLAIN}
+    assert kernels.keys() >= WITHOUT_PLAIN
 
 
 def test_kernels_import_only_what_they_may() -> None:
@@ -149,3 +157,54 @@ def test_caches_agree_on_their_folder(tmp_path: Path, monkeypatch: pytest.Monkey
     for value in ("", str(tmp_path)):
         monkeypatch.setenv("FASTBP_CACHE_DIR", value)
         assert cache.cache_folder() == _cache.cache_folder() / "kernels"
+
+
+# The compiled loop ----------------------------------------------------------------------------------------------------
+
+
+def test_the_compiled_loop_knows_every_optimizer_and_every_layer_of_a_chain() -> None:
+    """A new one is either known there, or written down here."""
+    assert {cls.__name__ for cls in step.KINDS} == {cls.__name__ for cls in trainer.OPTIMIZERS.values()}
+    assert {cls.__name__ for cls in chain.CODES} == set(LAYERS) - {"AddLayer", "MulLayer", "SoftmaxWithLoss"}
+    assert len(set(step.KINDS.values())) == len(step.KINDS)
+    assert len(set(chain.CODES.values())) == len(chain.CODES)
+
+
+def test_optimizers_and_their_range_kernels_have_the_loop_s_order() -> None:
+    """`_optimize` gives a range (lo, hi, W, dW, state ..., rate, numbers ...), of which `scalars` are the end."""
+    body = ast.parse((KERNELS / "optimizers.py").read_text()).body
+    ranges = {node.name: [each.arg for each in node.args.args] for node in body if isinstance(node, ast.FunctionDef)}
+    for cls in step.KINDS:
+        names = ranges[f"{cls.kind}_range"]
+        assert names[:4] == ["lo", "hi", "W", "dW"], cls
+        assert len(names) == 4 + len(cls.state_names) + len(cls().scalars()), cls
+        assert 1 <= len(cls().scalars()) <= 3, f"{cls}: the settings have room for two numbers beside the rate"
+        assert len(cls.state_names) <= 2, f"{cls}: a row of the plan has room for two arrays of state"
+
+
+COLUMNS = (
+    *("CODE", "D_", "M_", "X", "OUT", "MASK", "DOUT", "DX", "BELOW", "W_", "B_", "DW", "DB"),
+    *("W_STATE", "W_STATE2", "B_STATE", "B_STATE2", "SQUARES", "MASKED"),
+)
+
+
+def test_columns_of_the_plan_are_apart() -> None:
+    columns = [getattr(training, name) for name in COLUMNS]
+    assert sorted(columns) == list(range(training.PLAN_COLUMNS))
+
+
+def test_the_engine_compiles_nothing_of_its_own() -> None:
+    """Kernels stand in kernels/, where the disk cache looks at their sources."""
+    for file in (PACKAGE / "engine").glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in {"numba", "llvmlite"}:
+                assert [alias.name for alias in node.names] == ["config"], f"{file.name}:{node.lineno}"
+            assert not (isinstance(node, ast.Import) and any("numba" in a.name for a in node.names)), file.name
+
+
+def test_the_two_kinds_of_steps_have_the_same_interface() -> None:
+    for name in ("__call__", "prepare", "run", "report"):
+        ours, plain = (
+            inspect.signature(getattr(cls, name)).parameters.values() for cls in (step.CompiledStep, LayerStep)
+        )
+        assert [(p.name, p.default, p.kind) for p in ours] == [(p.name, p.default, p.kind) for p in plain], name

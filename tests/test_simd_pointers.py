@@ -7,7 +7,8 @@ from numba import config, njit
 if config.DISABLE_JIT:
     pytest.skip("register tiles exist in compiled code only", allow_module_level=True)
 
-from fastbp.kernels.simd import pointer, pointer_if, same_dtype
+from fastbp.kernels import simd
+from fastbp.kernels.simd import address_as, moved, pointer, pointer_if, same_dtype
 
 
 @njit
@@ -26,3 +27,38 @@ def test_pointer_if_of_two_dtypes_is_the_first() -> None:
     assert chosen(True, one, other) == (False, 1.5)
     assert chosen(False, one, other) == (False, 1.5)
     assert chosen(False, other, one) == (False, 2.5)
+
+
+@njit
+def first_of(kind, address, like):
+    if kind == 0:
+        return float(simd.address_as_bytes(address)[0])
+    if kind == 1:
+        return float(simd.address_as_int32(address)[0])
+    if kind == 2:
+        return float(simd.address_as_int64(address)[0])
+    if kind == 3:
+        return float(simd.address_as_float32(address)[0])
+    if kind == 4:
+        return float(simd.address_as_float64(address)[0])
+    return float(address_as(address, pointer(like))[0])
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype"), list(enumerate(["uint8", "int32", "int64", "float32", "float64", "float32"]))
+)
+def test_addresses(kind: int, dtype: str) -> None:
+    a = np.array([200, 3], dtype)
+    assert first_of(kind, a.ctypes.data, np.zeros(1, np.float32)) == 200
+    assert first_of(kind, a[1:].ctypes.data, np.zeros(1, np.float32)) == 3
+
+
+@njit
+def behind(a, offset):
+    return moved(pointer(a), offset)[0]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+def test_moved(dtype: str) -> None:
+    a = np.arange(5, dtype=dtype)
+    assert [behind(a[2:], offset) for offset in (-2, 0, 2)] == [0, 2, 4]

@@ -52,10 +52,13 @@ CODES = {layers.Affine: training.AFFINE, layers.Relu: training.RELU, layers.Sigm
 def chain_of(network: Any) -> tuple[list[Operation], Any]:
     """The operations and the loss of a network. NotCompilable, naming the layer, when one is foreign."""
     if config.DISABLE_JIT:
-        raise NotCompilable("NUMBA_DISABLE_JIT is set")
+        raise NotCompilable("NUMBA_DISABLE_JIT is set, and the compiled loop can't run as Python")
     _check_network(network)
     operations: list[Operation] = []
-    for layer in layers_of(network):
+    chain = layers_of(network)
+    if len({id(layer) for layer in chain}) < len(chain):
+        raise NotCompilable("one layer is there twice, where its second forward pass replaces what the first kept")
+    for layer in chain:
         code = CODES[_known(layer, tuple(CODES))]
         name = type(layer).__name__
         below = operations[-1] if operations else None
@@ -63,11 +66,10 @@ def chain_of(network: Any) -> tuple[list[Operation], Any]:
             below.code, below.names = training.AFFINE_RELU, f"{below.names} + {name}"
         else:
             operations.append(Operation(code, name, layer if code == training.AFFINE else None))
-    if not any(operation.affine for operation in operations):
+    affine = [operation.affine for operation in operations if operation.affine is not None]
+    if not affine:
         raise NotCompilable("the network has no Affine layer")
-    if len({id(operation.affine.W) for operation in operations if operation.affine}) < sum(
-        operation.affine is not None for operation in operations
-    ):
+    if len({id(layer.W) for layer in affine}) < len(affine):
         raise NotCompilable("two layers share one W")
     loss = last_layer(network)
     _known(loss, (layers.SoftmaxWithLoss,))

@@ -1,5 +1,6 @@
 """Samples and labels in the form that the compiled loop reads, checked once."""
 
+import math
 import operator
 from dataclasses import dataclass, field
 from typing import Any
@@ -67,7 +68,7 @@ def prepare(
     affine_first: bool,
 ) -> Data:
     """Checked data for a network of so many inputs and classes. Errors as in `CompiledStep.prepare`."""
-    scale = _scale(scale)
+    scale = checked_scale(scale)
     if sparse and not affine_first:
         raise ValueError("sparse=True needs an Affine layer at the front")
     if hasattr(x, "tocsr"):
@@ -100,26 +101,29 @@ def density(x: NDArray[Any]) -> float:
 
 def checked_order(order: ArrayLike, samples: int) -> NDArray[np.int64]:
     """The order as (steps, batch) int64, C-contiguous. ValueError and TypeError when it is none, or out of range."""
-    array = _arrays.real_array(order, "order")
-    if array.ndim != 2:
-        raise ValueError(f"order must have shape (steps, batch), got {array.shape}")
-    if array.size and array.dtype.kind not in "iu":
-        raise TypeError(f"order must hold integers, got dtype {array.dtype}")
-    if len(array) and array.shape[1] == 0:
+    shape = np.shape(order)
+    if len(shape) != 2:
+        raise ValueError(f"order must have shape (steps, batch), got {shape}")
+    if shape[0] == 0:
+        return np.empty(shape, np.int64)
+    if shape[1] == 0:
         raise ValueError("order must have at least one sample a step, got batches of 0")
-    if array.size and (array.min() < 0 or array.max() >= samples):
+    array = _arrays.real_array(order, "order")
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"order must hold integers, got dtype {array.dtype}")
+    if array.min() < 0 or array.max() >= samples:
         step, place = np.argwhere((array < 0) | (array >= samples))[0]
         raise ValueError(
             f"order[{step}, {place}] is {array[step, place]}, but the {samples} samples are 0 to {samples - 1}"
         )
-    return np.ascontiguousarray(array, np.int64)
+    return _arrays.kernel_array(array, _arrays.INDEX)  # a copy if it is read-only: that would be compiled for anew
 
 
-def _scale(scale: Any) -> float:
-    value = float(scale)
-    if not np.isfinite(value):
-        raise ValueError(f"scale must be a finite number, got {scale!r}")
-    return value
+def checked_scale(scale: Any) -> float:
+    """The scale as a float. TypeError when it is no real number, ValueError when it is not finite."""
+    if not math.isfinite(scale):
+        raise ValueError(f"scale must be a finite number, got {scale}")
+    return float(scale)
 
 
 def _dense(x: Any, features: int, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -151,17 +155,20 @@ def _from_scipy(
     if len(x.shape) != 2 or x.shape[1] != features:
         raise ValueError(f"x must have shape (samples, {features}), got {x.shape}")
     matrix = x.tocsr()
-    if not matrix.has_sorted_indices:
-        matrix = matrix.sorted_indices()
-    _arrays.float_dtype(np.empty(0, matrix.dtype), dtype)  # TypeError for complex numbers and the like
-    values = np.ascontiguousarray(matrix.data, dtype)
-    starts, columns = np.ascontiguousarray(matrix.indptr, np.int64), np.ascontiguousarray(matrix.indices, np.int32)
+    starts, columns = matrix.indptr, matrix.indices  # looked at before SciPy sorts by them
     if (
-        starts[0] != 0
+        len(starts) != x.shape[0] + 1
+        or starts[0] != 0
         or operator.index(starts[-1]) != len(columns)
-        or len(values) != len(columns)
+        or len(matrix.data) != len(columns)
         or (np.diff(starts) < 0).any()
         or (len(columns) and (columns.min() < 0 or columns.max() >= features))
     ):
         raise ValueError("x is no valid CSR matrix: its indptr and indices don't go with its shape")
+    if not matrix.has_sorted_indices:
+        matrix = matrix.sorted_indices()
+    if matrix.dtype.kind not in "fiub":
+        raise TypeError(f"x must hold real numbers, got dtype {matrix.dtype}")
+    values = np.ascontiguousarray(matrix.data, dtype)
+    starts, columns = np.ascontiguousarray(matrix.indptr, np.int64), np.ascontiguousarray(matrix.indices, np.int32)
     return values if scale == 1 else values * values.dtype.type(scale), starts, columns

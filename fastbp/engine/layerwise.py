@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastbp import _arrays
 from fastbp._parameters import holders, layers_of
 from fastbp.engine.chain import decay_of, last_layer
-from fastbp.engine.data import checked_order
+from fastbp.engine.data import checked_order, checked_scale
 from fastbp.engine.report import layers_report
 
 
@@ -30,6 +30,7 @@ class LayerStep:
         """Samples and labels as arrays, the samples times `scale`."""
         if sparse:
             raise ValueError(f"sparse=True needs the compiled loop: {self.reason}")
+        scale = checked_scale(scale)
         x = _arrays.real_array(x.toarray() if hasattr(x, "tocsr") else x, "x")
         t = np.asanyarray(t)
         if x.ndim == 0 or t.ndim == 0 or len(x) != len(t):

@@ -36,8 +36,13 @@ def fit_many(
     for what, things in (("network", networks), ("optimizer", optimizers)):
         if len({id(thing) for thing in things}) < len(things):
             raise ValueError(f"the same {what} is there twice: each thread needs one of its own")
+    if not networks:
+        raise ValueError("no network to train")
     at_once = _threads.get_num_threads() if threads is None else whole_number(threads, "threads", 1)
     steps = [CompiledStep(network, optimizer) for network, optimizer in zip(networks, optimizers, strict=True)]
+    arrays = [id(array) for network in networks for array in network.params.values()]
+    if len(set(arrays)) < len(arrays):
+        raise ValueError("two networks share an array of parameters: each thread needs its own, see copy.deepcopy")
     prepared: dict[Any, Data] = {}
     data = []
     for step in steps:
@@ -45,16 +50,14 @@ def fit_many(
         if key not in prepared:
             prepared[key] = step.prepare(x, t, scale=scale, sparse=sparse)
         data.append(prepared[key])
-    checked = _orders(orders, len(networks), data[0].samples if data else 0)
+    checked = _orders(orders, len(networks), data[0].samples)
     for step in steps:
         step.check()
     return _run(steps, data, checked, at_once)
 
 
 def _orders(orders: Any, networks: int, samples: int) -> list[NDArray[np.int64]]:
-    if networks == 0:
-        return []
-    if np.ndim(orders[0]) == 1:
+    if len(orders) and np.ndim(orders[0]) == 1:
         return [checked_order(orders, samples)] * networks
     if len(orders) != networks:
         raise ValueError(f"orders must be one order, or one for each of the {networks} networks, got {len(orders)}")
@@ -80,4 +83,4 @@ def _run(
             stop.set()
             pool.shutdown(cancel_futures=True)
             raise
-    return np.array(losses, np.float64).reshape(len(steps), -1)
+    return np.array(losses, np.float64)

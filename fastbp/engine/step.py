@@ -1,5 +1,6 @@
 """`fastbp.compile`: a network and an optimizer as one compiled loop."""
 
+import copy
 import operator
 import threading
 from collections.abc import Callable, Sequence
@@ -112,7 +113,7 @@ class CompiledStep:
         """ValueError and TypeError for whatever would keep a run from starting."""
         self._bind()
         self.optimizer.scalars()
-        self.optimizer.state_for(self.network.params)
+        copy.copy(self.optimizer).state_for(self.network.params)  # what that makes is the copy's
         decay_of(self.network)
 
     def run_alone(self, data: Data, order: NDArray[np.int64], stop: threading.Event) -> NDArray[np.float64]:
@@ -155,7 +156,7 @@ class CompiledStep:
         now = [getattr(o.affine, key) for o in self._operations if o.affine is not None for key in ("W", "b")]
         params = self.network.params
         names = [name for o in self._operations if o.affine is not None for name in (o.W, o.b)]
-        if _same(now, self._arrays):
+        if _same(now, self._arrays) and all(array.flags.carray for array in now):
             for name, array in zip(names, now, strict=True):
                 if params.get(name) is not array:
                     raise not_held(name)
@@ -199,7 +200,8 @@ class CompiledStep:
         for start in range(0, len(order), slice_):
             part = order[start : start + slice_]
             # 0 · inf is NaN, so zeros can't be skipped then; the compiled loop notices when it happens on the way.
-            dense = data.is_sparse and not np.isfinite(self._operations[0].affine.W).all()
+            first = self._operations[0].affine
+            dense = data.is_sparse and first is not None and not np.isfinite(first.W).all()
             now = team.run(
                 training.train,
                 n,

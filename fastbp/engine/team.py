@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 from fastbp import threads
-from fastbp.kernels.team import FLAG, PROGRESS, TEAM_WORDS
+from fastbp.kernels.team import CANCELLED, CLOSED, FLAG, JOINED, PROGRESS, SIZE, TEAM_WORDS
 
 # A step's two meetings cost 1 µs; below this many operations a thread they cost more than the thread saves.
 FLOPS_PER_THREAD = 1e6
@@ -27,14 +27,16 @@ def run(kernel: Callable[..., Any], n: int, flag: bool, done: Callable[[int], ob
     """The kernel's result, from up to n threads; `done` learns how many steps it took, also if it is interrupted."""
     words = np.zeros(TEAM_WORDS, np.int64)
     words[FLAG] = flag
+    members: list[Future[Any]] = []
     try:
-        members = [_pool().submit(kernel, words, False, n, *arguments) for _ in range(n - 1)]
-        try:
-            return int(kernel(words, True, n, *arguments))
-        finally:
-            for member in members:
-                member.result()
+        members.extend(_pool().submit(kernel, words, False, n, *arguments) for _ in range(n - 1))
+        return int(kernel(words, True, n, *arguments))
     finally:
+        if words[SIZE] == 0:  # interrupted before it began: who has come already is let go
+            words[JOINED] += CLOSED
+            words[SIZE] = CANCELLED
+        for member in members:
+            member.result()
         done(int(words[PROGRESS]))
 
 

@@ -1,0 +1,237 @@
+"""Samples that are mostly zeros: the results of the dense path, also where a zero can't be skipped."""
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+from chains import COMPILES, OPTIMIZERS, TOLERANCE, Unchanged, batches, by_layers, chain, compiled, optimizer
+from chains import zeros_mostly as mostly_zeros
+from checks import close
+from nets import same_bits
+
+import fastbp
+from fastbp.engine import data as engine_data
+from fastbp.kernels.codegen import lanes
+
+pytestmark = pytest.mark.skipif(not COMPILES, reason="nothing is compiled")
+
+DTYPES = ["float64", "float32"]
+T = np.random.default_rng(96).integers(0, 3, 40)
+ORDER = batches(40, 6, 9)
+
+
+def pair(kinds: str = "ARA", widths: tuple[int, ...] = (50, 20, 3), dtype: str = "float64", **how: Any) -> Any:
+    return tuple(chain(kinds, widths, dtype, **how) for _ in range(2))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("decay", [0.0, 0.01])
+def test_sparse_equals_dense(name: str, decay: float, dtype: str) -> None:
+    x = mostly_zeros(40, 50, dtype)
+    sparse, dense = pair(dtype=dtype, decay=decay)
+    order = ORDER if dtype == "float64" else ORDER[:2]  # more steps of the adaptive ones magnify rounding
+    losses = compiled(sparse, optimizer(name)).run(x, T, order, sparse=True)
+    close(losses, compiled(dense, optimizer(name)).run(x, T, order, sparse=False), 10 * TOLERANCE[dtype], "losses")
+    for key, array in dense.params.items():
+        close(sparse.params[key], array, (1e-10 if dtype == "float64" else 1e-4), key)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kinds", ["A", "AR", "ASA"])
+def test_widths(kinds: str, dtype: str) -> None:
+    """Narrower than a vector, of whole vectors and not, more than a step; even and odd numbers of non-zeros."""
+    vector = lanes(dtype)
+    x = mostly_zeros(40, 13, dtype)
+    assert {int(n) % 2 for n in np.count_nonzero(x, axis=1)} == {0, 1}
+    for M in (1, 2, vector - 1, vector, vector + 1, 3 * vector + 2, 4 * vector, 4 * vector + 1, 9 * vector + 5):
+        shape = (13, M) if kinds != "ASA" else (13, M, 3)
+        sparse, dense = pair(kinds, shape, dtype)
+        t = T % shape[-1]
+        losses = compiled(sparse, optimizer()).run(x, t, ORDER[:2], sparse=True)
+        close(losses, by_layers(dense, optimizer()).run(x, t, ORDER[:2]), 10 * TOLERANCE[dtype], f"losses, {M} wide")
+        for key, array in dense.params.items():
+            close(sparse.params[key], array, 10 * TOLERANCE[dtype], f"{key}, {M} wide")
+
+
+def test_what_is_prepared() -> None:
+    step = compiled(pair()[0], optimizer())
+    few, many = mostly_zeros(2000, 50, share=0.14), mostly_zeros(2000, 50, share=0.16)
+    t = np.resize(T, 2000)
+    assert step.prepare(few, t).is_sparse
+    assert not step.prepare(many, t).is_sparse
+    assert not step.prepare(few, t, sparse=False).is_sparse
+    assert step.prepare(many, t, sparse=True).is_sparse
+    assert few.size > 1000 == engine_data.LOOKED_AT
+
+
+@pytest.mark.parametrize("source", ["uint8", "float32", "float64", "bool", "int64"])
+def test_scaled_samples_of_any_dtype(source: str) -> None:
+    x = (200 * mostly_zeros(40, 50)).astype(source)
+    sparse, dense = pair()
+    kept = x.copy()
+    losses = compiled(sparse, optimizer()).run(x, T, ORDER, scale=0.25, sparse=True)
+    expected = by_layers(dense, optimizer()).run(x.astype("float64") * 0.25, T, ORDER)
+    close(losses, expected, 1e-12, "losses")
+    np.testing.assert_array_equal(x, kept)
+
+
+def test_a_relu_in_front_reads_all_zeros() -> None:
+    x = mostly_zeros(40, 50)
+    network, expected = pair("RARA")
+    step = compiled(network, optimizer())
+    assert not step.prepare(x, T).is_sparse
+    with pytest.raises(ValueError, match="sparse=True needs an Affine layer at the front"):
+        step.run(x, T, ORDER, sparse=True)
+    prepared = compiled(chain("ARA", (50, 20, 3)), optimizer()).prepare(x, T, sparse=True)  # of a network that can
+    close(step.run(prepared, ORDER), by_layers(expected, optimizer()).run(x, T, ORDER), 1e-12, "losses")
+
+
+# 0 · inf is NaN -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_a_non_finite_weight_in_the_first_layer(name: str, value: float, dtype: str) -> None:
+    x = mostly_zeros(40, 50, dtype)
+    x[:, 7] = 0  # no sample looks at it, but 0 · inf does
+    sparse, dense = pair(dtype=dtype)
+    for network in (sparse, dense):
+        network.params["W1"][7, 3] = value
+    losses = compiled(sparse, optimizer(name)).run(x, T, ORDER, sparse=True)
+    expected = compiled(dense, optimizer(name)).run(x, T, ORDER, sparse=False)
+    np.testing.assert_array_equal(losses, expected)
+    for key, array in dense.params.items():
+        np.testing.assert_array_equal(sparse.params[key], array)
+    if np.isnan(value):
+        assert np.isnan(losses).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("name", "decay"), [("SGD", 0.0), ("SGD", 0.1), ("Momentum", 0.0)])
+def test_a_weight_that_becomes_infinite_on_the_way(name: str, decay: float, dtype: str) -> None:
+    """By a learning rate that is far too large, in one run of which the first step is sparse and the rest isn't."""
+    x = 1e4 * mostly_zeros(40, 50, dtype)
+    sparse, dense = pair(dtype=dtype, decay=decay)
+    made = [optimizer(name) for _ in range(2)]
+    for each in made:
+        each.lr = float(np.finfo(dtype).max)
+    losses = compiled(sparse, made[0]).run(x, T, ORDER, sparse=True)
+    one_step = compiled(dense, made[1])
+    first = one_step.run(x, T, ORDER[:1], sparse=True)
+    assert np.isfinite(first).all()
+    assert not np.isfinite(dense.params["W1"]).all()
+    expected = one_step.run(x, T, ORDER[1:], sparse=False)
+    np.testing.assert_array_equal(losses, [*first, *expected])
+    for key, array in dense.params.items():
+        np.testing.assert_array_equal(sparse.params[key], array)
+
+
+@pytest.mark.parametrize("name", ["b1", "W2", "b2"])
+def test_what_is_not_finite_elsewhere(name: str) -> None:
+    """A gradient that is NaN makes NaN of every row of the first dW, also of those whose inputs are 0."""
+    x = mostly_zeros(40, 50)
+    sparse, dense = pair()
+    for network in (sparse, dense):
+        network.params[name][...] = np.nan
+    compiled(sparse, optimizer()).run(x, T, ORDER[:1], sparse=True)
+    compiled(dense, optimizer()).run(x, T, ORDER[:1], sparse=False)
+    assert np.isnan(dense.params["W1"]).all()
+    np.testing.assert_array_equal(sparse.params["W1"], dense.params["W1"])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_samples_that_are_not_finite(value: float) -> None:
+    """They are no zeros, and the loss says so."""
+    x = mostly_zeros(40, 50)
+    x[ORDER[0, 0], 3] = value
+    sparse, dense = pair()
+    losses = compiled(sparse, optimizer()).run(x, T, ORDER, sparse=True)
+    np.testing.assert_array_equal(losses, compiled(dense, optimizer()).run(x, T, ORDER, sparse=False))
+    assert np.isnan(losses).all()
+
+
+# Matrices of SciPy ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def scipy_sparse() -> Any:
+    return pytest.importorskip("scipy.sparse")
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "uint8", "int64"])
+@pytest.mark.parametrize("form", ["csr_matrix", "csr_array", "csc_matrix", "coo_array"])
+def test_matrices_of_scipy(scipy_sparse: Any, form: str, dtype: str) -> None:
+    x = (9 * mostly_zeros(40, 50)).astype(dtype)
+    matrix = getattr(scipy_sparse, form)(x)
+    ours, expected = pair()
+    losses = compiled(ours, optimizer()).run(matrix, T, ORDER, scale=0.5)
+    other = compiled(expected, optimizer()).run(x, T, ORDER, scale=0.5, sparse=True)
+    assert losses.tolist() == other.tolist()
+    same_bits(ours.params, expected.params)
+    dense = compiled(pair()[0], optimizer()).run(matrix, T, ORDER, scale=0.5, sparse=False)
+    close(dense, losses, 1e-12, "losses of the dense path")
+
+
+def test_unsorted_columns_duplicates_and_empty_rows(scipy_sparse: Any) -> None:
+    """Duplicates count as their sum; the matrix itself stays as it is."""
+    values = np.array([1.0, 2.0, 4.0, 8.0, 16.0, -16.0])
+    columns, starts = np.array([9, 0, 9, 49, 0, 0]), np.array([0, 0, 3, 4, 4, 6])
+    matrix = scipy_sparse.csr_array((values, columns, starts), shape=(5, 50))
+    kept = [array.copy() for array in (matrix.data, matrix.indices, matrix.indptr)]
+    order, t = np.array([[0, 1, 2, 3, 4], [1, 1, 0, 2, 4]]), np.array([0, 1, 2, 0, 1])
+    for kinds in ("ARA", "RARA"):
+        for sparse in (None, False):
+            ours, expected = pair(kinds)
+            losses = compiled(ours, optimizer()).run(matrix, t, order, sparse=sparse)
+            close(losses, by_layers(expected, optimizer()).run(matrix.toarray(), t, order), 1e-12, "losses")
+            close(ours.params["W1"], expected.params["W1"], 1e-12, "W1")
+    for array, before in zip((matrix.data, matrix.indices, matrix.indptr), kept, strict=True):
+        np.testing.assert_array_equal(array, before)
+
+
+# (attribute, place, value): arrays that a damaged file may bring.
+DAMAGED = {
+    "rows beyond the end": ("indptr", -1, 10**6),
+    "rows short of the end": ("indptr", -1, 3),
+    "rows that go back": ("indptr", 5, 10**6),
+    "a negative row": ("indptr", 3, -5),
+    "rows that begin late": ("indptr", 0, 2),
+    "a column too far": ("indices", 2, 50),
+    "a negative column": ("indices", 2, -1),
+    "a column that is one modulo 2**32": ("indices", 2, 2**32),
+}
+
+
+@pytest.mark.parametrize(("attribute", "place", "value"), DAMAGED.values(), ids=DAMAGED)
+def test_damaged_matrices_are_refused(scipy_sparse: Any, attribute: str, place: int, value: int) -> None:
+    matrix = scipy_sparse.csr_matrix(mostly_zeros(40, 50))
+    array = getattr(matrix, attribute).astype("int64")
+    array[place] = value
+    setattr(matrix, attribute, array)
+    network, steps = pair()[0], optimizer("Adam")
+    with Unchanged(network, steps), pytest.raises(ValueError, match="x is no valid CSR matrix"):
+        compiled(network, steps).run(matrix, T, ORDER)
+
+
+def test_other_mistakes_with_matrices(scipy_sparse: Any) -> None:
+    network, steps = pair()[0], optimizer("Adam")
+    step, x = compiled(network, steps), mostly_zeros(40, 50)
+    with Unchanged(network, steps):
+        with pytest.raises(ValueError, match=r"x must have shape \(samples, 50\), got \(40, 49\)"):
+            step.run(scipy_sparse.csr_matrix(x[:, :49]), T, ORDER)
+        with pytest.raises(TypeError, match="real numbers"):
+            step.run(scipy_sparse.csr_matrix(x + 1j * x), T, ORDER)
+        with pytest.raises(ValueError, match=r"t must have shape \(40,\)"):
+            step.run(scipy_sparse.csr_matrix(x), T[:39], ORDER)
+
+
+def test_the_layers_take_matrices_of_scipy_too(scipy_sparse: Any) -> None:
+    x = mostly_zeros(40, 50)
+    ours, expected = pair()
+    losses = by_layers(ours, optimizer()).run(scipy_sparse.csr_matrix(x), T, ORDER)
+    assert losses.tolist() == by_layers(expected, optimizer()).run(x, T, ORDER).tolist()
+    with pytest.raises(ValueError, match="sparse=True needs the compiled loop: asked for"):
+        by_layers(copy.deepcopy(ours), fastbp.SGD()).prepare(x, T, sparse=True)

@@ -1,0 +1,232 @@
+"""Compiled steps on several threads: the same bits for any number, beside other threads and processes, after forks."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from chains import COMPILES, batches, chain, compiled, data, optimizer, zeros_mostly
+from nets import same_bits
+from processes import python
+
+import fastbp
+from fastbp.engine import team
+from fastbp.kernels.team import SIZE
+
+pytestmark = pytest.mark.skipif(not COMPILES, reason="nothing is compiled")
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+
+
+@pytest.fixture
+def worth_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even the smallest step is given all threads; and there are as many as are asked for, whatever the machine."""
+    monkeypatch.setattr(team, "FLOPS_PER_THREAD", 1e-3)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(team, "_pools", {})
+    monkeypatch.setattr(fastbp.threads._State, "process", 4)
+
+
+def trained(kinds: str, widths: tuple[int, ...], batch: int, dtype: str, name: str, sparse: bool, **how: Any) -> Any:
+    """The losses and the network after some steps."""
+    network = chain(kinds, widths, dtype, **how)
+    samples = 3 * batch + 2
+    x = zeros_mostly(samples, widths[0], dtype) if sparse else data(samples, widths[0], 2, dtype)[0]
+    t = np.random.default_rng(95).integers(0, widths[-1], samples)
+    return compiled(network, optimizer(name)).run(x, t, batches(samples, 4, batch), sparse=sparse), network
+
+
+# Also fewer rows than threads, fewer features, and a single output.
+NETS: list[tuple[str, tuple[int, ...], int]] = [
+    ("ARA", (784, 50, 10), 100),
+    ("ASARA", (65, 130, 33, 7), 33),
+    ("RARSA", (31, 17, 5), 9),
+    ("ARA", (3, 5, 2), 1),
+    ("ARA", (1, 1, 1), 5),
+    ("A", (300, 1), 2),
+]
+
+
+def test_the_team_is_as_large_as_asked(worth_threads: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else all below would compare one thread with itself."""
+    sizes = []
+
+    def watched(kernel: Any, n: int, flag: bool, done: Any, *arguments: Any) -> int:
+        words: list[Any] = []
+        taken = run(lambda memory, *rest: (words.append(memory), kernel(memory, *rest))[1], n, flag, done, *arguments)
+        sizes.append(int(words[0][SIZE]))
+        return taken
+
+    run = team.run
+    trained("ARA", (300, 200, 10), 100, "float32", "SGD", sparse=False)  # wakes the threads
+    monkeypatch.setattr(team, "run", watched)
+    for _ in range(20):
+        with fastbp.threads(2):
+            trained("ARA", (300, 200, 10), 100, "float32", "SGD", sparse=False)
+    assert 2 in sizes  # a busy machine may leave some to the leader alone
+    assert set(sizes) <= {1, 2}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
+@pytest.mark.parametrize(("kinds", "widths", "batch"), NETS, ids=str)
+def test_same_bits_for_any_number_of_threads(
+    worth_threads: None, kinds: str, widths: tuple[int, ...], batch: int, sparse: bool, dtype: str
+) -> None:
+    if sparse and kinds[0] != "A":
+        kinds = kinds[1:]
+    for name, how in (("SGD", {}), ("Adam", {"decay": 0.01})):
+        with fastbp.threads(1):
+            expected, network = trained(kinds, widths, batch, dtype, name, sparse, **how)
+        for n in (2, 3, 4):
+            with fastbp.threads(n):
+                losses, other = trained(kinds, widths, batch, dtype, name, sparse, **how)
+            assert losses.tolist() == expected.tolist(), (n, name)
+            same_bits(other.params, network.params)
+
+
+def test_nets_that_are_large_enough_use_threads() -> None:
+    """With the threshold as it is."""
+    with fastbp.threads(3):
+        assert team.threads_for(1.9 * team.FLOPS_PER_THREAD) == 1
+        assert team.threads_for(2 * team.FLOPS_PER_THREAD) == 2
+        assert team.threads_for(99 * team.FLOPS_PER_THREAD) == 3
+    results = []
+    for n in (1, 2):
+        with fastbp.threads(n):
+            results.append(trained("ARA", (784, 100, 10), 100, "float32", "Momentum", sparse=False))
+    assert results[0][0].tolist() == results[1][0].tolist()
+    same_bits(results[0][1].params, results[1][1].params)
+
+
+@pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
+def test_python_threads_at_once(worth_threads: None, sparse: bool) -> None:
+    """Eight, each with a network of its own, and each asking for a team."""
+
+    def train(seed: int) -> Any:
+        network = chain("ARA", (64, 33, 5), "float32", seed=seed)
+        x = zeros_mostly(50, 64, "float32", seed=seed)
+        step = compiled(network, optimizer("Adam"))
+        return [step.run(x, np.arange(50) % 5, batches(50, 20, 16, seed), sparse=sparse) for _ in range(5)], network
+
+    with fastbp.threads(1):
+        expected = [train(seed) for seed in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        for (losses, network), (right, other) in zip(pool.map(train, range(8)), expected, strict=True):
+            np.testing.assert_array_equal(losses, right)
+            same_bits(network.params, other.params)
+
+
+@pytest.mark.command
+def test_while_another_process_takes_the_cores(worth_threads: None) -> None:
+    """A member that gets no core is not waited for, and nothing depends on whether it came."""
+    with fastbp.threads(1):
+        expected, network = trained("ARA", (300, 100, 10), 50, "float32", "Adam", sparse=False)
+    code = "import time\nend = time.monotonic() + 60\nwhile time.monotonic() < end: pass"
+    burning = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2 * (os.cpu_count() or 1))]
+    try:
+        for _ in range(30):
+            with fastbp.threads(2):
+                losses, other = trained("ARA", (300, 100, 10), 50, "float32", "Adam", sparse=False)
+            assert losses.tolist() == expected.tolist()
+            same_bits(other.params, network.params)
+    finally:
+        for process in burning:
+            process.kill()
+            process.wait()
+
+
+# Forks and interrupts -------------------------------------------------------------------------------------------------
+
+FORK = """
+import os, sys, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # of fork itself
+import numpy as np
+import fastbp
+from fastbp.engine import team
+
+rng = np.random.default_rng(0)
+x, t, order = rng.standard_normal((200, 300)), rng.integers(0, 10, 200), rng.integers(0, 200, (5, 100))
+
+def train():
+    net = fastbp.TwoLayerNet(300, 100, 10, 0.1, rng=np.random.default_rng(1))
+    fastbp.compile(net, fastbp.Adam(), strict=True).run(x, t, order)
+    return b"".join(array.tobytes() for array in net.params.values())
+
+fastbp.set_num_threads(2)
+with fastbp.threads(1):
+    expected = train()
+assert team.threads_for(1e9) == 2 and not team._pools
+assert train() == expected
+assert team._pools
+"""
+OS_FORK = """
+child = os.fork()
+if child == 0:
+    ok = False
+    try:
+        ok = team.threads_for(1e9) == 1 and all(train() == expected for _ in range(3))
+        fastbp.threads._State.forked = False  # and should a later version allow threads here: a pool of its own
+        ok = ok and team.threads_for(1e9) == 2 and train() == expected
+    finally:
+        os._exit(0 if ok else 1)
+assert os.waitpid(child, 0)[1] == 0
+"""
+MULTIPROCESSING = """
+import multiprocessing
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    assert all(pool.apply_async(train).get(60) == expected for _ in range(4))
+"""
+
+
+@pytest.mark.command
+@forks
+@pytest.mark.parametrize("how", [OS_FORK, MULTIPROCESSING], ids=["os.fork", "multiprocessing"])
+def test_a_forked_process_trains(how: str) -> None:
+    python(FORK + how + "assert train() == expected")
+
+
+# A leader that never comes: Ctrl-C while it compiles, for instance, and its members wait already.
+NO_LEADER = """
+import threading
+import numpy as np
+from numba import njit
+from fastbp.engine import team
+from fastbp.kernels.simd import pointer
+from fastbp.kernels.team import join
+
+@njit(nogil=True)
+def joins(words, leads, wanted):
+    return join(pointer(words), leads, wanted)[0]
+
+joins(np.zeros(80, np.int64), True, 1)
+here = threading.Event()
+
+def kernel(words, leads, wanted):
+    if leads:
+        here.wait(10)
+        raise KeyboardInterrupt
+    here.set()
+    return joins(words, leads, wanted)
+
+try:
+    team.run(kernel, 2, False, lambda steps: None)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.command
+def test_a_leader_that_was_interrupted_leaves_nobody_waiting() -> None:
+    code = [sys.executable, "-c", NO_LEADER]
+    done = subprocess.run(
+        code,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        timeout=8,
+        check=True,
+        text=True,
+    )
+    assert done.stdout == "interrupted\n"

@@ -1,0 +1,142 @@
+"""`fastbp.fit_many`: each network ends with the bits that it has when it is trained alone."""
+
+import copy
+import signal
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+from chains import COMPILES, OPTIMIZERS, Unchanged, batches, chain, compiled, data, optimizer, zeros_mostly
+from nets import same_bits
+
+import fastbp
+from fastbp.engine import NotCompilable
+from fastbp.engine import step as engine_step
+
+pytestmark = pytest.mark.skipif(not COMPILES, reason="nothing is compiled")
+
+X, T = zeros_mostly(50, 30), data(50, 30, 4)[1]
+ORDER = batches(50, 12, 8)
+ORDERS = [batches(50, 12, 8, seed) for seed in range(6)]
+
+
+def networks() -> list[Any]:
+    """Six that differ in their layers, their dtype and the optimizer."""
+    chains = ["ARA", "A", "ASRA", "RA", "ARARA", "ARA"]
+    dtypes = ["float64", "float32"]
+    return [
+        chain(kinds, (30, *[11 + 7 * n] * (kinds.count("A") - 1), 4), dtypes[n % 2], seed=n)
+        for n, kinds in enumerate(chains)
+    ]
+
+
+def optimizers() -> list[Any]:
+    return [optimizer(name) for name in OPTIMIZERS]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 20, None])
+@pytest.mark.parametrize(
+    "orders", [ORDER, ORDERS, np.array(ORDERS), ORDER.tolist()], ids=["one", "list", "array", "lists"]
+)
+def test_bits_of_one_after_the_other(orders: Any, threads: int | None) -> None:
+    together, alone, steps, others = networks(), networks(), optimizers(), optimizers()
+    losses = fastbp.fit_many(together, steps, X, T, orders, threads=threads)
+    assert losses.shape == (6, 12)
+    for n, network in enumerate(alone):
+        order = orders[n] if np.ndim(orders) == 3 else orders
+        assert losses[n].tolist() == compiled(network, others[n]).run(X, T, order).tolist()
+        same_bits(together[n].params, network.params)
+    assert [getattr(each, "iter", 12) for each in steps] == [12] * 6
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_scaled_bytes(sparse: bool) -> None:
+    x = (9 * X).astype("uint8")
+    together, alone = networks()[:1], networks()[:1]
+    losses = fastbp.fit_many(together, optimizers()[:1], x, T, ORDER, scale=0.1, sparse=sparse)
+    expected = compiled(alone[0], optimizers()[0]).run(x, T, ORDER, scale=0.1, sparse=sparse)
+    assert losses.tolist() == [expected.tolist()]
+
+
+def test_one_batch_size_each() -> None:
+    together, alone, orders = networks(), networks(), [batches(50, 3, size) for size in (1, 50, 2, 7, 8, 9)]
+    losses = fastbp.fit_many(together, optimizers(), X, T, orders)
+    for n, (network, steps) in enumerate(zip(alone, optimizers(), strict=True)):
+        assert losses[n].tolist() == compiled(network, steps).run(X, T, orders[n]).tolist()
+
+
+SAME = networks()[0]
+BAD_STEPS = optimizer("Adam")
+BAD_STEPS.beta1 = 2.0
+SHALLOW = copy.copy(SAME)
+FOREIGN = chain("ARA", (30, 11, 4))
+FOREIGN.layers[1] = fastbp.reference.Relu()
+
+# (networks, optimizers, the rest) that are refused.
+MISTAKES: dict[str, tuple[Any, Any, Any, type[Exception], str]] = {
+    "a network twice": ([SAME, SAME], optimizers()[:2], {}, ValueError, "the same network is there twice"),
+    "an optimizer twice": (networks()[:2], [BAD_STEPS] * 2, {}, ValueError, "the same optimizer is there twice"),
+    "shared arrays": ([SAME, SHALLOW], optimizers()[:2], {}, ValueError, "two networks share an array"),
+    "none": ([], [], {}, ValueError, "no network to train"),
+    "one optimizer less": (networks()[:2], optimizers()[:1], {}, ValueError, "got 2 networks, 1 optimizers"),
+    "a foreign layer": ([SAME, FOREIGN], optimizers()[:2], {}, NotCompilable, "is no layer that the compiled loop"),
+    "a hyperparameter": (networks()[:2], [optimizer(), BAD_STEPS], {}, ValueError, "beta1 must be"),
+    "orders": (networks()[:2], optimizers()[:2], {"orders": ORDERS[:1]}, ValueError, "one for each of the 2 networks"),
+    "no orders": (networks()[:2], optimizers()[:2], {"orders": []}, ValueError, "one for each of the 2 networks"),
+    "steps": (networks()[:2], optimizers()[:2], {"orders": [ORDER, ORDER[1:]]}, ValueError, "as many steps each"),
+    "a sample": (
+        networks()[:2],
+        optimizers()[:2],
+        {"orders": ORDER + 40},
+        ValueError,
+        "but the 50 samples are 0 to 49",
+    ),
+    "a label": (networks()[:2], optimizers()[:2], {"t": T + 1}, ValueError, "but the 4 classes are 0 to 3"),
+    "features": (networks()[:2], optimizers()[:2], {"x": X[:, 1:]}, ValueError, "x must have 30 features"),
+    "no threads": (networks()[:2], optimizers()[:2], {"threads": 0}, ValueError, "threads must be at least 1"),
+    "half a thread": (networks()[:2], optimizers()[:2], {"threads": 1.5}, TypeError, "threads must be an integer"),
+}
+
+
+@pytest.mark.parametrize(("nets", "steps", "changes", "error", "message"), MISTAKES.values(), ids=MISTAKES)
+def test_mistakes_change_nothing(nets: Any, steps: Any, changes: Any, error: Any, message: str) -> None:
+    given = {"x": X, "t": T, "orders": ORDER, "threads": 2} | changes
+    before = [(Unchanged(network, each)) for network, each in zip(nets, steps, strict=False)]
+    for each in before:
+        each.__enter__()
+    with pytest.raises(error, match=message):
+        fastbp.fit_many(nets, steps, given["x"], given["t"], given["orders"], threads=given["threads"])
+    for each in before:
+        each.__exit__()
+
+
+def test_a_state_that_does_not_fit_changes_no_other_network() -> None:
+    nets, steps = networks()[:2], [optimizer("Momentum"), optimizer("Adam")]
+    steps[1].m = steps[1].v = {"W1": np.zeros(3)}
+    with (
+        Unchanged(nets[0], steps[0]),
+        Unchanged(nets[1], steps[1]),
+        pytest.raises(ValueError, match="m of W1 must have"),
+    ):
+        fastbp.fit_many(nets, steps, X, T, ORDER)
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signals to a thread here")
+def test_an_interrupt_leaves_whole_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each network, those that have begun and those that haven't."""
+    monkeypatch.setattr(engine_step, "FLOPS_OF_A_SLICE", 1e7)
+    nets, order = [chain("ARA", (30, 11, 4), seed=n) for n in range(5)], np.tile(ORDER, (40_000, 1))
+    steps = [optimizer("Adam") for _ in nets]
+    timer = threading.Timer(0.2, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        fastbp.fit_many(nets, steps, X, T, order, threads=2)
+    timer.join()
+    done = [each.iter for each in steps]
+    assert 0 < max(done) < len(order)
+    assert min(done) == 0
+    for n, network in enumerate(nets):
+        other, same = chain("ARA", (30, 11, 4), seed=n), optimizer("Adam")
+        compiled(other, same).run(X, T, order[: done[n]])
+        same_bits(network.params, other.params)

@@ -1,0 +1,121 @@
+"""`fastbp.predict`: the scores of the network's own method, to the last bit, however many samples there are."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from chains import COMPILES, chain, data
+from checks import close
+
+import fastbp
+from fastbp import Relu, reference
+from fastbp.engine import scores, team
+
+pytestmark = pytest.mark.skipif(not COMPILES, reason="nothing is compiled")
+
+CHUNK = scores.CHUNK
+# Also last columns that are summed in another way where there are few rows, and a single one.
+NETS = [("ARA", (784, 50, 10)), ("RASA", (31, 65, 2)), ("A", (100, 1)), ("ARAR", (300, 33, 17)), ("SA", (64, 17))]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("kinds", "widths"), NETS, ids=str)
+def test_bits_of_the_network_s_own(kinds: str, widths: tuple[int, ...], dtype: str, monkeypatch: Any) -> None:
+    monkeypatch.setattr(team, "FLOPS_PER_THREAD", 1e-3)
+    network, (x, _) = chain(kinds, widths, dtype), data(5000, widths[0], 2, dtype)
+    before = x.copy()
+    for count in (1, 2, 5, CHUNK - 1, CHUNK, CHUNK + 1, CHUNK + 2, 2 * CHUNK - 1, 2 * CHUNK, 2 * CHUNK + 1, 5000):
+        expected = network.predict(x[:count])
+        for threads in (1, 2, 3):
+            with fastbp.threads(threads):
+                got = fastbp.predict(network, x[:count])
+            assert got.dtype == dtype
+            np.testing.assert_array_equal(got, expected, err_msg=f"{count} samples, {threads} threads")
+    np.testing.assert_array_equal(x, before)
+    assert CHUNK == 512
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_single_sample(dtype: str) -> None:
+    network, (x, _) = chain("ARA", (31, 17, 3), dtype), data(2, 31, 2, dtype)
+    got = fastbp.predict(network, x[0])
+    assert got.shape == (3,)
+    np.testing.assert_array_equal(got, network.predict(x[0]))
+    assert fastbp.predict(network, x[:1]).shape == (1, 3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("count", [1, 513])
+def test_bytes_with_a_scale(count: int, dtype: str) -> None:
+    network, rng = chain("ARA", (31, 17, 3), dtype), np.random.default_rng(98)
+    x = rng.integers(0, 256, (count, 31)).astype("uint8")
+    expected = network.predict(x.astype(dtype) * np.dtype(dtype).type(1 / 255))
+    np.testing.assert_array_equal(fastbp.predict(network, x, scale=1 / 255), expected)
+    np.testing.assert_array_equal(fastbp.predict(network, x), network.predict(x.astype(dtype)))
+    assert (fastbp.predict(network, x) != expected).any()
+
+
+def test_forms_of_the_samples() -> None:
+    network, (x, _) = chain("ARA", (30, 17, 3)), data(20, 30, 2)
+    expected = network.predict(x)
+    images = x.reshape(20, 5, 6)
+    for form in (x.tolist(), np.asfortranarray(x), x.astype(">f8"), images, np.repeat(x, 2, axis=1)[:, ::2]):
+        np.testing.assert_array_equal(fastbp.predict(network, form), expected)
+    single = chain("ARA", (30, 17, 3), "float32")
+    got = fastbp.predict(single, x)
+    assert got.dtype == np.float32
+    close(got, single.predict(x.astype("float32")), 1e-6, "float64 samples, float32 network")
+
+
+def test_results_are_new_arrays() -> None:
+    network, (x, _) = chain("AR", (6, 3)), data(4, 6, 2)
+    first = fastbp.predict(network, x)
+    kept = first.copy()
+    second = fastbp.predict(network, -x)
+    np.testing.assert_array_equal(first, kept)
+    first[...] = 7
+    np.testing.assert_array_equal(fastbp.predict(network, -x), second)
+
+
+def test_weights_are_read_at_each_call() -> None:
+    network, (x, _) = chain("ARA", (6, 5, 3)), data(4, 6, 2)
+    before = fastbp.predict(network, x)
+    network.params["b2"] += 1
+    close(fastbp.predict(network, x), before + 1, 1e-15, "scores")
+
+
+def test_not_a_number_goes_through() -> None:
+    network, (x, _) = chain("ARA", (6, 5, 3)), data(4, 6, 2)
+    x[1, 2] = np.nan
+    assert np.isnan(fastbp.predict(network, x)).any(axis=1).tolist() == [False, True, False, False]
+
+
+def test_foreign_networks_predict_themselves() -> None:
+    network, (x, _) = chain("ARA", (6, 5, 3)), data(4, 6, 2)
+    network.layers[1] = reference.Relu()
+    np.testing.assert_array_equal(fastbp.predict(network, x), network.predict(x))
+    np.testing.assert_array_equal(fastbp.predict(network, x, scale=2), network.predict(2 * x))
+    assert not isinstance(network.layers[1], Relu)
+
+
+MISTAKES: dict[str, tuple[Any, type[Exception], str]] = {
+    "features": (np.ones((4, 5)), ValueError, r"x must have 6 features a sample, got shape \(4, 5\)"),
+    "features of one": (np.ones(5), ValueError, r"got shape \(5,\)"),
+    "a number": (1.0, ValueError, r"got shape \(\)"),
+    "nothing": (np.ones((0, 6)), ValueError, "x is empty"),
+    "complex": (np.ones((4, 6)) + 1j, TypeError, "x must hold real numbers"),
+    "text": ([["1"] * 6], TypeError, "x must hold real numbers"),
+}
+
+
+@pytest.mark.parametrize(("x", "error", "message"), MISTAKES.values(), ids=MISTAKES)
+def test_mistakes(x: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        fastbp.predict(chain("ARA", (6, 5, 3)), x)
+
+
+def test_a_parameter_that_no_layer_holds() -> None:
+    network = chain("ARA", (6, 5, 3))
+    network.params["W2"] = network.params["W2"].copy()
+    with pytest.raises(ValueError, match=r"no layer holds params\['W2'\]"):
+        fastbp.predict(network, np.ones((4, 6)))
