@@ -171,6 +171,16 @@ def test_a_state_of_other_parameters() -> None:
         compiled(other, adam)(X, T)
 
 
+def test_a_parameter_that_came_later() -> None:
+    """It would not be trained."""
+    network, steps = net(), optimizer("Adam")
+    step = compiled(network, steps)
+    step(X, T)
+    network.params["gamma"] = np.ones(3)
+    with Unchanged(network, steps), pytest.raises(ValueError, match=r"no layer holds params\['gamma'\]"):
+        step(X, T)
+
+
 # Networks -------------------------------------------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ from nets import same_bits
 
 import fastbp
 from fastbp.engine import data as engine_data
+from fastbp.engine import team
 from fastbp.kernels.codegen import lanes
 
 pytestmark = pytest.mark.skipif(not COMPILES, reason="nothing is compiled")
@@ -190,6 +191,23 @@ def test_unsorted_columns_duplicates_and_empty_rows(scipy_sparse: Any) -> None:
             close(ours.params["W1"], expected.params["W1"], 1e-12, "W1")
     for array, before in zip((matrix.data, matrix.indices, matrix.indptr), kept, strict=True):
         np.testing.assert_array_equal(array, before)
+
+
+def test_unsorted_columns_on_several_threads(scipy_sparse: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each thread looks for its rows of W among the columns, as if they were sorted."""
+    monkeypatch.setattr(team, "FLOPS_PER_THREAD", 1e-3)
+    x = mostly_zeros(40, 50, share=0.3)
+    matrix = scipy_sparse.csr_matrix(x)
+    for i in range(40):
+        row = slice(matrix.indptr[i], matrix.indptr[i + 1])
+        matrix.indices[row], matrix.data[row] = matrix.indices[row][::-1].copy(), matrix.data[row][::-1].copy()
+    matrix.has_sorted_indices = False
+    for _ in range(20):  # a thread that comes late leaves all to the others
+        ours, expected = pair()
+        with fastbp.threads(2):
+            losses = compiled(ours, optimizer()).run(matrix, T, ORDER)
+        assert losses.tolist() == compiled(expected, optimizer()).run(x, T, ORDER, sparse=True).tolist()
+        same_bits(ours.params, expected.params)
 
 
 # (attribute, place, value): arrays that a damaged file may bring.
