@@ -30,6 +30,9 @@ from fastbp.kernels.edges import (
 from fastbp.kernels.flags import merged
 from fastbp.kernels.panels import (
     as_it_lies,
+    ask_for_columns,
+    ask_for_nothing,
+    ask_for_rows,
     copying,
     copying_and_summing,
     panels,
@@ -61,12 +64,12 @@ def _tail(columns, terms, like):
     return columns % lanes if columns % lanes <= lanes // 4 and terms >= 4 * lanes else 0
 
 
-_forward_panels = panels(begin_bias, relu, as_it_lies, copying)
+_forward_panels = panels(begin_bias, relu, as_it_lies, copying, ask_for_rows)
 _forward_short, _forward_dots = few_rows(begin_bias, relu), dot_products(begin_bias, relu, columns_in_scratch)
 _forward_term, _forward_element = single_terms(begin_bias, relu), single_element(begin_bias, relu)
-_params_panels = panels(begin_zero, added, as_it_lies, copying_and_summing, packs=True)
+_params_panels = panels(begin_zero, added, as_it_lies, copying_and_summing, ask_for_nothing, packs=True)
 _params_term, _params_element = single_terms(begin_zero, added), single_element(begin_zero, added)
-_input_panels = panels(begin_zero, unmasked, transposed, reading)
+_input_panels = panels(begin_zero, unmasked, transposed, reading, ask_for_columns)
 _input_dots, _input_term = dot_products(begin_zero, unmasked, columns_as_rows), single_terms(begin_zero, unmasked)
 
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from fastbp.kernels.flags import inlined, merged
 from fastbp.kernels.product import (
     DEPTH,
+    FAR,
     FEW,
     HEIGHT,
     PACK_COLUMNS,
@@ -26,6 +27,7 @@ from fastbp.kernels.simd import (
     load_row,
     load_row_masked,
     pointer_if,
+    prefetch,
     reinterpret,
     row,
     rows_of,
@@ -130,7 +132,31 @@ def _pack(p, by_terms, k, depth, i, end, at):
                 store_row_masked(values, p.scratch, at + r * PACK_ROW + each, depth - each)
 
 
-def panels(begin, finish, fill, first_pass, packs=False):
+# --- what a panel asks for meanwhile: the next one, where B comes from beyond the second-level cache ---
+
+
+@merged
+def ask_for_nothing(tile, p, panel, start, end, rows):
+    pass
+
+
+@merged
+def ask_for_rows(tile, p, panel, start, end, rows):
+    """Part [start, end) of `rows` of the next panel, from B."""
+    for k in range(panel.depth * start // rows, panel.depth * end // rows):
+        prefetch(tile, p.b, (panel.k + k) * p.M + panel.j + panel.width)
+
+
+@merged
+def ask_for_columns(tile, p, panel, start, end, rows):
+    """The same from the transpose of B."""
+    full = width_of(tile)
+    for v in range(full * start // rows, full * end // rows):
+        for k in range(0, panel.depth, full):
+            prefetch(tile, p.b, (panel.j + panel.width + v) * p.K + panel.k + k)
+
+
+def panels(begin, finish, fill, first_pass, ask, packs=False):
     """The function (left, right, lo, hi, p): rows [lo, hi) and columns [left, right) of a product."""
 
     @inlined
@@ -140,6 +166,9 @@ def panels(begin, finish, fill, first_pass, packs=False):
         acc = splat(tile, 0.0)
         if panel.first:
             acc = begin(tile, p, panel.j, panel.width)
+        if packs and p.fused:  # what is added to at the end arrives meanwhile
+            for r in range(rows_of(tile)):
+                prefetch(tile, p.out, at + r * p.M)
         if fresh:
             acc = first_pass(tile, acc, rows, a_at, p, panel)
         else:
@@ -152,8 +181,10 @@ def panels(begin, finish, fill, first_pass, packs=False):
     def sweep(tile, few, lo, hi, p, panel):
         """Rows [lo, hi) times one panel."""
         fill(tile, p, panel)
-        i = lo
+        i, far = lo, p.K * p.M > FAR
         while i < hi:
+            if far:
+                ask(tile, p, panel, i - lo, min(i + rows_of(tile), hi) - lo, hi - lo)
             if hi - i >= rows_of(tile):
                 tile_step(tile, rows_of(tile), i, i == lo, p, panel)
                 i += rows_of(tile)
