@@ -1,4 +1,6 @@
-"""Measures everything: python benchmarks/report.py writes RESULTS.md, results.json and the charts beside this file.
+"""Measures kernels and layers: python benchmarks/report.py writes RESULTS.md, results.json and charts beside this file.
+
+What training.py measured (training.json) goes into RESULTS.md and the README with it.
 
 `--readme` measures nothing: it writes the charts and the README's figures, and RESULTS.md, from results.json again.
 """
@@ -9,6 +11,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import training_tables
+from training_rows import TrainingReport
+
 from fastbp.bench import Result, process, tables
 from fastbp.bench.command import write_json
 from fastbp.bench.process import Report
@@ -16,6 +21,7 @@ from fastbp.bench.rows import BOOK, SECTIONS
 
 HERE = Path(__file__).parent
 RESULTS, RAW, README = HERE / "RESULTS.md", HERE / "results.json", HERE.parent / "README.md"
+TRAINING = HERE / "training.json"  # by training.py
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 
@@ -30,17 +36,24 @@ def main() -> None:
         print(file=sys.stderr)
         write_json(report, RAW)
     import charts
+    import training_chart
 
     report = load()
     RESULTS.write_text(markdown(report), encoding="utf-8")
     charts.roofline(report, HERE / "roofline.png")
     charts.speedup(report, HERE / "speedup.png")
+    training_chart.chart(load_training(), HERE / "training.png")
     README.write_text(with_figures(README.read_text(encoding="utf-8"), report), encoding="utf-8")
 
 
 def load() -> Report:
     """What the last run measured."""
     return Report.from_dict(json.loads(RAW.read_text(encoding="utf-8")))
+
+
+def load_training() -> TrainingReport:
+    """What the last run of training.py measured."""
+    return TrainingReport.from_dict(json.loads(TRAINING.read_text(encoding="utf-8")))
 
 
 def _show(done: int, total: int, name: str) -> None:
@@ -70,6 +83,9 @@ def _document(report: Report) -> Iterator[str]:
     for section, results in tables.by_section(report):
         yield from ("", f"## {SECTIONS[section].title}", "", SECTIONS[section].text, "")
         yield from _section(results, SECTIONS[section].unit)
+    training = load_training()
+    yield from ("", *training_tables.markdown(training), "", "![Samples a second](training.png)", "")
+    yield from _table(("", ""), [(name, value) for name, value in training.facts.items()])
 
 
 def _summary(report: Report) -> Iterator[str]:
@@ -132,8 +148,9 @@ def figures(report: Report) -> str:
     share, blas = forward.ratios["peak"].median, forward.ratios["np.dot"].median
     return "\n".join(
         (
-            "![Speed-up of each layer over NumPy](benchmarks/speedup.png)",
+            "![Samples a second, by system](benchmarks/training.png)",
             "",
+            *_training_lines(load_training()),
             f"- The matrix product of the book's first layer (batch × inputs × outputs {book}, float32) runs at "
             f"{share:.0%} of the processor's multiply-add peak, {blas:.2f} × the speed of `np.dot`.",
             f"- `Affine` forward and backward at that shape: {layer.ratios['oracle'].median:.2f} × NumPy's speed.",
@@ -144,6 +161,17 @@ def figures(report: Report) -> str:
             "where we lose: [benchmarks/RESULTS.md](benchmarks/RESULTS.md). On your machine: `fastbp bench`.",
         )
     )
+
+
+def _training_lines(training: TrainingReport) -> Iterator[str]:
+    """A line for each network on one thread: ours, and how many times the fastest of the others."""
+    for result in training.results:
+        other, ours = result.fastest_other(), result.samples.get("fastbp dense")
+        if result.task.threads == 1 and ours is not None and other:
+            yield (
+                f"- Training {result.task.network}: {ours.median:,.0f} samples a second on one thread, "
+                f"{ours.median / result.samples[other].median:.2f} × {other}, the fastest of the others."
+            )
 
 
 if __name__ == "__main__":

@@ -25,8 +25,12 @@ class Task:
         return f"{self.network}, {self.threads} thread{'s' * (self.threads > 1)}"
 
     @property
+    def widths(self) -> str:
+        return "-".join(map(str, self.sizes))
+
+    @property
     def network(self) -> str:
-        return f"{'-'.join(map(str, self.sizes))}, batch {self.batch}, {self.optimizer}, {self.data}"
+        return f"{self.widths}, batch {self.batch}, {self.optimizer}, {self.data}"
 
     @property
     def flops(self) -> float:
@@ -44,6 +48,21 @@ TASKS = (
     Task((784, 512, 512, 10), 100, "SGD", "MNIST"),
     Task((64, 32, 10), 32, "Adam", "digits"),
 )
+
+
+# At least so many times the samples a second of the fastest other system, by network and threads.
+REQUIRED: dict[tuple[str, int], dict[str, float]] = {
+    ("784-50-10", 1): {"fastbp dense": 1.9, "fastbp sparse": 2.8},
+    ("784-50-10", 2): {"fastbp dense": 2.2, "fastbp sparse": 3.0},
+    ("784-512-512-10", 1): {"fastbp dense": 1.05},
+    ("784-512-512-10", 2): {"fastbp dense": 1.15},
+    ("64-32-10", 1): {"fastbp dense": 2.0},
+}
+# At least this share of the multiply-add peak on as many threads.
+SHARES = {("784-512-512-10", 1): 0.82, ("784-512-512-10", 2): 0.72}
+# `fastbp train` with the accuracy of 70,000 samples each epoch, against NumPy's layers, by part; one thread.
+COMMANDS = {"training": 4.0, "whole command": 2.0}
+SECOND_NETWORK = 0.020  # seconds to its first step
 
 
 @dataclass(frozen=True)
@@ -84,6 +103,11 @@ class TrainingResult:
             },
             **rest,
         )
+
+    def fastest_other(self) -> str:
+        """The fastest system that isn't ours; nothing where there is none."""
+        others = [name for name in self.samples if not name.startswith("fastbp")]
+        return max(others, key=lambda name: self.samples[name].median, default="")
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "TrainingResult":

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from training_rows import TrainingReport, TrainingResult
+from training_rows import COMMANDS, REQUIRED, SECOND_NETWORK, SHARES, TrainingReport, TrainingResult
 
 from fastbp.bench import Spread
 
@@ -25,7 +25,7 @@ def markdown(report: TrainingReport) -> Iterator[str]:
     for title, table in tables(report):
         yield from ("", f"### {title}", "")
         yield from _piped(*table)
-    if remarks := list(notes(report)):
+    if remarks := [*verdicts(report), *notes(report)]:
         yield ""
         yield from (f"- {line}" for line in remarks)
 
@@ -36,9 +36,37 @@ def text(report: TrainingReport) -> Iterator[str]:
     for title, (heads, rows) in tables(report):
         yield from ("", title)
         yield from (f"  {line}" for line in _aligned([heads, *rows]))
-    if remarks := list(notes(report)):
+    if remarks := [*verdicts(report), *notes(report)]:
         yield ""
         yield from remarks
+
+
+def verdicts(report: TrainingReport) -> Iterator[str]:
+    """A line for each figure that is required: met, or by how much it is missed."""
+    for result in report.results:
+        key, other = (result.task.widths, result.task.threads), result.fastest_other()
+        for name, least in REQUIRED.get(key, {}).items():
+            if name in result.samples and other:
+                ratio = result.samples[name].median / result.samples[other].median
+                yield _verdict(f"{result.task}: {name}, × {other}", ratio, least)
+        if key in SHARES and "fastbp dense" in result.shares:
+            share = result.shares["fastbp dense"].median
+            yield _verdict(f"{result.task}: fastbp dense, share of the peak", share, SHARES[key])
+    for name, parts in report.commands.items():
+        other = name.replace("fastbp train", "NumPy layers")
+        if name.startswith("fastbp") and name.endswith("1 thread") and other in report.commands:
+            for part, least in COMMANDS.items():
+                ratio = report.commands[other][part].median / parts[part].median
+                yield _verdict(f"{name}, {part}: × NumPy layers", ratio, least)
+    for name, parts in report.first_steps.items():
+        if name == "fastbp dense":
+            ratio = SECOND_NETWORK / parts["second"].median
+            yield _verdict(f"second network, times faster than {SECOND_NETWORK * 1e3:.0f} ms", ratio, 1.0)
+
+
+def _verdict(what: str, value: float, least: float) -> str:
+    missed = "" if value >= least else f", **missed by {1 - value / least:.0%}**"
+    return f"{what} {value:.3g}, required {least:g}{missed}"
 
 
 def tables(report: TrainingReport) -> Iterator[tuple[str, Table]]:

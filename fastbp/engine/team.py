@@ -12,6 +12,7 @@ from fastbp.kernels.team import CANCELLED, CLOSED, FLAG, JOINED, PROGRESS, SIZE,
 
 # A step's two meetings cost 1 µs; below this many operations a thread they cost more than the thread saves.
 FLOPS_PER_THREAD = 1e6
+MOST_THREADS = 256
 
 _pools: dict[int, ThreadPoolExecutor] = {}
 
@@ -20,7 +21,7 @@ def threads_for(flops_of_a_step: float) -> int:
     """How many threads a step of so many floating-point operations is worth."""
     if flops_of_a_step < 2 * FLOPS_PER_THREAD:
         return 1
-    return min(int(threads.get_num_threads()), int(flops_of_a_step / FLOPS_PER_THREAD))
+    return min(int(threads.get_num_threads()), int(flops_of_a_step / FLOPS_PER_THREAD), MOST_THREADS)
 
 
 def run(kernel: Callable[..., Any], n: int, flag: bool, done: Callable[[int], object], *arguments: Any) -> int:
@@ -45,5 +46,5 @@ def _pool() -> ThreadPoolExecutor:
     process = os.getpid()
     if process not in _pools:
         _pools.clear()
-        _pools[process] = ThreadPoolExecutor(os.cpu_count() or 1, "fastbp")
+        _pools[process] = ThreadPoolExecutor(MOST_THREADS, "fastbp")  # which starts them as they are needed
     return _pools[process]
