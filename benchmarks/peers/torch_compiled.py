@@ -1,6 +1,6 @@
 """PyTorch with `torch.compile`: gathering, both passes and the update are one compiled function, called once a step.
 
-The default mode: `max-autotune-no-cudagraphs` and the C++ wrapper took as long.
+The default mode: `max-autotune-no-cudagraphs` and the C++ wrapper took as long, to within 5 % (784-50-10, one thread).
 """
 
 import os

@@ -1,7 +1,7 @@
 """PyTorch without compiling: autograd, its own optimizers, a loop in Python.
 
-`index_select` gathers six times as fast as `x[batch]`. For so few parameters the plain loop of SGD is faster than its
-foreach and fused forms; Adam, with more arithmetic for each, is fused.
+`index_select` gathers six times as fast as `x[batch]`. Of Adam's forms the fused one is fastest (64-32-10: 219 µs a
+step, foreach 298, a plain loop 275); those of SGD take the same time to within the noise.
 """
 
 from typing import Any
