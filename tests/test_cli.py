@@ -25,7 +25,8 @@ OPTIONS = {
 
 def last_line(output: str) -> tuple[float, int, float, float]:
     """Test accuracy, steps, seconds and samples per second."""
-    pattern = r"test accuracy (\d\.\d{4}) · (\d+) steps · (\d+\.\d) s · ([\d,]+) samples/s"
+    how = "(?:compiled loop|layer by layer: NUMBA_DISABLE_JIT .*)"
+    pattern = rf"test accuracy (\d\.\d{{4}}) · (\d+) steps · (\d+\.\d) s · ([\d,]+) samples/s · {how}"
     found = re.fullmatch(pattern, output.splitlines()[-1])
     assert found, output
     return float(found[1]), int(found[2]), float(found[3]), float(found[4].replace(",", ""))

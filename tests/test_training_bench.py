@@ -12,7 +12,7 @@ import pytest
 import training
 import training_rounds
 import training_tables
-from mnist_samples import REAL, real_data
+from mnist_real import REAL, real_data
 from peers import fastbp_dense, scikit_learn
 from peers.layered import OPTIMIZERS, Network
 from training_process import CHECKED, LeftOut, System
