@@ -105,6 +105,10 @@ def call_llvm(builder, name, result, args, overloaded):
     return builder.call(function, args)
 
 
+def is_x86(builder):
+    return builder.module.triple.startswith(("x86_64", "i686"))
+
+
 def multiply_add(builder, a, b, c):
     # Without the instruction llvm.fma is a library call an element; fmuladd is then a multiplication and an addition.
     return call_llvm(builder, "fma" if TARGET.fma else "fmuladd", a.type, [a, b, c], [a.type])

@@ -54,7 +54,7 @@ def _pause(typingctx):
     """Tells the processor that this is a waiting loop, where it has a word for it."""
 
     def codegen(context, builder, sig, args):
-        if builder.module.triple.startswith(("x86_64", "i686")):
+        if cg.is_x86(builder):
             cg.call_llvm(builder, "x86.sse2.pause", ir.VoidType(), [], [])
         return context.get_dummy_value()
 

@@ -1,5 +1,7 @@
 """Pointers of tiles: which dtype they point to, and one of two."""
 
+import platform
+
 import numpy as np
 import pytest
 from numba import config, njit
@@ -62,3 +64,19 @@ def behind(a, offset):
 def test_moved(dtype: str) -> None:
     a = np.arange(5, dtype=dtype)
     assert [behind(a[2:], offset) for offset in (-2, 0, 2)] == [0, 2, 4]
+
+
+@njit
+def halves(a, out):
+    """Of denormals in between and after; each product stays where it is, between a load and a store."""
+    before = simd.flush_denormals()
+    out[0] = a[0] * a[1]
+    simd.restore(before)
+    out[1] = a[2] * a[3]
+
+
+def test_denormals() -> None:
+    out = np.ones(2, np.float32)
+    halves(np.array([1e-38, 0.5, 1e-38, 0.5], np.float32), out)
+    assert out[1] == np.float32(5e-39)
+    assert out[0] == (0 if platform.machine().lower() in ("x86_64", "amd64") else out[1])
