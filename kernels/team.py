@@ -15,8 +15,8 @@ from fastbp.kernels import codegen as cg
 from fastbp.kernels.flags import inlined
 
 # A team's memory: counters in cache lines of their own. All start at 0.
-JOINED, SIZE, ARRIVED, FLAG, SECOND_FLAG, PROGRESS = 0, 16, 32, 48, 64, 80
-TEAM_WORDS = 96
+JOINED, SIZE, ARRIVED, FLAG, PROGRESS = 0, 16, 32, 48, 64
+TEAM_WORDS = 80
 CANCELLED = -1  # instead of a size: the leader doesn't come
 CLOSED = 1 << 32  # added to the count of those who joined: who comes later stays out
 PATIENCE = 20_000  # looks of the leader for a member; a look is some 50 ns
@@ -117,7 +117,7 @@ def barrier(team, size):
 
 @inlined
 def raise_flag(team, flag):
-    """For all members to see after the next barrier; each flag between barriers of its own."""
+    """For all members to see after the next barrier."""
     _set(team, flag, 1)
 
 

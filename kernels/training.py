@@ -46,8 +46,15 @@ from fastbp.kernels.simd import (
     zeros,
 )
 from fastbp.kernels.softmax_loss import ROWS, softmax_loss_backward_rows, softmax_loss_forward_rows
-from fastbp.kernels.sparse import add_sparse_outer, sparse_forward_rows
-from fastbp.kernels.team import FLAG, SECOND_FLAG, barrier, flag_is_up, join, raise_flag, tell_progress
+from fastbp.kernels.sparse import (
+    add_bias_rows,
+    add_sparse_outer,
+    copy_rows,
+    gather_compressed,
+    magnitude,
+    sparse_product_rows,
+)
+from fastbp.kernels.team import FLAG, barrier, flag_is_up, join, raise_flag, tell_progress
 
 # Operations, and the columns of the plan: D inputs and M outputs a sample, the rest addresses, 0 where there is none.
 AFFINE, AFFINE_RELU, RELU, SIGMOID = range(4)
@@ -64,8 +71,10 @@ KIND, ADDRESS, FEATURES, STARTS, COLUMNS, LABEL_KIND, LABELS, CLASSES = range(8)
 UINT8, FLOAT32, FLOAT64, SPARSE, IN_PLACE = range(5)  # in place: the first operation's X, nothing is gathered
 INDICES, PROBABILITIES = range(2)
 
-# Buffers of the batch: the table `batch`.
-BATCH_X, BATCH_LABELS, Y = range(3)
+# Buffers of the batch: the table `batch`. For compressed samples also their rows, and copies of what belongs to the
+# first layer, padded to STRIDE columns.
+BATCH_X, BATCH_LABELS, Y, BEGINS, BATCH_COLUMNS, BATCH_VALUES, STRIDE, PADDED_W, PADDED_OUT, PADDED_DOUT = range(10)
+BATCH_BUFFERS = 10
 
 # Settings: float64.
 SCALE, EPS, DECAY, FIRST, SECOND = range(5)  # FIRST and SECOND are the optimizer's: momentum, beta1 and beta2, ...
@@ -73,6 +82,7 @@ SGD, MOMENTUM, NESTEROV, ADAGRAD, RMSPROP, ADAM = range(6)
 # Where W has so many columns for each thread it takes its own, in the forward pass and the update: they stay in its
 # caches. Else a thread takes rows of the batch through all layers. A thread's columns begin at a whole panel.
 COLUMNS_EACH, COLUMNS_STEP = 96, 48
+FINITE = 1e37  # sums of magnitudes below this don't overflow
 NOTHING = -1  # instead of an optimizer: only the forward pass
 
 
@@ -117,12 +127,33 @@ def _gather_labels(lo, hi, rows, samples, batch, like):
 
 
 @shared
-def _sparse_forward(lo, hi, rows, samples, op, cursors, like):
+def _gather_compressed(lo, hi, rows, samples, batch, like):
     starts, columns = address_as_int64(samples[STARTS]), address_as_int32(samples[COLUMNS])
-    values, W, b = address_as(samples[ADDRESS], like), address_as(op[W_], like), address_as(op[B_], like)
-    out, mask, rectified = address_as(op[OUT], like), address_as_bytes(op[MASK]), op[CODE] == AFFINE_RELU
-    D, M = op[D_], op[M_]
-    sparse_forward_rows(lo, hi, rows, starts, columns, values, D, M, W, b, out, mask, rectified, cursors)
+    begins, batch_columns = address_as_int64(batch[BEGINS]), address_as_int32(batch[BATCH_COLUMNS])
+    values, batch_values = address_as(samples[ADDRESS], like), address_as(batch[BATCH_VALUES], like)
+    gather_compressed(lo, hi, rows, starts, columns, values, begins, batch_columns, batch_values)
+
+
+@shared
+def _sparse_forward(lo, hi, op, batch, cursors, like):
+    begins, columns = address_as_int64(batch[BEGINS]), address_as_int32(batch[BATCH_COLUMNS])
+    values, W = address_as(batch[BATCH_VALUES], like), address_as(batch[PADDED_W], like)
+    product, out, stride = address_as(batch[PADDED_OUT], like), address_as(op[OUT], like), batch[STRIDE]
+    sparse_product_rows(lo, hi, begins, columns, values, op[D_], W, stride, product, cursors)
+    b, mask = address_as(op[B_], like), address_as_bytes(op[MASK])
+    add_bias_rows(lo, hi, op[M_], product, stride, b, out, mask, op[CODE] == AFFINE_RELU)
+
+
+@shared
+def _pad(lo, hi, M, array, padded, stride, like):
+    """Rows [lo, hi) of an array into its padded copy."""
+    copy_rows(lo, hi, M, address_as(array, like), M, address_as(padded, like), stride)
+
+
+@shared
+def _unpad(lo, hi, M, padded, stride, array, like):
+    """Rows [lo, hi) of an array from its padded copy."""
+    copy_rows(lo, hi, M, address_as(padded, like), stride, address_as(array, like), M)
 
 
 @shared
@@ -170,14 +201,6 @@ def _loss(lo, hi, N, samples, batch, scores, gradient, eps, costs, like):
 
 
 @shared
-def _all_finite(lo, hi, values):
-    check = 0.0
-    for i in range(lo, hi):
-        check += 0.0 * values[i]
-    return check == 0.0
-
-
-@shared
 def _column_sums(N, M, dout, db):
     """db = the column sums of dout."""
     step = zeros(1, 4, dout)
@@ -207,41 +230,73 @@ def _optimize(optimizer, lo, hi, W, dW, state, state2, rate, settings, like):
 
 
 @shared
-def _update(lo, hi, left, right, N, rows, op, sparse, samples, optimizer, rate, settings, cursors, scratch):
+def _update(lo, hi, left, right, N, op, optimizer, rate, settings, scratch):
     """Rows [lo, hi) of an affine layer's W, or its columns [left, right), and with the first row b.
-
-    NaN if a number that it wrote isn't finite, which it looks for with compressed samples only.
 
     What is added to W at once isn't made first: with SGD and no weight decay there is no dW.
     """
     D, M, dout, db = op[D_], op[M_], address_as(op[DOUT], scratch), address_as(op[DB], scratch)
-    W, dW, decay, check = address_as(op[W_], scratch), address_as(op[DW], scratch), settings[DECAY], 0.0
-    direct = optimizer == SGD and decay == 0.0
-    if sparse:
-        starts, columns = address_as_int64(samples[STARTS]), address_as_int32(samples[COLUMNS])
-        values, target, alpha = address_as(samples[ADDRESS], scratch), W, -rate
-        if not direct:
-            target, alpha = dW, 1.0
-            for i in range(lo * M, hi * M):
-                dW[i] = 0.0
-        check = add_sparse_outer(lo, hi, N, rows, starts, columns, values, M, dout, alpha, target, cursors)
-        if lo == 0:
-            _column_sums(N, M, dout, db)
-    else:
-        target = W if direct else dW
-        x = address_as(op[X], scratch)
-        backward_params_rows(lo, hi, left, right, N, D, M, dout, x, -rate, direct, target, db, scratch)
+    W, dW, x = address_as(op[W_], scratch), address_as(op[DW], scratch), address_as(op[X], scratch)
+    direct = optimizer == SGD and settings[DECAY] == 0.0
+    target = W if direct else dW
+    backward_params_rows(lo, hi, left, right, N, D, M, dout, x, -rate, direct, target, db, scratch)
     if not direct:
-        if decay != 0.0:
-            weight_decay_range(lo * M, hi * M, W, dW, decay)
-        _optimize(optimizer, lo * M, hi * M, W, dW, op[W_STATE], op[W_STATE2], rate, settings, scratch)
-        if sparse:
-            for i in range(lo * M, hi * M):
-                check += 0.0 * W[i]
+        _optimize_weights(lo, hi, op, optimizer, rate, settings, scratch)
     if lo == 0:
-        b = address_as(op[B_], scratch)
-        _optimize(optimizer, left, right, b, db, op[B_STATE], op[B_STATE2], rate, settings, scratch)
-    return check
+        _optimize_bias(left, right, op, optimizer, rate, settings, scratch)
+
+
+@shared
+def _growth(N, M, op, batch, rate, like):
+    """The most that an element of the first W, or of its gradient, can grow in this step; or NaN."""
+    begins, values = address_as_int64(batch[BEGINS]), address_as(batch[BATCH_VALUES], like)
+    gradient = magnitude(0, N * M, address_as(op[DOUT], like))
+    return max(abs(rate), 1.0) * float(gradient) * float(magnitude(begins[0], begins[N], values))
+
+
+@shared
+def _next_rows(lo, hi, rows, samples, like):
+    """What `sparse.add_sparse_outer` asks for: rows [lo, hi) of a batch."""
+    starts, columns = address_as_int64(samples[STARTS]), address_as_int32(samples[COLUMNS])
+    return lo, hi, rows, starts, columns, address_as(samples[ADDRESS], like)
+
+
+@shared
+def _sparse_update(lo, hi, N, following, op, batch, optimizer, rate, settings, cursors, scratch):
+    """The same on compressed samples, all columns; whether the W that an optimizer made is finite."""
+    M, dout, W = op[M_], address_as(batch[PADDED_DOUT], scratch), address_as(batch[PADDED_W], scratch)
+    begins, columns = address_as_int64(batch[BEGINS]), address_as_int32(batch[BATCH_COLUMNS])
+    values, stride = address_as(batch[BATCH_VALUES], scratch), batch[STRIDE]
+    direct, finite = optimizer == SGD and settings[DECAY] == 0.0, True
+    if not direct:  # the copy of W is where dW is made
+        for i in range(lo * stride, hi * stride):
+            W[i] = 0.0
+    alpha = -rate if direct else 1.0
+    add_sparse_outer(lo, hi, N, begins, columns, values, dout, alpha, W, stride, cursors, following)
+    if not direct:
+        _unpad(lo, hi, M, batch[PADDED_W], stride, op[DW], scratch)
+        _optimize_weights(lo, hi, op, optimizer, rate, settings, scratch)
+        _pad(lo, hi, M, op[W_], batch[PADDED_W], stride, scratch)
+        finite = magnitude(lo * stride, hi * stride, W) < FINITE
+    if lo == 0:
+        _column_sums(N, M, address_as(op[DOUT], scratch), address_as(op[DB], scratch))
+        _optimize_bias(0, M, op, optimizer, rate, settings, scratch)
+    return finite
+
+
+@shared
+def _optimize_weights(lo, hi, op, optimizer, rate, settings, like):
+    """Rows [lo, hi) of W from those of dW."""
+    M, W, dW = op[M_], address_as(op[W_], like), address_as(op[DW], like)
+    if settings[DECAY] != 0.0:
+        weight_decay_range(lo * M, hi * M, W, dW, settings[DECAY])
+    _optimize(optimizer, lo * M, hi * M, W, dW, op[W_STATE], op[W_STATE2], rate, settings, like)
+
+
+@shared
+def _optimize_bias(left, right, op, optimizer, rate, settings, like):
+    b, db = address_as(op[B_], like), address_as(op[DB], like)
+    _optimize(optimizer, left, right, b, db, op[B_STATE], op[B_STATE2], rate, settings, like)
 
 
 @shared
@@ -275,15 +330,29 @@ def _train(
     places_in_rows = moved(pointer(cursors), part * N)  # of this thread alone
     columns_pay, direct = parts > 1 and N > FEW_DOT, optimizer == SGD and decay == 0.0
     compressed = samples[KIND] == SPARSE and first[CODE] <= AFFINE_RELU
+    M, top, bottom = first[M_], _share(first[D_], part, parts, 8), _share(first[D_], part + 1, parts, 8)
+    room = 0.0  # how much the first W may grow
+    if compressed:
+        room = FINITE - float(magnitude(0, first[D_] * M, address_as(first[W_], own)))
+    padded = room > 0.0  # then the padded copy of W is what is trained
+    if padded:
+        _pad(top, bottom, M, first[W_], places[PADDED_W], places[STRIDE], own)
+        barrier(meeting, parts)
     for s in range(steps):
-        rows, sparse = moved(pointer(order), s * N), compressed and not flag_is_up(meeting, FLAG)
-        if not sparse:
+        rows, sparse = moved(pointer(order), s * N), padded and not flag_is_up(meeting, FLAG)
+        if padded and not sparse:
+            _unpad(top, bottom, M, places[PADDED_W], places[STRIDE], first[W_], own)
+            padded = False
+            barrier(meeting, parts)
+        if sparse:
+            _gather_compressed(lo, hi, rows, data, places, own)
+        else:
             _gather(lo, hi, N, rows, s < steps - 1, data, places, settings[SCALE], own)
         apart = False  # whether the rows are complete only when all have met
         for n in range(ops):
             op = moved(first, n * PLAN_COLUMNS)
             if n == 0 and sparse:
-                _sparse_forward(lo, hi, rows, data, first, places_in_rows, own)
+                _sparse_forward(lo, hi, first, places, places_in_rows, own)
                 continue
             split = columns_pay and op[CODE] <= AFFINE_RELU and op[M_] >= parts * COLUMNS_EACH
             if split or apart:
@@ -313,8 +382,8 @@ def _train(
             else:
                 _backward(lo, hi, 0, op[D_], N, op, own)
             apart = split
-        if sparse and not _all_finite(lo * first[M_], hi * first[M_], address_as(first[DOUT], own)):
-            raise_flag(meeting, SECOND_FLAG)  # 0 · NaN is NaN: zeros can't be skipped in the update
+        if sparse:
+            _pad(lo, hi, M, first[DOUT], places[PADDED_DOUT], places[STRIDE], own)
         if decay != 0.0:
             for n in range(part, ops, parts):
                 op = moved(first, n * PLAN_COLUMNS)
@@ -333,31 +402,42 @@ def _train(
         if part == 0:
             losses[s] = loss
         if stops and loss != loss:
-            return s
-        if sparse and flag_is_up(meeting, SECOND_FLAG):
-            raise_flag(meeting, FLAG)
+            steps = s
+            break
+        if sparse:
+            room -= _growth(N, M, first, places, rates[s], own)
+        if sparse and not room > 0.0:  # 0 · inf and 0 · NaN are NaN: zeros can't be skipped
             _gather(lo, hi, N, rows, False, data, places, settings[SCALE], own)
+            if direct:
+                _unpad(top, bottom, M, places[PADDED_W], places[STRIDE], first[W_], own)
+            padded = False
             barrier(meeting, parts)
             sparse = False
         # From the last layer to the first: each W is in the caches, W2 from the gradient, W1 then for the next forward.
         for n in range(ops - 1, -1, -1):
             op = moved(first, n * PLAN_COLUMNS)
-            if op[CODE] <= AFFINE_RELU:
-                skips, (start, end), (left, right) = sparse and n == 0, (0, op[D_]), (0, op[M_])
-                if columns_pay and direct and not skips and op[M_] >= parts * COLUMNS_EACH:
+            if sparse and n == 0:
+                if top < bottom:
+                    after = moved(rows, N) if s < steps - 1 else rows
+                    finite = _sparse_update(
+                        *(top, bottom, N, _next_rows(lo, hi, after, data, own), op, places),
+                        *(optimizer, rates[s], numbers, places_in_rows, own),
+                    )
+                    if not finite:
+                        raise_flag(meeting, FLAG)
+            elif op[CODE] <= AFFINE_RELU:
+                (start, end), (left, right) = (0, op[D_]), (0, op[M_])
+                if columns_pay and direct and op[M_] >= parts * COLUMNS_EACH:
                     left, right = _share(right, part, parts, COLUMNS_STEP), _share(right, part + 1, parts, COLUMNS_STEP)
                 else:
                     start, end = _share(end, part, parts, 8), _share(end, part + 1, parts, 8)
                 if start < end:
-                    check = _update(
-                        *(start, end, left, right, N, rows, op, skips),
-                        *(data, optimizer, rates[s], numbers, places_in_rows, own),
-                    )
-                    if skips and check != check:
-                        raise_flag(meeting, FLAG)
+                    _update(start, end, left, right, N, op, optimizer, rates[s], numbers, own)
         barrier(meeting, parts)
         if part == 0:
             tell_progress(meeting, s + 1)
+    if padded and direct:
+        _unpad(top, bottom, M, places[PADDED_W], places[STRIDE], first[W_], own)
     return steps
 
 

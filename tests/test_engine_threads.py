@@ -212,7 +212,7 @@ def kernel(words, leads, wanted):
     return joins(words, leads, wanted)
 
 try:
-    team.run(kernel, 2, False, lambda steps: None)
+    team.run(kernel, 2, lambda steps: None)
 except KeyboardInterrupt:
     print("interrupted")
 """

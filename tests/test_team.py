@@ -124,7 +124,7 @@ def test_what_a_run_was_told_is_counted_even_when_it_is_interrupted() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        engine_team.run(kernel, 1, False, done.append)
+        engine_team.run(kernel, 1, done.append)
     assert done == [3]
 
 
@@ -138,5 +138,5 @@ def test_a_run_waits_for_its_members() -> None:
             left.set()
         return 0
 
-    engine_team.run(kernel, 2, False, lambda steps: None)
+    engine_team.run(kernel, 2, lambda steps: None)
     assert left.is_set()

@@ -39,6 +39,11 @@ class Data:
         """Whether the samples are compressed."""
         return bool(self.kind == training.SPARSE)
 
+    @property
+    def longest(self) -> int:
+        """The most non-zeros of a compressed sample; 0 where none are compressed."""
+        return 0 if self.starts is None else int(np.diff(self.starts).max(initial=0))
+
     def table(self) -> NDArray[np.int64]:
         """What `kernels.training` calls samples."""
         indices = self.labels.ndim == 1

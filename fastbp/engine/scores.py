@@ -55,7 +55,6 @@ def predict(network: Any, x: ArrayLike, *, scale: float = 1.0) -> NDArray[Any]:
         team.run(
             training.train,
             n,
-            False,
             _nothing,
             work.plan,
             table,

@@ -183,6 +183,7 @@ class CompiledStep:
         work = self._workspace
         if work is None or work.capacity < batch:
             work = self._workspace = Workspace(self._operations, self._dtype, batch, learns=True)
+        work.make_room_for(data)
         work.point_at(params, states)
         settings = np.array([data.scale, self._loss.eps, decay, 0.0, 0.0])
         settings[training.FIRST : training.FIRST + len(scalars) - 1] = scalars[1:]
@@ -199,13 +200,9 @@ class CompiledStep:
 
         for start in range(0, len(order), slice_):
             part = order[start : start + slice_]
-            # 0 · inf is NaN, so zeros can't be skipped then; the compiled loop notices when it happens on the way.
-            first = self._operations[0].affine
-            dense = data.is_sparse and first is not None and not np.isfinite(first.W).all()
             now = team.run(
                 training.train,
                 n,
-                dense,
                 count,
                 work.plan,
                 samples,

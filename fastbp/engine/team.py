@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastbp import threads
-from fastbp.kernels.team import CANCELLED, CLOSED, FLAG, JOINED, PROGRESS, SIZE, TEAM_WORDS
+from fastbp.kernels.team import CANCELLED, CLOSED, JOINED, PROGRESS, SIZE, TEAM_WORDS
 
 # A step's two meetings cost 1 µs; below this many operations a thread they cost more than the thread saves.
 FLOPS_PER_THREAD = 1e6
@@ -24,10 +24,9 @@ def threads_for(flops_of_a_step: float) -> int:
     return min(int(threads.get_num_threads()), int(flops_of_a_step / FLOPS_PER_THREAD), MOST_THREADS)
 
 
-def run(kernel: Callable[..., Any], n: int, flag: bool, done: Callable[[int], object], *arguments: Any) -> int:
+def run(kernel: Callable[..., Any], n: int, done: Callable[[int], object], *arguments: Any) -> int:
     """The kernel's result, from up to n threads; `done` learns how many steps it took, also if it is interrupted."""
     words = np.zeros(TEAM_WORDS, np.int64)
-    words[FLAG] = flag
     members: list[Future[Any]] = []
     try:
         members.extend(_pool().submit(kernel, words, False, n, *arguments) for _ in range(n - 1))

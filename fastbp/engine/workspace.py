@@ -6,9 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.engine.chain import Operation
-from fastbp.engine.data import address
+from fastbp.engine.data import Data, address
 from fastbp.kernels import training
+from fastbp.kernels.codegen import CACHE_LINE, lanes
 from fastbp.kernels.product import scratch_size
+from fastbp.kernels.sparse import padded_columns
 
 
 class Workspace:
@@ -17,10 +19,11 @@ class Workspace:
     def __init__(self, operations: list[Operation], dtype: np.dtype[Any], capacity: int, *, learns: bool) -> None:
         self.capacity, self.dtype = capacity, dtype
         self.operations = operations
+        self._longest = 0  # row of compressed samples that there is room for
         self._scratch, self._cursors = np.empty(0, dtype), np.empty(0, np.int64)
         self.kept: list[NDArray[Any]] = []
         self.plan = np.zeros((len(operations), training.PLAN_COLUMNS), np.int64)
-        self.batch = np.zeros(3, np.int64)
+        self.batch = np.zeros(training.BATCH_BUFFERS, np.int64)
         self.costs = np.zeros(capacity)
         self.outputs = operations[-1].outputs
         features = operations[0].inputs
@@ -70,6 +73,21 @@ class Workspace:
                 for n, state in enumerate(states[name] if states else ()):
                     row[place + n] = address(state)
 
+    def make_room_for(self, data: Data) -> None:
+        """Buffers for batches of compressed samples, and for a copy of the first W whose rows are whole vectors."""
+        if not data.is_sparse or self._longest >= data.longest > 0:
+            return
+        first, batch = self.operations[0], self.batch
+        self._longest = max(1, data.longest)
+        batch[training.BEGINS] = self._buffer(self.capacity + 1, dtype=np.int64)
+        batch[training.BATCH_COLUMNS] = self._buffer(self.capacity, self._longest, dtype=np.int32)
+        batch[training.BATCH_VALUES] = self._buffer(self.capacity, self._longest)
+        if not batch[training.PADDED_W]:
+            batch[training.STRIDE] = stride = padded_columns(first.outputs, lanes(self.dtype))
+            batch[training.PADDED_W] = self._buffer(first.inputs, stride)
+            for place in (training.PADDED_OUT, training.PADDED_DOUT):
+                batch[place] = self._buffer(self.capacity, stride)
+
     def scratch(self, threads: int) -> NDArray[Any]:
         """Memory for the products of so many threads."""
         size = threads * scratch_size(self.dtype)
@@ -84,6 +102,8 @@ class Workspace:
         return self._cursors
 
     def _buffer(self, *shape: int, dtype: Any = None) -> int:
-        array = np.zeros(shape, dtype or self.dtype)
+        """The address of a new array of zeros, at the start of a cache line."""
+        size = int(np.prod(shape)) * np.dtype(dtype or self.dtype).itemsize
+        array = np.zeros(size + CACHE_LINE, np.uint8)
         self.kept.append(array)
-        return address(array)
+        return -(-address(array) // CACHE_LINE) * CACHE_LINE
