@@ -23,7 +23,7 @@ def _forward(lo, hi, x, W, b, out, mask, rectified, scratch):
 def _backward_params(lo, hi, dout, x, alpha, adds, dW, db, scratch):
     (N, D), M = x.shape, dout.shape[1]
     dW, db, scratch = pointer(dW), pointer(db), pointer(scratch)
-    backward_params_rows(lo, hi, 0, M, N, D, M, pointer(dout), pointer(x), alpha, adds, dW, db, scratch)
+    backward_params_rows(lo, hi, 0, M, N, D, M, pointer(dout), pointer(x), alpha, adds, dW, db, scratch, None)
 
 
 @merged

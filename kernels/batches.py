@@ -7,7 +7,6 @@ from fastbp.kernels.flags import inlined
 from fastbp.kernels.simd import (
     load_row_masked,
     mul,
-    prefetch,
     splat,
     store_row_masked,
     width_of,
@@ -30,15 +29,6 @@ def gather_rows(lo, hi, rows, D, x, scale, out):
             for k in range(0, D, width_of(step)):
                 values = mul(load_row_masked(step, x, start + k, D - k), scale)
                 store_row_masked(values, out, i * D + k, D - k)
-
-
-@inlined
-def prefetch_rows(lo, hi, rows, D, x, like):
-    """Asks for x[rows[i]]."""
-    step = zeros(1, VECTORS, like)
-    for i in range(lo, hi):
-        for k in range(0, D, width_of(step)):
-            prefetch(step, x, rows[i] * D + k)
 
 
 @inlined

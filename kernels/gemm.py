@@ -37,6 +37,7 @@ from fastbp.kernels.panels import (
     copying_and_summing,
     panels,
     reading,
+    reading_ahead,
     transposed,
 )
 from fastbp.kernels.product import (
@@ -67,7 +68,6 @@ def _tail(columns, terms, like):
 _forward_panels = panels(begin_bias, relu, as_it_lies, copying, ask_for_rows)
 _forward_short, _forward_dots = few_rows(begin_bias, relu), dot_products(begin_bias, relu, columns_in_scratch)
 _forward_term, _forward_element = single_terms(begin_bias, relu), single_element(begin_bias, relu)
-_params_panels = panels(begin_zero, added, as_it_lies, copying_and_summing, ask_for_nothing, packs=True)
 _params_term, _params_element = single_terms(begin_zero, added), single_element(begin_zero, added)
 _input_panels = panels(begin_zero, unmasked, transposed, reading, ask_for_columns)
 _input_dots, _input_term = dot_products(begin_zero, unmasked, columns_as_rows), single_terms(begin_zero, unmasked)
@@ -82,7 +82,7 @@ _input_dots, _input_term = dot_products(begin_zero, unmasked, columns_as_rows), 
 def forward_rows(lo, hi, left, right, N, D, M, x, W, b, out, mask, rectified, scratch):
     """out = x @ W + b, the columns [left, right); if rectified its ReLU, and the mask of that."""
     tail = _tail(M, D, out) if N > FEW or M == 1 else 0
-    p = Product(x, D, 1, N, D, W, out, M, b, mask, None, rectified, None, scratch)
+    p = Product(x, D, 1, N, D, W, out, M, b, mask, None, rectified, None, scratch, None)
     if D == 1 and M == 1:
         _forward_term(lo, hi, p)
     elif N == 1 and M == 1 and lo < hi:
@@ -95,28 +95,39 @@ def forward_rows(lo, hi, left, right, N, D, M, x, W, b, out, mask, rectified, sc
         _forward_dots(zeros(ROWS_DOT, 1, out), M - tail, tail, lo, hi, p)
 
 
-@merged
-def backward_params_rows(lo, hi, left, right, N, D, M, dout, x, alpha, adds, dW, db, scratch):
-    """dW = x.T @ dout, or if it adds dW += alpha * x.T @ dout; db = the column sums of dout. Columns [left, right)."""
-    tail = _tail(M, D, dW)
-    p = Product(x, 1, D, D, N, dout, dW, M, None, None, alpha, adds, db, scratch)
-    thin = (N == 1 and (D == 1 or M == 1)) or (D == 1 and M == 1)
-    if thin and N == 1 and lo == 0:
-        row_as_sums(p)
-    elif (D == 0 or thin) and lo == 0:  # no tile passes over dout
-        for j in range(M):
-            column_sum(p, j)
-    if N == 1 and M == 1:
-        _params_term(lo, hi, p)
-    elif N == 1 and D == 1:  # by dW.T = dout.T @ x
-        _params_term(0, M * (hi - lo), Product(p.b, 1, 1, M, 1, p.a, dW, 1, None, None, alpha, adds, None, scratch))
-    elif D == 1 and M == 1:
-        if lo < hi:
-            _params_element(p)
-    else:
-        _params_panels(left, min(right, M - tail), lo, hi, p)
-        if tail and right == M:
-            turned_columns(zeros(2, TURNED, dW), tail, lo, hi, p)
+def _backward_params(read):
+    sweep = panels(begin_zero, added, as_it_lies, copying_and_summing, ask_for_nothing, read, packs=True)
+
+    @merged
+    def backward_params_rows(lo, hi, left, right, N, D, M, dout, x, alpha, adds, dW, db, scratch, ahead):
+        """dW = x.T @ dout, or if it adds dW += alpha * x.T @ dout; db = the column sums of dout."""
+        tail = _tail(M, D, dW)
+        p = Product(x, 1, D, D, N, dout, dW, M, None, None, alpha, adds, db, scratch, ahead)
+        thin = (N == 1 and (D == 1 or M == 1)) or (D == 1 and M == 1)
+        if thin and N == 1 and lo == 0:
+            row_as_sums(p)
+        elif (D == 0 or thin) and lo == 0:  # no tile passes over dout
+            for j in range(M):
+                column_sum(p, j)
+        if N == 1 and M == 1:
+            _params_term(lo, hi, p)
+        elif N == 1 and D == 1:  # by dW.T = dout.T @ x
+            _params_term(
+                0, M * (hi - lo), Product(p.b, 1, 1, M, 1, p.a, dW, 1, None, None, alpha, adds, None, scratch, ahead)
+            )
+        elif D == 1 and M == 1:
+            if lo < hi:
+                _params_element(p)
+        else:
+            sweep(left, min(right, M - tail), lo, hi, p)
+            if tail and right == M:
+                turned_columns(zeros(2, TURNED, dW), tail, lo, hi, p)
+
+    return backward_params_rows
+
+
+backward_params_rows = _backward_params(reading)
+backward_params_rows_ahead = _backward_params(reading_ahead)
 
 
 @merged
@@ -125,9 +136,9 @@ def backward_input_rows(lo, hi, left, right, N, D, M, dout, mask, masked, W, dx,
     tail = _tail(D, M, dx)
     if (N <= FEW_DOT or D <= lanes_of(dx)) and M >= 256:  # too few rows to pay for transposing W
         tail = D
-    p = Product(dout, M, 1, N, M, W, dx, D, None, mask, None, masked, None, scratch)
+    p = Product(dout, M, 1, N, M, W, dx, D, None, mask, None, masked, None, scratch, None)
     if N == 1 and lo < hi:  # dx.T = W @ dout.T: the rows of both are read along
-        q = Product(W, M, 1, D, M, dout, dx, 1, None, mask, None, masked, None, scratch)
+        q = Product(W, M, 1, D, M, dout, dx, 1, None, mask, None, masked, None, scratch, None)
         if M == 1:
             _input_term(0, D, q)
         else:

@@ -28,6 +28,7 @@ from fastbp.kernels.simd import (
     load_row_masked,
     pointer_if,
     prefetch,
+    prefetch_line,
     reinterpret,
     row,
     rows_of,
@@ -78,7 +79,7 @@ def transposed(tile, p, panel):
 
 
 @merged
-def copying(tile, acc, rows, a_at, p, panel):
+def copying(tile, acc, rows, i, a_at, p, panel):
     """acc + A @ B for one tile, which fills the panel on the way."""
     for k in range(panel.depth):
         terms = load_row_masked(tile, p.b, (panel.k + k) * p.M + panel.j, panel.width)
@@ -88,7 +89,7 @@ def copying(tile, acc, rows, a_at, p, panel):
 
 
 @merged
-def copying_and_summing(tile, acc, rows, a_at, p, panel):
+def copying_and_summing(tile, acc, rows, i, a_at, p, panel):
     """As copying, and takes the column sums of B."""
     sums = splat(row(acc, 0), 0.0)
     for k in range(panel.depth):
@@ -102,11 +103,25 @@ def copying_and_summing(tile, acc, rows, a_at, p, panel):
 
 
 @merged
-def reading(tile, acc, rows, a_at, p, panel):
+def reading(tile, acc, rows, i, a_at, p, panel):
     """acc + A @ B for one tile, with B from the panel."""
     for k in range(panel.depth):
         terms = load_row(tile, p.scratch, panel.at + k * width_of(tile))
         acc = fma_step(acc, p.a, a_at + k * p.a_k, p.a_row, rows, terms)
+    return acc
+
+
+@merged
+def reading_ahead(tile, acc, rows, i, a_at, p, panel):
+    """As reading, and asks for a row of the next batch, line by line: a burst of them holds up the tile."""
+    ahead, place, step = p.ahead, 0, 0
+    if panel.first and panel.j == ahead.left and ahead.size > 0:
+        which = ahead.lo + (ahead.hi - ahead.lo) * (i - ahead.start) // (ahead.stop - ahead.start)
+        place, step = ahead.rows[which] * ahead.size, (ahead.size + panel.depth - 1) // panel.depth
+    for k in range(panel.depth):
+        terms = load_row(tile, p.scratch, panel.at + k * width_of(tile))
+        acc = fma_step(acc, p.a, a_at + k * p.a_k, p.a_row, rows, terms)
+        prefetch_line(ahead.x, place + k * step)
     return acc
 
 
@@ -156,7 +171,7 @@ def ask_for_columns(tile, p, panel, start, end, rows):
             prefetch(tile, p.b, (panel.j + panel.width + v) * p.K + panel.k + k)
 
 
-def panels(begin, finish, fill, first_pass, ask, packs=False):
+def panels(begin, finish, fill, first_pass, ask, read=reading, packs=False):
     """The function (left, right, lo, hi, p): rows [lo, hi) and columns [left, right) of a product."""
 
     @inlined
@@ -170,9 +185,9 @@ def panels(begin, finish, fill, first_pass, ask, packs=False):
             for r in range(rows_of(tile)):
                 prefetch(tile, p.out, at + r * p.M)
         if fresh:
-            acc = first_pass(tile, acc, rows, a_at, p, panel)
+            acc = first_pass(tile, acc, rows, i, a_at, p, panel)
         else:
-            acc = reading(tile, acc, rows, a_at, p, panel)
+            acc = read(tile, acc, rows, i, a_at, p, panel)
         if not (panel.first or (packs and p.fused)):  # what is fused with dW adds for itself
             acc = add(acc, load_masked(tile, p.out, at, p.M, rows, panel.width))
         store_masked(finish(acc, panel.last, p, at, rows, panel.width), p.out, at, p.M, rows, panel.width)
@@ -206,7 +221,9 @@ def panels(begin, finish, fill, first_pass, ask, packs=False):
         a_row, a_k = p.a_row, p.a_k
         if packed:
             a_row, a_k = (1, HEIGHT) if packs else (PACK_ROW, 1)
-        q = Product(a, a_row, a_k, p.N, p.K, p.b, p.out, p.M, p.bias, p.mask, p.alpha, p.fused, p.sums, p.scratch)
+        q = Product(
+            a, a_row, a_k, p.N, p.K, p.b, p.out, p.M, p.bias, p.mask, p.alpha, p.fused, p.sums, p.scratch, p.ahead
+        )
         blocks = max(1, (p.K + most - 1) // most)
         for i in range(lo, hi, HEIGHT):
             end = min(hi, i + HEIGHT)

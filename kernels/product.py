@@ -66,6 +66,19 @@ def scratch_size(dtype):
     return own + max(DEEP * WIDE * own, PACK_DEPTH * WIDE * own + PACK_ROW * HEIGHT, DOT_DEPTH * max(1, own // 4))
 
 
+class Ahead(NamedTuple):
+    """What the tiles of dW ask for meanwhile: rows of the data set for the next batch, one for each tile."""
+
+    x: Any  # as bytes
+    size: int  # bytes of a row, 0 where there is nothing to ask for
+    rows: Any  # indices of the batch's samples, of which [lo, hi)
+    lo: int
+    hi: int
+    start: int  # the tiles are those of the rows [start, stop) of the result, and the first of its columns
+    stop: int
+    left: int
+
+
 class Product(NamedTuple):
     """out = A @ B as all the loops see it: pointers, and strides in elements; None where it has no use for one."""
 
@@ -83,6 +96,7 @@ class Product(NamedTuple):
     fused: Any  # whether a finished tile goes through what is fused with the product
     sums: Any  # (M,): takes the column sums of B
     scratch: Any
+    ahead: Any  # an Ahead
 
 
 # --- how a tile begins, and how it is finished ---

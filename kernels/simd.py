@@ -362,6 +362,18 @@ def prefetch(typingctx, like, array, offset):
 
 
 @intrinsic
+def prefetch_line(typingctx, array, offset):
+    """Ask for the cache line of array[offset] in the second-level cache; any offset is safe."""
+
+    def codegen(context, builder, sig, args):
+        place = cg.element_pointer(context, builder, array, *args, pointee=ir.IntType(8))
+        cg.call_llvm(builder, "prefetch", ir.VoidType(), [place, cg.I32(0), cg.I32(2), cg.I32(1)], [place.type])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), codegen
+
+
+@intrinsic
 def aligned(typingctx, array):
     """The first offset of the array that starts a whole vector: loads from there never straddle two cache lines."""
 

@@ -17,7 +17,7 @@ from fastbp.kernels.simd import (
     load_row,
     load_row_masked,
     mul,
-    prefetch,
+    prefetch_line,
     row_sum,
     select,
     splat,
@@ -28,6 +28,7 @@ from fastbp.kernels.simd import (
 )
 
 VECTORS = 4  # columns of W at a time; 1 or 2 where it has no more
+LINE = 8  # elements of at most 8 bytes that a cache line holds
 BLOCK_BYTES = 40 * 1024  # of W, which stay in the first-level cache while all samples pass over them
 
 
@@ -150,11 +151,11 @@ def _ask_for(i, piece, piece_end, pieces, following):
     """
     lo, hi, rows, starts, columns, values = following
     if lo <= i < hi:
-        first, line = starts[rows[i]], zeros(1, 1, values)
-        size = starts[rows[i] + 1] - first + width_of(line) - 1
-        for e in range(first + size * piece // pieces, first + size * piece_end // pieces, width_of(line)):
-            prefetch(line, columns, e)
-            prefetch(line, values, e)
+        first = starts[rows[i]]
+        size = starts[rows[i] + 1] - first + LINE - 1
+        for e in range(first + size * piece // pieces, first + size * piece_end // pieces, LINE):
+            prefetch_line(columns, e)
+            prefetch_line(values, e)
 
 
 @inlined

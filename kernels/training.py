@@ -11,9 +11,9 @@ thread takes columns of its own instead.
 
 from numba import carray
 
-from fastbp.kernels.batches import gather_rows, prefetch_rows, spread_rows
+from fastbp.kernels.batches import gather_rows, spread_rows
 from fastbp.kernels.flags import kernel, shared
-from fastbp.kernels.gemm import backward_input_rows, backward_params_rows, forward_rows
+from fastbp.kernels.gemm import backward_input_rows, backward_params_rows_ahead, forward_rows
 from fastbp.kernels.optimizers import (
     adagrad_range,
     adam_range,
@@ -24,7 +24,7 @@ from fastbp.kernels.optimizers import (
     squares,
     weight_decay_range,
 )
-from fastbp.kernels.product import FEW_DOT
+from fastbp.kernels.product import FEW_DOT, Ahead
 from fastbp.kernels.relu import relu_backward_range, relu_forward_range
 from fastbp.kernels.sigmoid import sigmoid_backward_range, sigmoid_forward_range
 from fastbp.kernels.simd import (
@@ -90,17 +90,13 @@ NOTHING = -1  # instead of an optimizer: only the forward pass
 
 
 @shared
-def _gather(lo, hi, N, rows, following, samples, batch, scale, like):
-    """Rows [lo, hi) of the batch, and the next batch's are asked for."""
+def _gather(lo, hi, rows, samples, batch, scale, like):
+    """Rows [lo, hi) of the batch."""
     D, out = samples[FEATURES], address_as(batch[BATCH_X], like)
     if samples[KIND] == UINT8:
-        x = address_as_bytes(samples[ADDRESS])
-        gather_rows(lo, hi, rows, D, x, scale, out)
-        if following > 0:
-            prefetch_rows(lo, hi, moved(rows, N), D, x, like)
+        gather_rows(lo, hi, rows, D, address_as_bytes(samples[ADDRESS]), scale, out)
     elif samples[KIND] == FLOAT32:
-        x32 = address_as_float32(samples[ADDRESS])
-        gather_rows(lo, hi, rows, D, x32, scale, out)
+        gather_rows(lo, hi, rows, D, address_as_float32(samples[ADDRESS]), scale, out)
     elif samples[KIND] == FLOAT64:
         gather_rows(lo, hi, rows, D, address_as_float64(samples[ADDRESS]), scale, out)
     elif samples[KIND] == SPARSE:
@@ -230,7 +226,7 @@ def _optimize(optimizer, lo, hi, W, dW, state, state2, rate, settings, like):
 
 
 @shared
-def _update(lo, hi, left, right, N, op, optimizer, rate, settings, scratch):
+def _update(lo, hi, left, right, N, following, op, optimizer, rate, settings, scratch):
     """Rows [lo, hi) of an affine layer's W, or its columns [left, right), and with the first row b.
 
     What is added to W at once isn't made first: with SGD and no weight decay there is no dW.
@@ -239,7 +235,9 @@ def _update(lo, hi, left, right, N, op, optimizer, rate, settings, scratch):
     W, dW, x = address_as(op[W_], scratch), address_as(op[DW], scratch), address_as(op[X], scratch)
     direct = optimizer == SGD and settings[DECAY] == 0.0
     target = W if direct else dW
-    backward_params_rows(lo, hi, left, right, N, D, M, dout, x, -rate, direct, target, db, scratch)
+    samples, size, rows, first_row, last_row = following
+    ahead = Ahead(samples, size, rows, first_row, last_row, lo, hi, left)
+    backward_params_rows_ahead(lo, hi, left, right, N, D, M, dout, x, -rate, direct, target, db, scratch, ahead)
     if not direct:
         _optimize_weights(lo, hi, op, optimizer, rate, settings, scratch)
     if lo == 0:
@@ -255,10 +253,19 @@ def _growth(N, M, op, batch, rate, like):
 
 
 @shared
-def _next_rows(lo, hi, rows, samples, like):
-    """What `sparse.add_sparse_outer` asks for: rows [lo, hi) of a batch."""
+def _next_compressed(lo, hi, rows, samples, like):
+    """What `_sparse_update` asks for: rows [lo, hi) of a batch."""
     starts, columns = address_as_int64(samples[STARTS]), address_as_int32(samples[COLUMNS])
     return lo, hi, rows, starts, columns, address_as(samples[ADDRESS], like)
+
+
+@shared
+def _next_dense(lo, hi, rows, samples, wanted):
+    """What `_update` asks for: the same rows, or nothing unless they are wanted."""
+    size = 0
+    if wanted and samples[KIND] <= FLOAT64:
+        size = samples[FEATURES] << (0 if samples[KIND] == UINT8 else 2 if samples[KIND] == FLOAT32 else 3)
+    return address_as_bytes(samples[ADDRESS]), size, rows, lo, hi
 
 
 @shared
@@ -347,7 +354,7 @@ def _train(
         if sparse:
             _gather_compressed(lo, hi, rows, data, places, own)
         else:
-            _gather(lo, hi, N, rows, s < steps - 1, data, places, settings[SCALE], own)
+            _gather(lo, hi, rows, data, places, settings[SCALE], own)
         apart = False  # whether the rows are complete only when all have met
         for n in range(ops):
             op = moved(first, n * PLAN_COLUMNS)
@@ -407,20 +414,20 @@ def _train(
         if sparse:
             room -= _growth(N, M, first, places, rates[s], own)
         if sparse and not room > 0.0:  # 0 · inf and 0 · NaN are NaN: zeros can't be skipped
-            _gather(lo, hi, N, rows, False, data, places, settings[SCALE], own)
+            _gather(lo, hi, rows, data, places, settings[SCALE], own)
             if direct:
                 _unpad(top, bottom, M, places[PADDED_W], places[STRIDE], first[W_], own)
             padded = False
             barrier(meeting, parts)
             sparse = False
+        after = moved(rows, N) if s < steps - 1 else rows
         # From the last layer to the first: each W is in the caches, W2 from the gradient, W1 then for the next forward.
         for n in range(ops - 1, -1, -1):
             op = moved(first, n * PLAN_COLUMNS)
             if sparse and n == 0:
                 if top < bottom:
-                    after = moved(rows, N) if s < steps - 1 else rows
                     finite = _sparse_update(
-                        *(top, bottom, N, _next_rows(lo, hi, after, data, own), op, places),
+                        *(top, bottom, N, _next_compressed(lo, hi, after, data, own), op, places),
                         *(optimizer, rates[s], numbers, places_in_rows, own),
                     )
                     if not finite:
@@ -432,7 +439,8 @@ def _train(
                 else:
                     start, end = _share(end, part, parts, 8), _share(end, part + 1, parts, 8)
                 if start < end:
-                    _update(start, end, left, right, N, op, optimizer, rates[s], numbers, own)
+                    following = _next_dense(lo, hi, after, data, n == 0)
+                    _update(start, end, left, right, N, following, op, optimizer, rates[s], numbers, own)
         barrier(meeting, parts)
         if part == 0:
             tell_progress(meeting, s + 1)
