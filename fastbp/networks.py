@@ -85,11 +85,7 @@ class TwoLayerNet:
 
     def accuracy(self, x: Any, t: ArrayLike) -> float:
         """The share of samples, 0 to 1, whose highest score is at the label (the highest probability of t)."""
-        scores, shape = _arrays.class_scores(self._scores(x))
-        labels = _arrays.targets(t, shape, scores.dtype)
-        if labels.ndim == 2:
-            labels = np.argmax(labels, axis=1)
-        return float(np.mean(np.argmax(scores, axis=1) == labels))
+        return share_right(self._scores(x), t)
 
     def _scores(self, x: Any) -> Any:
         """What `predict` returns; of many samples by chunks that stay in the caches."""
@@ -125,6 +121,15 @@ class TwoLayerNet:
             for name, layer in (("W1", first), ("W2", second)):
                 gradients[name] = layer.dW + self.weight_decay_lambda * layer.W
         return loss, gradients
+
+
+def share_right(scores: ArrayLike, t: ArrayLike) -> float:
+    """The share of samples, 0 to 1, whose highest score is at the label. ValueError and TypeError as in `accuracy`."""
+    scores, shape = _arrays.class_scores(scores)
+    labels = _arrays.targets(t, shape, scores.dtype)
+    if labels.ndim == 2:
+        labels = np.argmax(labels, axis=1)
+    return float(np.mean(np.argmax(scores, axis=1) == labels))
 
 
 def save_params(path: str | os.PathLike[str], network: Any) -> None:

@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from fastbp import _arrays, layers, optimizers, reference
 from fastbp._checks import generator, whole_number
 from fastbp._parameters import holders, layers_of, not_held
-from fastbp.engine import CompiledStep, NotCompilable
+from fastbp.engine import CompiledStep, NotCompilable, predict
 from fastbp.engine.data import Data
-from fastbp.networks import TwoLayerNet
+from fastbp.networks import TwoLayerNet, share_right
 
 OPTIMIZERS: dict[str, type[optimizers.Optimizer]] = {
     "sgd": optimizers.SGD,
@@ -41,7 +41,8 @@ class Trainer:
     (`params["W1"] is layer.W`): it would not be trained.
 
     A network and an optimizer that `fastbp.compile` knows are trained in its compiled loop, others by their own
-    methods; `runs` says which. Data are read where they lie, labels are copied when `train` begins.
+    methods; `runs` says which. Data are read where they lie, but samples that are mostly zeros and labels are copied
+    when `train` begins.
 
     `train_loss_list` has the loss before each update, `train_acc_list` and `test_acc_list` the accuracies (0 to 1)
     after each epoch, `current_epoch` and `current_iter` how many of each are done.
@@ -97,6 +98,7 @@ class Trainer:
         self._order: NDArray[np.intp] = np.empty(0, np.intp)
         self._holders: list[tuple[str, Any, str]] | None = None
         self._engine: tuple[CompiledStep, Data] | None = None
+        self._compressed: dict[str, Data] = {}  # the data that accuracies are taken on, where zeros are skipped
         self._looked_for_engine = False
 
     @property
@@ -138,15 +140,21 @@ class Trainer:
     def _find_engine(self) -> bool:
         """Whether the compiled loop takes the steps; it and the data are prepared once."""
         if not self._looked_for_engine:
-            self._engine = None
+            self._engine, self._compressed = None, {}
             try:
                 step = _compiled(self.network, self.optimizer)
                 if step is not None:
-                    self._engine = step, step.prepare(self.x_train, self.t_train)
+                    self._prepare(step)
             except NotCompilable:
                 pass
             self._looked_for_engine = True
         return self._engine is not None
+
+    def _prepare(self, step: CompiledStep) -> None:
+        train = step.prepare(self.x_train, self.t_train)
+        self._engine = step, train
+        if train.is_sparse and _scores_are_predicted(self.network):
+            self._compressed = {"train": train, "test": step.prepare(self.x_test, self.t_test, sparse=True)}
 
     def _run_batches(self, steps: int) -> None:
         """So many steps, as far as their batches are drawn and of one size."""
@@ -200,15 +208,17 @@ class Trainer:
 
     def _finish_epoch(self) -> None:
         count = self.evaluate_sample_num_per_epoch
-        self.train_acc_list.append(self._accuracy(self.x_train[:count], self.t_train[:count]))
-        self.test_acc_list.append(self._accuracy(self.x_test[:count], self.t_test[:count]))
+        self.train_acc_list.append(self._accuracy("train", self.x_train[:count], self.t_train[:count]))
+        self.test_acc_list.append(self._accuracy("test", self.x_test[:count], self.t_test[:count]))
         self.current_epoch += 1
         if self.verbose:
             print(epoch_line(self))
         for callback in self.callbacks:
             callback(self)
 
-    def _accuracy(self, x: NDArray[Any], t: NDArray[Any]) -> float:
+    def _accuracy(self, which: str, x: NDArray[Any], t: NDArray[Any]) -> float:
+        if which in self._compressed:
+            return share_right(predict(self.network, self._compressed[which].first(len(x))), t)
         return float(self.network.accuracy(x, t))
 
 
@@ -225,6 +235,14 @@ def _compiled(network: Any, optimizer: Any) -> CompiledStep | None:
     if not isinstance(network, TwoLayerNet) and hasattr(network, "gradient"):
         return None  # what that computes, nobody knows
     return CompiledStep(network, optimizer)
+
+
+def _scores_are_predicted(network: Any) -> bool:
+    """Whether the network's accuracy is that of the scores which `fastbp.predict` computes."""
+    return isinstance(network, TwoLayerNet) and all(
+        method not in vars(network) and getattr(type(network), method) is getattr(TwoLayerNet, method)
+        for method in ("accuracy", "predict")
+    )
 
 
 def _loss_and_gradient(network: Any, x: Any, t: Any) -> tuple[float, Any]:

@@ -166,15 +166,12 @@ def lane_masks(builder, tile, rows, width):
     return masks
 
 
-def load_tile(context, builder, tile, array, value, offset, stride, masks=None, rows=None, places=None):
-    """Load a tile from memory, converted; where masks are given, lanes outside are not read and are 0.
-
-    `places` are the offsets of its vectors, where they don't follow from offset and stride.
-    """
+def load_tile(context, builder, tile, array, value, offset, stride, masks=None, rows=None):
+    """Load a tile from memory, converted; where masks are given, lanes outside are not read and are 0."""
     memory = ir.VectorType(context.get_data_type(array.dtype), tile.lanes)
     size = context.get_abi_sizeof(memory.element)
     vectors = []
-    for i, place in enumerate(places or vector_offsets(builder, tile, offset, stride, rows)):
+    for i, place in enumerate(vector_offsets(builder, tile, offset, stride, rows)):
         pointer = element_pointer(context, builder, array, value, place, memory)
         if masks:
             args = [pointer, I32(size), masks[i], ir.Constant(memory, None)]
@@ -185,12 +182,12 @@ def load_tile(context, builder, tile, array, value, offset, stride, masks=None, 
     return pack(builder, tile, vectors)
 
 
-def store_tile(context, builder, tile, tile_value, array, value, offset, stride, masks=None, places=None):
+def store_tile(context, builder, tile, tile_value, array, value, offset, stride, masks=None):
     """Store a tile to memory, converted; where masks are given, lanes outside are not written."""
     memory = ir.VectorType(context.get_data_type(array.dtype), tile.lanes)
     size = context.get_abi_sizeof(memory.element)
     vectors = unpack(builder, tile, tile_value)
-    for i, place in enumerate(places or vector_offsets(builder, tile, offset, stride)):
+    for i, place in enumerate(vector_offsets(builder, tile, offset, stride)):
         pointer = element_pointer(context, builder, array, value, place, memory)
         if tile.elem == types.boolean:
             vector = builder.zext(vectors[i], memory)

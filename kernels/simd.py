@@ -294,37 +294,6 @@ def store_row_masked(typingctx, tile, array, offset, width):
     return types.void(tile, array, types.intp, types.intp), codegen
 
 
-def _ending_inside(builder, tile, offset, width):
-    """The offsets of a row's vectors, but those that would pass the width begin earlier and end with it."""
-    latest = builder.add(offset, builder.sub(width, cg.I64(tile.lanes)))
-    places = [builder.add(offset, cg.I64(v * tile.lanes)) for v in range(tile.vecs)]
-    return [builder.select(builder.icmp_signed("<", place, latest), place, latest) for place in places]
-
-
-@intrinsic
-def load_row_inside(typingctx, like, array, offset, width):
-    """As load_row, but vectors that would pass `width` >= lanes end with it: they repeat columns, and need no mask."""
-    tile = like.shaped(rows=1)
-
-    def codegen(context, builder, sig, args):
-        places = _ending_inside(builder, tile, *args[2:])
-        return cg.load_tile(context, builder, tile, array, args[1], None, None, places=places)
-
-    return tile(like, array, types.intp, types.intp), codegen
-
-
-@intrinsic
-def store_row_inside(typingctx, tile, array, offset, width):
-    """As load_row_inside: columns that are repeated are written twice, in the order of the vectors."""
-
-    def codegen(context, builder, sig, args):
-        places = _ending_inside(builder, tile, *args[2:])
-        cg.store_tile(context, builder, tile, args[0], array, args[1], None, None, places=places)
-        return context.get_dummy_value()
-
-    return types.void(tile, array, types.intp, types.intp), codegen
-
-
 @intrinsic
 def fma_step(typingctx, acc, a, offset, stride, rows, b):
     """acc[r, :] + a[offset + r*stride] * b[:], b a one-row tile. Rows past `rows` repeat the last one."""
@@ -363,11 +332,11 @@ def prefetch(typingctx, like, array, offset):
 
 @intrinsic
 def prefetch_line(typingctx, array, offset):
-    """Ask for the cache line of array[offset] in the second-level cache; any offset is safe."""
+    """Ask for the cache line of array[offset] in the first-level cache; any offset is safe."""
 
     def codegen(context, builder, sig, args):
         place = cg.element_pointer(context, builder, array, *args, pointee=ir.IntType(8))
-        cg.call_llvm(builder, "prefetch", ir.VoidType(), [place, cg.I32(0), cg.I32(2), cg.I32(1)], [place.type])
+        cg.call_llvm(builder, "prefetch", ir.VoidType(), [place, cg.I32(0), cg.I32(3), cg.I32(1)], [place.type])
         return context.get_dummy_value()
 
     return types.void(array, types.intp), codegen

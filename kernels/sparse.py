@@ -28,7 +28,6 @@ from fastbp.kernels.simd import (
 )
 
 VECTORS = 4  # columns of W at a time; 1 or 2 where it has no more
-LINE = 8  # elements of at most 8 bytes that a cache line holds
 BLOCK_BYTES = 40 * 1024  # of W, which stay in the first-level cache while all samples pass over them
 
 
@@ -40,10 +39,16 @@ def padded_columns(M, lanes):
 
 @inlined
 def gather_compressed(lo, hi, rows, starts, columns, values, begins, batch_columns, batch_values):
-    """The batch's rows [lo, hi), side by side behind the rows before them; and where they begin."""
+    """The batch's rows [lo, hi), side by side, and where they begin.
+
+    All are asked for first: 21 µs instead of 27 for a batch of MNIST. To ask for the next batch's bit by bit during the
+    update makes this 6 and the update 17 slower.
+    """
+    for i in range(lo, hi):
+        for e in range(starts[rows[i]], starts[rows[i] + 1], lanes_of(values)):
+            prefetch_line(columns, e)
+            prefetch_line(values, e)
     at = 0
-    for i in range(lo):
-        at += starts[rows[i] + 1] - starts[rows[i]]
     for i in range(lo, hi):
         begins[i] = at
         first, count = starts[rows[i]], starts[rows[i] + 1] - starts[rows[i]]
@@ -105,25 +110,25 @@ def add_bias_rows(lo, hi, M, x, stride, b, out, mask, rectified):
 
 
 @inlined
-def add_sparse_outer(lo, hi, N, begins, columns, values, dout, alpha, W, stride, cursors, following):
-    """W[lo:hi] += alpha · x.T[lo:hi] @ dout, and asks for the rows that `following` names.
+def add_sparse_outer(lo, hi, N, begins, columns, values, dout, alpha, W, stride, cursors):
+    """W[lo:hi] += alpha · x.T[lo:hi] @ dout.
 
     dout has rows of `stride`, as W; `cursors` (N,) of int64 is memory to work in. The sums must stay finite: see
     `magnitude`.
     """
     if stride == lanes_of(W):
         one = zeros(1, 1, W)
-        _add_outer(one, lo, hi, N, begins, columns, values, dout, alpha, W, stride, cursors, following)
+        _add_outer(one, lo, hi, N, begins, columns, values, dout, alpha, W, stride, cursors)
     elif stride == 2 * lanes_of(W):
         two = zeros(1, 2, W)
-        _add_outer(two, lo, hi, N, begins, columns, values, dout, alpha, W, stride, cursors, following)
+        _add_outer(two, lo, hi, N, begins, columns, values, dout, alpha, W, stride, cursors)
     else:
         more = zeros(1, VECTORS, W)
-        _add_outer(more, lo, hi, N, begins, columns, values, dout, alpha, W, stride, cursors, following)
+        _add_outer(more, lo, hi, N, begins, columns, values, dout, alpha, W, stride, cursors)
 
 
 @inlined
-def _add_outer(tile, lo, hi, N, begins, columns, values, dout, alpha, W, stride, cursors, following):
+def _add_outer(tile, lo, hi, N, begins, columns, values, dout, alpha, W, stride, cursors):
     height = _height(stride, W)
     for i in range(N):
         cursors[i] = begins[i]
@@ -132,7 +137,6 @@ def _add_outer(tile, lo, hi, N, begins, columns, values, dout, alpha, W, stride,
     for block in range(lo, hi, height):
         stop = min(hi, block + height)
         for i in range(N):
-            _ask_for(i, block - lo, stop - lo, hi - lo, following)
             e, end = cursors[i], begins[i + 1]
             for j in range(0, stride, width_of(tile)):
                 gradient, e = mul(load_row(tile, dout, i * stride + j), alpha), cursors[i]
@@ -141,21 +145,6 @@ def _add_outer(tile, lo, hi, N, begins, columns, values, dout, alpha, W, stride,
                     store(fma_step(load_row(tile, W, at), values, e, 0, 1, gradient), W, at, 0)
                     e += 1
             cursors[i] = e
-
-
-@inlined
-def _ask_for(i, piece, piece_end, pieces, following):
-    """Asks for a part of row i of the next batch, if it is one of this thread's.
-
-    Where the update does it, bit by bit, a step on MNIST takes 9 µs less; in the product, 3; in one go, no less.
-    """
-    lo, hi, rows, starts, columns, values = following
-    if lo <= i < hi:
-        first = starts[rows[i]]
-        size = starts[rows[i] + 1] - first + LINE - 1
-        for e in range(first + size * piece // pieces, first + size * piece_end // pieces, LINE):
-            prefetch_line(columns, e)
-            prefetch_line(values, e)
 
 
 @inlined
@@ -189,11 +178,11 @@ def _height(stride, like):
 
 @inlined
 def _first_from(lo, first, end, columns):
-    """The first e in [first, end) with columns[e] >= lo; they are sorted."""
-    while first < end:
-        middle = (first + end) // 2
-        if columns[middle] < lo:
-            first = middle + 1
-        else:
-            end = middle
+    """The first e in [first, end) with columns[e] >= lo; they are sorted. Without branches to guess."""
+    count = end - first
+    while count > 0:
+        half = count // 2
+        before = columns[first + half] < lo
+        first = first + half + 1 if before else first
+        count = count - half - 1 if before else half
     return first

@@ -71,8 +71,8 @@ KIND, ADDRESS, FEATURES, STARTS, COLUMNS, LABEL_KIND, LABELS, CLASSES = range(8)
 UINT8, FLOAT32, FLOAT64, SPARSE, IN_PLACE = range(5)  # in place: the first operation's X, nothing is gathered
 INDICES, PROBABILITIES = range(2)
 
-# Buffers of the batch: the table `batch`. For compressed samples also their rows, and copies of what belongs to the
-# first layer, padded to STRIDE columns.
+# Buffers of the batch: the table `batch`, a row a thread. For compressed samples also copies of their rows, each thread
+# its own, and of what belongs to the first layer, padded to STRIDE columns.
 BATCH_X, BATCH_LABELS, Y, BEGINS, BATCH_COLUMNS, BATCH_VALUES, STRIDE, PADDED_W, PADDED_OUT, PADDED_DOUT = range(10)
 BATCH_BUFFERS = 10
 
@@ -253,13 +253,6 @@ def _growth(N, M, op, batch, rate, like):
 
 
 @shared
-def _next_compressed(lo, hi, rows, samples, like):
-    """What `_sparse_update` asks for: rows [lo, hi) of a batch."""
-    starts, columns = address_as_int64(samples[STARTS]), address_as_int32(samples[COLUMNS])
-    return lo, hi, rows, starts, columns, address_as(samples[ADDRESS], like)
-
-
-@shared
 def _next_dense(lo, hi, rows, samples, wanted):
     """What `_update` asks for: the same rows, or nothing unless they are wanted."""
     size = 0
@@ -269,7 +262,7 @@ def _next_dense(lo, hi, rows, samples, wanted):
 
 
 @shared
-def _sparse_update(lo, hi, N, following, op, batch, optimizer, rate, settings, cursors, scratch):
+def _sparse_update(lo, hi, N, op, batch, optimizer, rate, settings, cursors, scratch):
     """The same on compressed samples, all columns; whether the W that an optimizer made is finite."""
     M, dout, W = op[M_], address_as(batch[PADDED_DOUT], scratch), address_as(batch[PADDED_W], scratch)
     begins, columns = address_as_int64(batch[BEGINS]), address_as_int32(batch[BATCH_COLUMNS])
@@ -279,7 +272,7 @@ def _sparse_update(lo, hi, N, following, op, batch, optimizer, rate, settings, c
         for i in range(lo * stride, hi * stride):
             W[i] = 0.0
     alpha = -rate if direct else 1.0
-    add_sparse_outer(lo, hi, N, begins, columns, values, dout, alpha, W, stride, cursors, following)
+    add_sparse_outer(lo, hi, N, begins, columns, values, dout, alpha, W, stride, cursors)
     if not direct:
         _unpad(lo, hi, M, batch[PADDED_W], stride, op[DW], scratch)
         _optimize_weights(lo, hi, op, optimizer, rate, settings, scratch)
@@ -331,7 +324,7 @@ def _train(
         return 0
     own = moved(pointer(scratch), part * (scratch.size // wanted))
     steps, N, ops = order.shape[0], order.shape[1], plan.shape[0]
-    first, data, places, numbers = pointer(plan), pointer(samples), pointer(batch), pointer(settings)
+    first, data, places, numbers = pointer(plan), pointer(samples), pointer(batch[part]), pointer(settings)
     last, decay = moved(first, (ops - 1) * PLAN_COLUMNS), settings[DECAY]
     lo, hi = _share(N, part, parts, ROWS), _share(N, part + 1, parts, ROWS)
     places_in_rows = moved(pointer(cursors), part * N)  # of this thread alone
@@ -352,7 +345,9 @@ def _train(
             padded = False
             barrier(meeting, parts)
         if sparse:
-            _gather_compressed(lo, hi, rows, data, places, own)
+            # All rows, as the update reads them all: to read another core's copies costs more than to make them.
+            (start, end) = (lo, hi) if optimizer == NOTHING else (0, N)
+            _gather_compressed(start, end, rows, data, places, own)
         else:
             _gather(lo, hi, rows, data, places, settings[SCALE], own)
         apart = False  # whether the rows are complete only when all have met
@@ -427,7 +422,7 @@ def _train(
             if sparse and n == 0:
                 if top < bottom:
                     finite = _sparse_update(
-                        *(top, bottom, N, _next_compressed(lo, hi, after, data, own), op, places),
+                        *(top, bottom, N, op, places),
                         *(optimizer, rates[s], numbers, places_in_rows, own),
                     )
                     if not finite:

@@ -50,7 +50,7 @@ def test_slices_make_no_difference(name: str, sparse: bool, monkeypatch: pytest.
     calls: list[int] = []
     run = team.run
     monkeypatch.setattr(team, "run", lambda *arguments: calls.append(1) or run(*arguments))
-    monkeypatch.setattr(engine_step, "FLOPS_OF_A_SLICE", 7.5 * step.flops(8))
+    monkeypatch.setattr(engine_step, "FLOPS_OF_A_SLICE", 7.5 * step.flops(8, prepared.share_used))
     again, third, _ = trained(name, sparse, decay=0.01)
     assert len(calls) == 8  # of 7 steps each
     assert again.tolist() == losses.tolist()

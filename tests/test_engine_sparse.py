@@ -58,13 +58,24 @@ def test_widths(kinds: str, dtype: str) -> None:
 
 def test_what_is_prepared() -> None:
     step = compiled(pair()[0], optimizer())
-    few, many = mostly_zeros(2000, 50, share=0.14), mostly_zeros(2000, 50, share=0.16)
+    few, many = mostly_zeros(2000, 50, share=0.24), mostly_zeros(2000, 50, share=0.26)
     t = np.resize(T, 2000)
     assert step.prepare(few, t).is_sparse
     assert not step.prepare(many, t).is_sparse
     assert not step.prepare(few, t, sparse=False).is_sparse
     assert step.prepare(many, t, sparse=True).is_sparse
     assert few.size > 1000 == engine_data.LOOKED_AT
+
+
+def test_samples_without_a_non_zero() -> None:
+    sparse, dense = pair()
+    x, order = np.zeros((40, 50)), ORDER
+    step = compiled(sparse, optimizer())
+    prepared = step.prepare(x, T, sparse=True)
+    close(step.run(prepared, order), by_layers(dense, optimizer()).run(x, T, order), 1e-12, "losses")
+    before = len(step._workspace.kept)
+    step.run(prepared, order)
+    assert len(step._workspace.kept) == before  # nothing is allocated again
 
 
 @pytest.mark.parametrize("source", ["uint8", "float32", "float64", "bool", "int64"])

@@ -176,7 +176,7 @@ def test_sigmoid_grad_keeps_its_digits_on_both_sides(x: float) -> None:
 
 @given(ANY_FINITE)
 def test_sigmoid_is_symmetric(x: float) -> None:
-    assert sigmoid(x) + sigmoid(-x) == pytest.approx(1, abs=2e-16)
+    assert sigmoid(x) + sigmoid(-x) == pytest.approx(1, abs=5e-16)  # two rounded numbers and their rounded sum
 
 
 def test_identity_function_is_the_array_itself() -> None:

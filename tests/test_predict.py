@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from chains import COMPILES, chain, data
+from chains import COMPILES, TOLERANCE, chain, compiled, data, zeros_mostly
 from checks import close
 
 import fastbp
@@ -119,3 +119,35 @@ def test_a_parameter_that_no_layer_holds() -> None:
     network.params["W2"] = network.params["W2"].copy()
     with pytest.raises(ValueError, match=r"no layer holds params\['W2'\]"):
         fastbp.predict(network, np.ones((4, 6)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_prepared_data(threads: int, sparse: bool, dtype: str, monkeypatch: Any) -> None:
+    monkeypatch.setattr(team, "FLOPS_PER_THREAD", 1e-3)
+    network, x = chain("ARA", (50, 20, 3), dtype), zeros_mostly(1300, 50, dtype)
+    before = {name: array.copy() for name, array in network.params.items()}
+    prepared = compiled(network, fastbp.SGD()).prepare(x, np.zeros(1300, int), sparse=sparse)
+    with fastbp.threads(threads):
+        close(fastbp.predict(network, prepared), network.predict(x), 10 * TOLERANCE[dtype], "scores")
+        first = fastbp.predict(network, prepared.first(7))
+    close(first, network.predict(x[:7]), 10 * TOLERANCE[dtype], "scores of the first")
+    for name, array in network.params.items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_prepared_data_that_do_not_go_with_it() -> None:
+    prepared = compiled(chain("A", (50, 3)), fastbp.SGD()).prepare(np.ones((9, 50)), np.zeros(9, int))
+    with pytest.raises(ValueError, match="prepared for 50 inputs, 3 classes and float64, but the network has 4, 2"):
+        fastbp.predict(chain("A", (4, 2)), prepared)
+    with pytest.raises(TypeError, match="a scale of their own"):
+        fastbp.predict(chain("A", (50, 3)), prepared, scale=0.5)
+
+
+def test_prepared_data_need_the_compiled_loop() -> None:
+    prepared = compiled(chain("A", (50, 3)), fastbp.SGD()).prepare(np.ones((9, 50)), np.zeros(9, int))
+    network = chain("A", (50, 3))
+    network.layers[0].forward = network.layers[0].forward
+    with pytest.raises(ValueError, match="prepared data need the compiled loop: Affine has a forward of its own"):
+        fastbp.predict(network, prepared)

@@ -156,6 +156,7 @@ def test_reinterpret(dtype: str, other: str) -> None:
 def prefetches(a):
     for i in range(-3, 1000000, 999):
         simd.prefetch(zeros(1, 2, a), a, i)
+        simd.prefetch_line(a, i)
 
 
 def test_prefetch_is_safe_anywhere() -> None:

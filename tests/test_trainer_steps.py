@@ -6,6 +6,7 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
+from chains import COMPILES, zeros_mostly
 from recorder import Recorder, trainer
 
 from fastbp import SGD, SoftmaxWithLoss, Trainer, TwoLayerNet, datasets
@@ -263,3 +264,25 @@ def test_nan_in_the_data_is_found() -> None:
         Trainer(network, x, t, *test, verbose=False, rng=np.random.default_rng(93)).train()
     for name, array in before.items():
         np.testing.assert_array_equal(network.params[name], array)
+
+
+# Samples that are mostly zeros
+
+
+@pytest.mark.skipif(not COMPILES, reason="nothing is compiled")
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("count", [None, 100])
+def test_zeros_are_skipped_where_that_pays(count: int | None, compressed: bool) -> None:
+    x, epochs = zeros_mostly(300, 50, share=0.2 if compressed else 0.3), 2
+    t = np.argmax(x[:, :3], axis=1)
+    network, seed = TwoLayerNet(50, 20, 3, 0.3, rng=np.random.default_rng(99)), np.random.default_rng(99)
+    again = copy.deepcopy(network)
+    loop = Trainer(network, x[:250], t[:250], x[250:], t[250:], epochs, 10, "SGD", {"lr": 0.5}, count, False, rng=seed)
+    loop.train()
+    assert bool(loop._compressed) == compressed
+    assert loop.train_acc_list[-1] == network.accuracy(x[:250][:count], t[:250][:count])
+    assert loop.test_acc_list[-1] == network.accuracy(x[250:], t[250:])
+    again.accuracy = lambda x, t: 0.25  # of the user's own
+    loop = Trainer(again, x[:250], t[:250], x[250:], t[250:], epochs, 10, "SGD", {"lr": 0.5}, count, False, rng=seed)
+    loop.train()
+    assert loop.train_acc_list == loop.test_acc_list == [0.25] * epochs

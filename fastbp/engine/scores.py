@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastbp import _arrays
 from fastbp.engine import team
-from fastbp.engine.chain import NotCompilable, bind, chain_of
-from fastbp.engine.data import KINDS, address, checked_scale
+from fastbp.engine.chain import NotCompilable, Operation, bind, chain_of
+from fastbp.engine.data import KINDS, Data, address, checked_scale
 from fastbp.engine.workspace import Workspace
 from fastbp.kernels import training
 
@@ -18,39 +18,52 @@ from fastbp.kernels import training
 CHUNK = 512
 
 
-def predict(network: Any, x: ArrayLike, *, scale: float = 1.0) -> NDArray[Any]:
+def predict(network: Any, x: ArrayLike | Data, *, scale: float = 1.0) -> NDArray[Any]:
     """The scores (N, classes) of samples x (N, D), before softmax, or (classes,) of a single sample.
 
-    x may be float32, float64 or, with `scale` to multiply it with, uint8. In compiled code where `fastbp.compile`
-    can run the network, else by `network.predict`. ValueError and TypeError when x doesn't fit.
+    x may be float32, float64 or, with `scale` to multiply it with, uint8; or what `prepare` of a compiled step made. In
+    compiled code where `fastbp.compile` can run the network, else by `network.predict`. ValueError and TypeError when
+    x doesn't fit.
     """
     scale = checked_scale(scale)
     try:
         operations, _ = chain_of(network)
         dtype, _ = bind(network, operations)
-    except NotCompilable:
+    except NotCompilable as error:
+        if isinstance(x, Data):
+            raise ValueError(f"prepared data need the compiled loop: {error}") from None
         array = _arrays.real_array(x, "x")
         return np.asarray(network.predict(array if scale == 1 else array * scale))
-    features = operations[0].inputs
-    rows = _rows(x, features, dtype)
-    single = np.ndim(x) == 1
+    if isinstance(x, Data):
+        if scale != 1:
+            raise TypeError("prepared data have a scale of their own")
+        x.check_fits(operations[0].inputs, operations[-1].outputs, dtype)
+        return _scores(network, operations, x)
+    rows = _rows(x, operations[0].inputs, dtype)
+    kind, labels = KINDS[rows.dtype.name], np.empty(0, np.int64)
+    data = Data(len(rows), rows.shape[1], operations[-1].outputs, dtype, scale, kind, labels, rows)
+    scores = _scores(network, operations, data)
+    return scores[0] if np.ndim(x) == 1 else scores
+
+
+def _scores(network: Any, operations: list[Operation], data: Data) -> NDArray[Any]:
+    dtype, N = data.dtype, data.samples
     flops = 2.0 * sum(o.inputs * o.outputs for o in operations if o.affine is not None)
-    n = team.threads_for(flops * len(rows))
-    parts = max(1, len(rows) // (CHUNK * n))
-    borders = [len(rows) * part // parts for part in range(parts + 1)]
-    chunk = -(-len(rows) // parts)
-    work = Workspace(operations, dtype, chunk, learns=False)
+    n = team.threads_for(flops * N)
+    parts = max(1, N // (CHUNK * n))
+    borders = [N * part // parts for part in range(parts + 1)]
+    work = Workspace(operations, dtype, -(-N // parts), learns=False)
+    work.make_room_for(data, n)
     work.point_at(network.params, None)
-    scores = np.empty((len(rows), operations[-1].outputs), dtype)
-    in_place = rows.dtype == dtype and scale == 1
-    table, settings = np.zeros(8, np.int64), np.array([scale, 0.0, 0.0, 0.0, 0.0])
-    table[training.KIND] = training.IN_PLACE if in_place else KINDS[rows.dtype.name]
-    table[training.FEATURES], scratch = features, work.scratch(n)
-    order, one, rates = np.arange(chunk, dtype=np.int64)[None], np.empty(1), np.zeros(1)
+    scores = np.empty((N, operations[-1].outputs), dtype)
+    table, settings = data.table(), np.array([data.scale, 0.0, 0.0, 0.0, 0.0])
+    in_place = not data.is_sparse and data.x.dtype == dtype and data.scale == 1
+    if in_place:
+        table[training.KIND] = training.IN_PLACE
+    order, one, rates, scratch = np.arange(N, dtype=np.int64)[None], np.empty(1), np.zeros(1), work.scratch(n)
     for start, end in pairwise(borders):
-        table[training.ADDRESS] = address(rows[start:])
         if in_place:
-            work.plan[0, training.X] = address(rows[start:])
+            work.plan[0, training.X] = address(data.x[start:])
         work.plan[-1, training.OUT] = address(scores[start:])
         team.run(
             training.train,
@@ -62,14 +75,14 @@ def predict(network: Any, x: ArrayLike, *, scale: float = 1.0) -> NDArray[Any]:
             settings,
             training.NOTHING,
             rates,
-            order[:, : end - start],
+            order[:, start:end],
             work.costs,
             work.cursors(n),
             one,
             False,
             scratch,
         )
-    return scores[0] if single else scores
+    return scores
 
 
 def _rows(x: ArrayLike, features: int, dtype: np.dtype[Any]) -> NDArray[Any]:

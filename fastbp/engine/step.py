@@ -64,8 +64,8 @@ class CompiledStep:
         """Checks samples and labels, and compresses samples that are mostly zeros, once for many runs.
 
         x (N, D) of uint8, float32 or float64, read as it lies (change it, and later runs see that), of which `scale`
-        times is used; or a scipy.sparse matrix. `sparse` says whether the first Affine skips zeros; None measures how
-        many there are. ValueError and TypeError as in a step.
+        times is used; or a scipy.sparse matrix. `sparse` says whether the first Affine skips zeros, for which samples
+        are compressed; None measures how many zeros there are. ValueError and TypeError as in a step.
         """
         self._bind()
         first = self._operations[0]
@@ -83,8 +83,9 @@ class CompiledStep:
     ) -> NDArray[np.float64]:
         """A step for each row of `order` (steps, batch), indices of samples; the losses (steps,) before each update.
 
-        `run(x, t, order)`, or `run(data, order)` with what `prepare` made. A loss that is NaN is returned as such.
-        Ctrl-C ends it after a whole step. Errors as in `prepare`, ValueError and TypeError for indices of no sample.
+        `run(x, t, order)`, or `run(data, order)` with what `prepare` made: many short runs are faster so, as each run
+        compresses samples that are mostly zeros. A loss that is NaN is returned as such. Ctrl-C ends it after a whole
+        step. Errors as in `prepare`, ValueError and TypeError for indices of no sample.
         """
         data, order = self._data(x, t, order, scale, sparse)
         return self._run(data, order)
@@ -125,9 +126,10 @@ class CompiledStep:
         self._bind()
         return report(self._operations, self._loss, self.optimizer, self._dtype, batch)
 
-    def flops(self, batch: int) -> int:
-        """Useful floating-point operations of one step."""
-        return sum(operation.flops(batch, n == 0) for n, operation in enumerate(self._operations))
+    def flops(self, batch: int, share_used: float = 1.0) -> float:
+        """Useful floating-point operations of one step; the first layer multiplies such a share of its inputs."""
+        each = [operation.flops(batch, n == 0) for n, operation in enumerate(self._operations)]
+        return share_used * each[0] + sum(each[1:])
 
     def _data(self, x: Any, t: Any, order: Any, scale: float, sparse: bool | None) -> tuple[Data, NDArray[np.int64]]:
         if isinstance(x, Data):
@@ -136,12 +138,7 @@ class CompiledStep:
             if t is not None or order is None or scale != 1.0 or sparse is not None:
                 raise TypeError("prepared data go with an order alone: run(data, order)")
             self._bind()
-            wanted = self.takes[:3]
-            if (x.features, x.classes, x.dtype) != wanted:
-                raise ValueError(
-                    f"the data were prepared for {x.features} inputs, {x.classes} classes and {x.dtype}, "
-                    f"but the network has {wanted[0]}, {wanted[1]} and {wanted[2]}"
-                )
+            x.check_fits(*self.takes[:3])
             return x, checked_order(order, x.samples)
         if t is None or order is None:
             raise TypeError("run needs samples, labels and an order: run(x, t, order)")
@@ -183,13 +180,13 @@ class CompiledStep:
         work = self._workspace
         if work is None or work.capacity < batch:
             work = self._workspace = Workspace(self._operations, self._dtype, batch, learns=True)
-        work.make_room_for(data)
         work.point_at(params, states)
         settings = np.array([data.scale, self._loss.eps, decay, 0.0, 0.0])
         settings[training.FIRST : training.FIRST + len(scalars) - 1] = scalars[1:]
         samples = data.table()
-        flops = self.flops(batch)
+        flops = self.flops(batch, data.share_used)
         n = n or team.threads_for(flops)
+        work.make_room_for(data, n)
         slice_ = int(min(MOST_STEPS_OF_A_SLICE, max(1, FLOPS_OF_A_SLICE // max(1, flops))))
         losses = np.full(len(order), np.nan)
         taken = 0

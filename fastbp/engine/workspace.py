@@ -1,5 +1,6 @@
 """The memory of a compiled run: buffers for the largest batch, and the plan that says where everything lies."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -23,15 +24,15 @@ class Workspace:
         self._scratch, self._cursors = np.empty(0, dtype), np.empty(0, np.int64)
         self.kept: list[NDArray[Any]] = []
         self.plan = np.zeros((len(operations), training.PLAN_COLUMNS), np.int64)
-        self.batch = np.zeros(training.BATCH_BUFFERS, np.int64)
+        self.batch = np.zeros((1, training.BATCH_BUFFERS), np.int64)
         self.costs = np.zeros(capacity)
         self.outputs = operations[-1].outputs
         features = operations[0].inputs
         before = self._buffer(capacity, features)
-        self.batch[training.BATCH_X] = before
+        self.batch[:, training.BATCH_X] = before
         if learns:
-            self.batch[training.BATCH_LABELS] = self._buffer(capacity, self.outputs, dtype=np.float64)
-            self.batch[training.Y] = self._buffer(capacity, self.outputs)
+            self.batch[:, training.BATCH_LABELS] = self._buffer(capacity, self.outputs, dtype=np.float64)
+            self.batch[:, training.Y] = self._buffer(capacity, self.outputs)
         gradient = mask = 0  # where the gradient of an operation's input goes, and which mask that has to pass
         for row, operation in zip(self.plan, operations, strict=True):
             row[training.CODE] = operation.code
@@ -73,20 +74,25 @@ class Workspace:
                 for n, state in enumerate(states[name] if states else ()):
                     row[place + n] = address(state)
 
-    def make_room_for(self, data: Data) -> None:
-        """Buffers for batches of compressed samples, and for a copy of the first W whose rows are whole vectors."""
-        if not data.is_sparse or self._longest >= data.longest > 0:
+    def make_room_for(self, data: Data, threads: int) -> None:
+        """Buffers for so many threads and, for compressed samples, what only these need."""
+        if len(self.batch) < threads:
+            self.batch, self._longest = np.repeat(self.batch[:1], threads, 0), 0
+        longest = max(1, data.longest)
+        if not data.is_sparse or self._longest >= longest:
             return
+        self._longest = longest
         first, batch = self.operations[0], self.batch
-        self._longest = max(1, data.longest)
-        batch[training.BEGINS] = self._buffer(self.capacity + 1, dtype=np.int64)
-        batch[training.BATCH_COLUMNS] = self._buffer(self.capacity, self._longest, dtype=np.int32)
-        batch[training.BATCH_VALUES] = self._buffer(self.capacity, self._longest)
-        if not batch[training.PADDED_W]:
-            batch[training.STRIDE] = stride = padded_columns(first.outputs, lanes(self.dtype))
-            batch[training.PADDED_W] = self._buffer(first.inputs, stride)
+        for row in batch:
+            row[training.BEGINS] = self._buffer(self.capacity + 1, dtype=np.int64)
+            row[training.BATCH_COLUMNS] = self._buffer(self.capacity, self._longest, dtype=np.int32)
+            row[training.BATCH_VALUES] = self._buffer(self.capacity, self._longest)
+        if not batch[0, training.PADDED_W]:
+            stride = padded_columns(first.outputs, lanes(self.dtype))
+            batch[:, training.STRIDE] = stride
+            batch[:, training.PADDED_W] = self._buffer(first.inputs, stride)
             for place in (training.PADDED_OUT, training.PADDED_DOUT):
-                batch[place] = self._buffer(self.capacity, stride)
+                batch[:, place] = self._buffer(self.capacity, stride)
 
     def scratch(self, threads: int) -> NDArray[Any]:
         """Memory for the products of so many threads."""
@@ -103,7 +109,7 @@ class Workspace:
 
     def _buffer(self, *shape: int, dtype: Any = None) -> int:
         """The address of a new array of zeros, at the start of a cache line."""
-        size = int(np.prod(shape)) * np.dtype(dtype or self.dtype).itemsize
+        size = math.prod(shape) * np.dtype(dtype or self.dtype).itemsize
         array = np.zeros(size + CACHE_LINE, np.uint8)
         self.kept.append(array)
-        return -(-address(array) // CACHE_LINE) * CACHE_LINE
+        return -(-address(array) // int(CACHE_LINE)) * int(CACHE_LINE)
