@@ -168,10 +168,14 @@ def _training_lines(training: TrainingReport) -> Iterator[str]:
     for result in training.results:
         other, ours = result.fastest_other(), result.samples.get("fastbp dense")
         if result.task.threads == 1 and ours is not None and other:
-            yield (
+            line = (
                 f"- Training {result.task.network}: {ours.median:,.0f} samples a second on one thread, "
-                f"{ours.median / result.samples[other].median:.2f} × {other}, the fastest of the others."
+                f"{ours.median / result.samples[other].median:.2f} × {other}, the fastest of the others"
             )
+            skips = result.samples.get("fastbp sparse")
+            if skips is not None and skips.median > ours.median:
+                line += f"; {skips.median / result.samples[other].median:.2f} × with the inputs' zeros skipped"
+            yield f"{line}."
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from processes import python
 import fastbp
 from fastbp import layers, reference, trainer
 from fastbp.engine import LayerStep, chain, step
-from fastbp.kernels import training
+from fastbp.kernels import plan
 
 PACKAGE = Path(fastbp.__file__).parent
 KERNELS = Path(__import__("fastbp.kernels", fromlist=["x"]).__file__).parent
@@ -189,8 +189,8 @@ COLUMNS = (
 
 
 def test_columns_of_the_plan_are_apart() -> None:
-    columns = [getattr(training, name) for name in COLUMNS]
-    assert sorted(columns) == list(range(training.PLAN_COLUMNS))
+    columns = [getattr(plan, name) for name in COLUMNS]
+    assert sorted(columns) == list(range(plan.PLAN_COLUMNS))
 
 
 def test_the_engine_compiles_nothing_of_its_own() -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastbp import layers
 from fastbp._parameters import layers_of, not_held
-from fastbp.kernels import training
+from fastbp.kernels import plan
 from fastbp.networks import TwoLayerNet
 
 
@@ -33,7 +33,7 @@ class Operation:
 
     @property
     def has_mask(self) -> bool:
-        return self.code in (training.AFFINE_RELU, training.RELU)
+        return self.code in (plan.AFFINE_RELU, plan.RELU)
 
     def flops(self, batch: int, first: bool) -> int:
         """Of one step: forward, the gradient of W, and that of x, which nobody reads at the first layer."""
@@ -45,8 +45,8 @@ class Operation:
         return itemsize * (own + batch * (self.inputs + self.outputs))
 
 
-# Which operation a layer is: with a branch of its own in `kernels.training`, all that a new layer needs.
-CODES = {layers.Affine: training.AFFINE, layers.Relu: training.RELU, layers.Sigmoid: training.SIGMOID}
+# Which operation a layer is: with a branch of its own in `kernels.operations`, all that a new layer needs.
+CODES = {layers.Affine: plan.AFFINE, layers.Relu: plan.RELU, layers.Sigmoid: plan.SIGMOID}
 
 
 def chain_of(network: Any) -> tuple[list[Operation], Any]:
@@ -62,10 +62,10 @@ def chain_of(network: Any) -> tuple[list[Operation], Any]:
         code = CODES[_known(layer, tuple(CODES))]
         name = type(layer).__name__
         below = operations[-1] if operations else None
-        if code == training.RELU and below is not None and below.code == training.AFFINE:
-            below.code, below.names = training.AFFINE_RELU, f"{below.names} + {name}"
+        if code == plan.RELU and below is not None and below.code == plan.AFFINE:
+            below.code, below.names = plan.AFFINE_RELU, f"{below.names} + {name}"
         else:
-            operations.append(Operation(code, name, layer if code == training.AFFINE else None))
+            operations.append(Operation(code, name, layer if code == plan.AFFINE else None))
     affine = [operation.affine for operation in operations if operation.affine is not None]
     if not affine:
         raise NotCompilable("the network has no Affine layer")

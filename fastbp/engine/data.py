@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp import _arrays
-from fastbp.kernels import training
+from fastbp.kernels import plan
 from fastbp.kernels.compress import compress_rows, count_nonzeros
 
 # Compressed rows win below this share of non-zeros: on MNIST's 19 % a step of 784-50-10 takes 85 µs instead of 130, and
@@ -19,7 +19,7 @@ from fastbp.kernels.compress import compress_rows, count_nonzeros
 SPARSE_BELOW = 0.25
 LOOKED_AT = 1000  # samples, for the share
 
-KINDS = {"uint8": training.UINT8, "float32": training.FLOAT32, "float64": training.FLOAT64}
+KINDS = {"uint8": plan.UINT8, "float32": plan.FLOAT32, "float64": plan.FLOAT64}
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Data:
     @property
     def is_sparse(self) -> bool:
         """Whether the samples are compressed."""
-        return bool(self.kind == training.SPARSE)
+        return bool(self.kind == plan.SPARSE)
 
     def first(self, count: int | None) -> "Data":
         """The first so many samples, all for None."""
@@ -69,14 +69,14 @@ class Data:
         return 0 if self.starts is None else int(np.diff(self.starts).max(initial=0))
 
     def table(self) -> NDArray[np.int64]:
-        """What `kernels.training` calls samples."""
+        """What `kernels.plan` calls samples."""
         indices = self.labels.ndim == 1
         table = np.zeros(8, np.int64)
-        table[training.KIND], table[training.ADDRESS] = self.kind, address(self.x)
-        table[training.FEATURES], table[training.CLASSES] = self.features, self.classes
-        table[training.STARTS], table[training.COLUMNS] = address(self.starts), address(self.columns)
-        table[training.LABEL_KIND] = training.INDICES if indices else training.PROBABILITIES
-        table[training.LABELS] = address(self.labels)
+        table[plan.KIND], table[plan.ADDRESS] = self.kind, address(self.x)
+        table[plan.FEATURES], table[plan.CLASSES] = self.features, self.classes
+        table[plan.STARTS], table[plan.COLUMNS] = address(self.starts), address(self.columns)
+        table[plan.LABEL_KIND] = plan.INDICES if indices else plan.PROBABILITIES
+        table[plan.LABELS] = address(self.labels)
         return table
 
 
@@ -119,7 +119,7 @@ def prepare(
         np.add.at(full, (np.repeat(np.arange(rows), np.diff(starts)), columns), values)
         return Data(rows, features, classes, dtype, 1.0, KINDS[dtype.name], labels, full)
     values, starts, columns = compressed
-    return Data(rows, features, classes, dtype, 1.0, training.SPARSE, labels, values, starts, columns)
+    return Data(rows, features, classes, dtype, 1.0, plan.SPARSE, labels, values, starts, columns)
 
 
 def density(x: NDArray[Any]) -> float:

@@ -11,7 +11,7 @@ from fastbp.engine import team
 from fastbp.engine.chain import NotCompilable, Operation, bind, chain_of
 from fastbp.engine.data import KINDS, Data, address, checked_scale
 from fastbp.engine.workspace import Workspace
-from fastbp.kernels import training
+from fastbp.kernels import plan, training
 
 # Samples that pass through all layers before the next: their rows stay in the second-level cache. No chunk has fewer,
 # unless there are no more: the order of a product's sums depends on whether it has a few rows or many.
@@ -59,12 +59,12 @@ def _scores(network: Any, operations: list[Operation], data: Data) -> NDArray[An
     table, settings = data.table(), np.array([data.scale, 0.0, 0.0, 0.0, 0.0])
     in_place = not data.is_sparse and data.x.dtype == dtype and data.scale == 1
     if in_place:
-        table[training.KIND] = training.IN_PLACE
+        table[plan.KIND] = plan.IN_PLACE
     order, one, rates, scratch = np.arange(N, dtype=np.int64)[None], np.empty(1), np.zeros(1), work.scratch(n)
     for start, end in pairwise(borders):
         if in_place:
-            work.plan[0, training.X] = address(data.x[start:])
-        work.plan[-1, training.OUT] = address(scores[start:])
+            work.plan[0, plan.X] = address(data.x[start:])
+        work.plan[-1, plan.OUT] = address(scores[start:])
         team.run(
             training.train,
             n,
@@ -73,7 +73,7 @@ def _scores(network: Any, operations: list[Operation], data: Data) -> NDArray[An
             table,
             work.batch,
             settings,
-            training.NOTHING,
+            plan.NOTHING,
             rates,
             order[:, start:end],
             work.costs,

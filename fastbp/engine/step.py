@@ -16,15 +16,15 @@ from fastbp.engine.chain import NotCompilable, bind, chain_of, decay_of, last_la
 from fastbp.engine.data import Data, checked_order, prepare
 from fastbp.engine.report import report
 from fastbp.engine.workspace import Workspace
-from fastbp.kernels import training
+from fastbp.kernels import plan, training
 
 KINDS = {
-    optimizers.SGD: training.SGD,
-    optimizers.Momentum: training.MOMENTUM,
-    optimizers.Nesterov: training.NESTEROV,
-    optimizers.AdaGrad: training.ADAGRAD,
-    optimizers.RMSprop: training.RMSPROP,
-    optimizers.Adam: training.ADAM,
+    optimizers.SGD: plan.SGD,
+    optimizers.Momentum: plan.MOMENTUM,
+    optimizers.Nesterov: plan.NESTEROV,
+    optimizers.AdaGrad: plan.ADAGRAD,
+    optimizers.RMSprop: plan.RMSPROP,
+    optimizers.Adam: plan.ADAM,
 }
 
 # A run goes to the compiled code in slices of about this many operations, 50 ms or so: Ctrl-C is looked at in between.
@@ -182,7 +182,7 @@ class CompiledStep:
             work = self._workspace = Workspace(self._operations, self._dtype, batch, learns=True)
         work.point_at(params, states)
         settings = np.array([data.scale, self._loss.eps, decay, 0.0, 0.0])
-        settings[training.FIRST : training.FIRST + len(scalars) - 1] = scalars[1:]
+        settings[plan.FIRST : plan.FIRST + len(scalars) - 1] = scalars[1:]
         samples = data.table()
         flops = self.flops(batch, data.share_used)
         n = n or team.threads_for(flops)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fastbp.engine.chain import Operation
 from fastbp.engine.data import Data, address
-from fastbp.kernels import training
+from fastbp.kernels import plan
 from fastbp.kernels.codegen import CACHE_LINE, lanes
 from fastbp.kernels.product import scratch_size
 from fastbp.kernels.sparse import padded_columns
@@ -23,45 +23,45 @@ class Workspace:
         self._longest = 0  # row of compressed samples that there is room for
         self._scratch, self._cursors = np.empty(0, dtype), np.empty(0, np.int64)
         self.kept: list[NDArray[Any]] = []
-        self.plan = np.zeros((len(operations), training.PLAN_COLUMNS), np.int64)
-        self.batch = np.zeros((1, training.BATCH_BUFFERS), np.int64)
+        self.plan = np.zeros((len(operations), plan.PLAN_COLUMNS), np.int64)
+        self.batch = np.zeros((1, plan.BATCH_BUFFERS), np.int64)
         self.costs = np.zeros(capacity)
         self.outputs = operations[-1].outputs
         features = operations[0].inputs
         before = self._buffer(capacity, features)
-        self.batch[:, training.BATCH_X] = before
+        self.batch[:, plan.BATCH_X] = before
         if learns:
-            self.batch[:, training.BATCH_LABELS] = self._buffer(capacity, self.outputs, dtype=np.float64)
-            self.batch[:, training.Y] = self._buffer(capacity, self.outputs)
+            self.batch[:, plan.BATCH_LABELS] = self._buffer(capacity, self.outputs, dtype=np.float64)
+            self.batch[:, plan.Y] = self._buffer(capacity, self.outputs)
         gradient = mask = 0  # where the gradient of an operation's input goes, and which mask that has to pass
         for row, operation in zip(self.plan, operations, strict=True):
-            row[training.CODE] = operation.code
-            row[training.D_], row[training.M_] = operation.inputs, operation.outputs
-            row[training.X] = before
+            row[plan.CODE] = operation.code
+            row[plan.D_], row[plan.M_] = operation.inputs, operation.outputs
+            row[plan.X] = before
             self.scores = np.zeros((capacity, operation.outputs), dtype)
             self.kept.append(self.scores)
-            row[training.OUT] = before = address(self.scores)
+            row[plan.OUT] = before = address(self.scores)
             if operation.has_mask:
-                row[training.MASK] = self._buffer(capacity, operation.outputs, dtype=np.uint8)
+                row[plan.MASK] = self._buffer(capacity, operation.outputs, dtype=np.uint8)
             if learns:
                 self._gradients(row, operation, gradient, mask)
-                gradient = int(row[training.DOUT])
-                mask = int(row[training.MASK]) if operation.code == training.AFFINE_RELU else 0
+                gradient = int(row[plan.DOUT])
+                mask = int(row[plan.MASK]) if operation.code == plan.AFFINE_RELU else 0
         if learns:
-            above = [*self.plan[1:, training.BELOW], 0]
-            self.plan[:, training.MASKED] = [below != 0 for below in above]
+            above = [*self.plan[1:, plan.BELOW], 0]
+            self.plan[:, plan.MASKED] = [below != 0 for below in above]
 
     def _gradients(self, row: NDArray[np.int64], operation: Operation, gradient: int, mask: int) -> None:
-        row[training.DOUT] = self._buffer(self.capacity, operation.outputs)
-        row[training.DX] = gradient
+        row[plan.DOUT] = self._buffer(self.capacity, operation.outputs)
+        row[plan.DX] = gradient
         if operation.affine is None:
             if not gradient:  # nobody reads it, but the operation writes it
-                row[training.DX] = self._buffer(self.capacity, operation.inputs)
+                row[plan.DX] = self._buffer(self.capacity, operation.inputs)
             return
-        row[training.BELOW] = mask
-        row[training.DW] = self._buffer(operation.inputs, operation.outputs)
-        row[training.DB] = self._buffer(operation.outputs)
-        row[training.SQUARES] = self._buffer(1, dtype=np.float64)
+        row[plan.BELOW] = mask
+        row[plan.DW] = self._buffer(operation.inputs, operation.outputs)
+        row[plan.DB] = self._buffer(operation.outputs)
+        row[plan.SQUARES] = self._buffer(1, dtype=np.float64)
 
     def point_at(self, params: Any, states: Any) -> None:
         """Enters where the parameters lie, and the optimizer's state of each."""
@@ -69,8 +69,8 @@ class Workspace:
             if operation.affine is None:
                 continue
             W, b = operation.W, operation.b
-            row[training.W_], row[training.B_] = address(params[W]), address(params[b])
-            for name, place in ((W, training.W_STATE), (b, training.B_STATE)):
+            row[plan.W_], row[plan.B_] = address(params[W]), address(params[b])
+            for name, place in ((W, plan.W_STATE), (b, plan.B_STATE)):
                 for n, state in enumerate(states[name] if states else ()):
                     row[place + n] = address(state)
 
@@ -84,14 +84,14 @@ class Workspace:
         self._longest = longest
         first, batch = self.operations[0], self.batch
         for row in batch:
-            row[training.BEGINS] = self._buffer(self.capacity + 1, dtype=np.int64)
-            row[training.BATCH_COLUMNS] = self._buffer(self.capacity, self._longest, dtype=np.int32)
-            row[training.BATCH_VALUES] = self._buffer(self.capacity, self._longest)
-        if not batch[0, training.PADDED_W]:
+            row[plan.BEGINS] = self._buffer(self.capacity + 1, dtype=np.int64)
+            row[plan.BATCH_COLUMNS] = self._buffer(self.capacity, self._longest, dtype=np.int32)
+            row[plan.BATCH_VALUES] = self._buffer(self.capacity, self._longest)
+        if not batch[0, plan.PADDED_W]:
             stride = padded_columns(first.outputs, lanes(self.dtype))
-            batch[:, training.STRIDE] = stride
-            batch[:, training.PADDED_W] = self._buffer(first.inputs, stride)
-            for place in (training.PADDED_OUT, training.PADDED_DOUT):
+            batch[:, plan.STRIDE] = stride
+            batch[:, plan.PADDED_W] = self._buffer(first.inputs, stride)
+            for place in (plan.PADDED_OUT, plan.PADDED_DOUT):
                 batch[:, place] = self._buffer(self.capacity, stride)
 
     def scratch(self, threads: int) -> NDArray[Any]:
