@@ -133,11 +133,11 @@ class _Worker:
     def _start(self, task: "Task", steps: int) -> tuple[float, Any]:
         """Makes the peer and takes so many steps: the seconds from nothing to the loss of the first, all losses."""
         import numpy as np
-        from peers import initial_params
+        from peers import Job, initial_params
 
         params, order = initial_params(task.sizes), self._order(task, steps, 0)
         start = time.perf_counter()
-        self._peer = self._class(task.sizes, task.batch, task.optimizer, task.threads, params, self._x, self._t)
+        self._peer = self._class(Job(task.sizes, task.batch, task.optimizer, task.threads, params, self._x, self._t))
         losses = self._peer.run(order[:1])
         seconds = time.perf_counter() - start
         return seconds, np.concatenate([losses, self._peer.run(order[1:])]) if steps > 1 else losses

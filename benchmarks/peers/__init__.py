@@ -3,10 +3,8 @@
 Each file has a class `Peer`:
 
 - `Peer.name`: what the tables call it. `Peer.missing(optimizer)`: why it can't run here, or nothing when it can.
-- `Peer(sizes, batch, optimizer, threads, params, x, t)`: a network of affine layers with ReLU between them and a
-  softmax loss. `sizes` are its widths, 784, 50, 10 for instance; `optimizer` is "SGD" or "Adam", with RATES;
-  `params` are the initial W1 (in, out), b1 (out,), W2, ... in float32; x (samples, sizes[0]) float32 and t (samples,)
-  class indices are the whole training set. Nothing of it is changed.
+- `Peer(job)`: a network of affine layers with ReLU between them and a softmax loss, for what a `Job` says. Nothing of
+  it is changed.
 - `run(order)`: a step for each row of order (steps, batch), whose elements are indices of samples: gathers the batch,
   forward, backward, update. Returns the losses (steps,) before each update. All of this is timed.
 - `reset()`: the initial weights again, and an optimizer that has seen nothing. Not timed.
@@ -16,6 +14,7 @@ The libraries are imported by `Peer(...)`, in a process that may use as many cor
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import pairwise
@@ -41,6 +40,19 @@ RATES = {"SGD": 0.1, "Adam": 0.001}
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-7  # the book's Adam, section 6.1.6
 
 Params = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A network and the data it is to be trained on."""
+
+    sizes: tuple[int, ...]  # its widths: 784, 50, 10 for instance
+    batch: int
+    optimizer: str  # "SGD" or "Adam", with RATES
+    threads: int
+    params: Params  # the initial W1 (in, out), b1 (out,), W2, ... in float32
+    x: NDArray[Any]  # (samples, sizes[0]), float32: the whole training set
+    t: NDArray[Any]  # (samples,), class indices
 
 
 def peer_class(module: str) -> Any:

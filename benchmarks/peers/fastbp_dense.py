@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastbp
-from peers import RATES, Params
+from peers import RATES, Job
 from peers.layered import Network
 
 
@@ -14,18 +14,9 @@ class Peer:
     name = "fastbp dense"
     sparse = False
 
-    def __init__(
-        self,
-        sizes: tuple[int, ...],
-        batch: int,
-        optimizer: str,
-        threads: int,
-        params: Params,
-        x: NDArray[Any],
-        t: NDArray[Any],
-    ) -> None:
-        fastbp.set_num_threads(threads)
-        self._initial, self._optimizer, self._x, self._t = params, optimizer, x, t
+    def __init__(self, job: Job) -> None:
+        fastbp.set_num_threads(job.threads)
+        self._initial, self._optimizer, self._x, self._t = job.params, job.optimizer, job.x, job.t
         self.reset()
 
     @staticmethod

@@ -3,15 +3,15 @@
 from typing import Any
 
 import fastbp
-from peers import RATES, layered
+from peers import RATES, Job, layered
 
 
 class Peer(layered.Layered):
     name = "fastbp layers"
 
-    def __init__(self, sizes: Any, batch: int, optimizer: str, threads: int, *data: Any) -> None:
-        fastbp.set_num_threads(threads)
-        super().__init__(sizes, batch, optimizer, threads, *data)
+    def __init__(self, job: Job) -> None:
+        fastbp.set_num_threads(job.threads)
+        super().__init__(job)
 
     @staticmethod
     def missing(optimizer: str) -> str:

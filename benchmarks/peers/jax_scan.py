@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from peers import BETA1, BETA2, EPSILON, RATES, Params, needs, pairs
+from peers import BETA1, BETA2, EPSILON, RATES, Job, needs, pairs
 
 ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
@@ -20,24 +20,15 @@ class Peer:
     name = "JAX"
     missing = staticmethod(needs("jax"))
 
-    def __init__(
-        self,
-        sizes: tuple[int, ...],
-        batch: int,
-        optimizer: str,
-        threads: int,
-        params: Params,
-        x: NDArray[Any],
-        t: NDArray[Any],
-    ) -> None:
+    def __init__(self, job: Job) -> None:
         os.environ["JAX_PLATFORMS"] = "cpu"
-        if threads == 1:
+        if job.threads == 1:
             os.environ["XLA_FLAGS"] = ONE_THREAD
         import jax
 
-        self._jax, self._initial = jax, list(pairs(params))
-        self._x, self._t = jax.device_put(x), jax.device_put(t.astype(np.int32))
-        self._update = {"SGD": self._sgd, "Adam": self._adam}[optimizer]
+        self._jax, self._initial = jax, list(pairs(job.params))
+        self._x, self._t = jax.device_put(job.x), jax.device_put(job.t.astype(np.int32))
+        self._update = {"SGD": self._sgd, "Adam": self._adam}[job.optimizer]
         self._run = jax.jit(self._scan, donate_argnums=0)
         self.reset()
 

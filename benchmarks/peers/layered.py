@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from peers import BETA1, BETA2, EPSILON, RATES, Params
+from peers import BETA1, BETA2, EPSILON, RATES, Job, Params
 
 
 class Network:
@@ -38,17 +38,8 @@ class Network:
 class Layered:
     """What the peers share whose loop is Python's; a subclass has `namespace()` and `optimizer(name)`."""
 
-    def __init__(
-        self,
-        sizes: tuple[int, ...],
-        batch: int,
-        optimizer: str,
-        threads: int,
-        params: Params,
-        x: NDArray[Any],
-        t: NDArray[Any],
-    ) -> None:
-        self._initial, self._x, self._t, self._optimizer_name = params, x, t, optimizer
+    def __init__(self, job: Job) -> None:
+        self._initial, self._x, self._t, self._optimizer_name = job.params, job.x, job.t, job.optimizer
         self.reset()
 
     def reset(self) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.kernels import peak
-from peers import needs
+from peers import Job, needs
 
 CHAIN = 20_000  # multiply-adds of each accumulator in one call: some 100 µs
 
@@ -16,10 +16,10 @@ class Peer:
     name = "multiply-add peak"
     missing = staticmethod(needs())
 
-    def __init__(self, sizes: Any, batch: int, optimizer: str, threads: int, *data: Any) -> None:
+    def __init__(self, job: Job) -> None:
         dtype = np.dtype(np.float32)
-        self.flops = float(peak.peak_flops(dtype, CHAIN)) * threads
-        self._accumulators = [np.zeros(peak.peak_flops(dtype, 1) // 2, dtype) for _ in range(threads)]
+        self.flops = float(peak.peak_flops(dtype, CHAIN)) * job.threads
+        self._accumulators = [np.zeros(peak.peak_flops(dtype, 1) // 2, dtype) for _ in range(job.threads)]
 
     def reset(self) -> None:
         """Nothing is kept between runs."""

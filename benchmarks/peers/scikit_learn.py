@@ -9,28 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from peers import BETA1, BETA2, EPSILON, RATES, Params, needs, pairs
+from peers import BETA1, BETA2, EPSILON, RATES, Job, needs, pairs
 
 
 class Peer:
     name = "scikit-learn"
     missing = staticmethod(needs("sklearn"))
 
-    def __init__(
-        self,
-        sizes: tuple[int, ...],
-        batch: int,
-        optimizer: str,
-        threads: int,
-        params: Params,
-        x: NDArray[Any],
-        t: NDArray[Any],
-    ) -> None:
+    def __init__(self, job: Job) -> None:
         import sklearn
         from sklearn.neural_network import MLPClassifier
 
         sklearn.set_config(assume_finite=True)
-        self._sklearn, self._x, self._t, self._initial = sklearn, x, t, list(pairs(params))
+        self._sklearn, self._x, self._t, self._initial = sklearn, job.x, job.t, list(pairs(job.params))
         self._losses: list[float] = []
         losses = self._losses
 
@@ -41,11 +32,11 @@ class Peer:
                 return result
 
         self._model = Recorded(
-            sizes[1:-1],
-            solver=optimizer.lower(),
+            job.sizes[1:-1],
+            solver=job.optimizer.lower(),
             alpha=0,
-            batch_size=batch,
-            learning_rate_init=RATES[optimizer],
+            batch_size=job.batch,
+            learning_rate_init=RATES[job.optimizer],
             shuffle=False,
             momentum=0,
             nesterovs_momentum=False,
@@ -53,7 +44,7 @@ class Peer:
             beta_2=BETA2,
             epsilon=EPSILON,
         )
-        self._model.partial_fit(x[:batch], t[:batch], classes=np.arange(sizes[-1]))
+        self._model.partial_fit(job.x[: job.batch], job.t[: job.batch], classes=np.arange(job.sizes[-1]))
         self.reset()
 
     def reset(self) -> None:

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from peers import BETA1, BETA2, EPSILON, RATES, torch_eager
+from peers import BETA1, BETA2, EPSILON, RATES, Job, torch_eager
 
 
 class Peer(torch_eager.Peer):
     name = "PyTorch compiled"
 
-    def __init__(self, *arguments: Any) -> None:
+    def __init__(self, job: Job) -> None:
         os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # else a pool of processes stays
-        super().__init__(*arguments)
+        super().__init__(job)
         self._compiled = self._torch.compile(self._step, fullgraph=True, dynamic=False)
 
     @staticmethod

@@ -9,31 +9,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from peers import BETA1, BETA2, EPSILON, RATES, Params, needs, pairs
+from peers import BETA1, BETA2, EPSILON, RATES, Job, needs, pairs
 
 
 class Peer:
     name = "PyTorch eager"
     missing = staticmethod(needs("torch"))
 
-    def __init__(
-        self,
-        sizes: tuple[int, ...],
-        batch: int,
-        optimizer: str,
-        threads: int,
-        params: Params,
-        x: NDArray[Any],
-        t: NDArray[Any],
-    ) -> None:
+    def __init__(self, job: Job) -> None:
         import torch
 
-        torch.set_num_threads(threads)
+        torch.set_num_threads(job.threads)
         torch.set_flush_denormal(True)
-        self._torch, self._optimizer_name = torch, optimizer
+        self._torch, self._optimizer_name = torch, job.optimizer
         # torch.nn.Linear keeps its weights as (outputs, inputs).
-        self._initial = [torch.from_numpy(np.ascontiguousarray(p.T)) for pair in pairs(params) for p in pair]
-        self._x, self._t = torch.from_numpy(x), torch.from_numpy(t.astype(np.int64))
+        self._initial = [torch.from_numpy(np.ascontiguousarray(p.T)) for pair in pairs(job.params) for p in pair]
+        self._x, self._t = torch.from_numpy(job.x), torch.from_numpy(job.t.astype(np.int64))
         self.reset()
 
     def reset(self) -> None:
