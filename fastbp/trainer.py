@@ -1,6 +1,7 @@
 """The training loop: epochs of mini-batches, with the book's arguments and lists."""
 
 import math
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
@@ -99,7 +100,7 @@ class Trainer:
         self._holders: list[tuple[str, Any, str]] | None = None
         self._engine: tuple[CompiledStep, Data] | None = None
         self._compressed: dict[str, Data] = {}  # the data that accuracies are taken on, where zeros are skipped
-        self._looked_for_engine = False
+        self._looked_at: tuple[Any, ...] = ()  # what the engine was looked for with
 
     @property
     def runs(self) -> str:
@@ -112,9 +113,10 @@ class Trainer:
 
     def train_step(self) -> float:
         """One mini-batch: forward, backward, update. Returns the loss before the update."""
+        compiled = self._find_engine()
         self._check_holders()
         batch = self._next_batch()
-        if self._find_engine():
+        if compiled:
             self._run(batch[None])
             return self.train_loss_list[-1]
         loss, gradients = _loss_and_gradient(self.network, self.x_train[batch], self.t_train[batch])
@@ -126,7 +128,7 @@ class Trainer:
 
     def train(self) -> None:
         """All epochs that are left, an accuracy on training and test data after each."""
-        self._holders, self._looked_for_engine = None, False  # layers and data may have been replaced since
+        self._looked_at = ()  # layers may have been replaced since, and labels changed
         while self.current_epoch < self.epochs:
             end = (self.current_epoch + 1) * self.iter_per_epoch
             while self.current_iter < end:
@@ -138,16 +140,17 @@ class Trainer:
             self._finish_epoch()
 
     def _find_engine(self) -> bool:
-        """Whether the compiled loop takes the steps; it and the data are prepared once."""
-        if not self._looked_for_engine:
-            self._engine, self._compressed = None, {}
+        """Whether the compiled loop takes the steps; it and the data are prepared once, and when any is replaced."""
+        now = self.network, self.optimizer, self.x_train, self.t_train, self.x_test, self.t_test
+        if len(self._looked_at) != len(now) or not all(map(operator.is_, self._looked_at, now)):
+            self._holders, self._engine, self._compressed = None, None, {}
             try:
                 step = _compiled(self.network, self.optimizer)
                 if step is not None:
                     self._prepare(step)
             except NotCompilable:
                 pass
-            self._looked_for_engine = True
+            self._looked_at = now
         return self._engine is not None
 
     def _prepare(self, step: CompiledStep) -> None:

@@ -16,11 +16,12 @@ def count_nonzeros(x, starts):
 
 @kernel
 def compress_rows(x, scale, starts, columns, values):
-    """The columns and values, times scale, of the non-zeros of x, row by row."""
+    """The columns and values, times scale (1,), of the non-zeros of x, row by row; rounded as a dense batch is."""
     for i in range(x.shape[0]):
         e = starts[i]
         for k in range(x.shape[1]):
             if x[i, k] != 0:
                 columns[e] = k
-                values[e] = x[i, k] * scale
+                values[e] = x[i, k]
+                values[e] *= scale[0]
                 e += 1

@@ -92,13 +92,14 @@ from fastbp.kernels.softmax_loss import softmax_loss_backward_rows, softmax_loss
 from fastbp.kernels.sparse import (
     add_bias_rows,
     add_sparse_outer,
+    all_finite,
     copy_rows,
     gather_compressed,
     magnitude,
     sparse_product_rows,
 )
 
-FINITE = 1e37  # sums of magnitudes below this don't overflow
+LARGEST_SUM = 1e37  # of magnitudes, so that nothing overflows
 
 
 @shared
@@ -231,7 +232,7 @@ def _optimize(optimizer, lo, hi, W, dW, state, state2, rate, settings, like):
 
 
 @shared
-def update(lo, hi, left, right, N, following, op, optimizer, rate, settings, scratch):
+def update(lo, hi, left, right, N, next_rows, op, optimizer, rate, settings, scratch):
     """Rows [lo, hi) of an affine layer's W, or its columns [left, right), and with the first row b.
 
     What is added to W at once isn't made first: with SGD and no weight decay there is no dW.
@@ -240,19 +241,19 @@ def update(lo, hi, left, right, N, following, op, optimizer, rate, settings, scr
     W, dW, x = address_as(op[W_], scratch), address_as(op[DW], scratch), address_as(op[X], scratch)
     direct = optimizer == SGD and settings[DECAY] == 0.0
     target = W if direct else dW
-    samples, size, rows, first_row, last_row = following
+    samples, size, rows, first_row, last_row = next_rows
     ahead = Ahead(samples, size, rows, first_row, last_row, lo, hi, left)
     backward_params_rows_ahead(lo, hi, left, right, N, D, M, dout, x, -rate, direct, target, db, scratch, ahead)
     if not direct:
         _optimize_weights(lo, hi, op, optimizer, rate, settings, scratch)
     if lo == 0:
-        optimize_bias(left, right, op, optimizer, rate, settings, scratch)
+        _optimize_bias(left, right, op, optimizer, rate, settings, scratch)
 
 
 @shared
 def room_to_grow(op, like):
     """How far the sums with a W may grow before one could overflow: more than 0 while W is finite."""
-    return FINITE - float(magnitude(0, op[D_] * op[M_], address_as(op[W_], like)))
+    return LARGEST_SUM - float(magnitude(0, op[D_] * op[M_], address_as(op[W_], like)))
 
 
 @shared
@@ -265,7 +266,7 @@ def growth(N, M, op, batch, rate, like):
 
 @shared
 def next_dense(lo, hi, rows, samples, wanted):
-    """What `_update` asks for: the same rows, or nothing unless they are wanted."""
+    """What `update` asks for: the rows [lo, hi) of a batch, or nothing unless they are wanted."""
     size = 0
     if wanted and samples[KIND] <= FLOAT64:
         size = samples[FEATURES] << (0 if samples[KIND] == UINT8 else 2 if samples[KIND] == FLOAT32 else 3)
@@ -274,7 +275,10 @@ def next_dense(lo, hi, rows, samples, wanted):
 
 @shared
 def sparse_update(lo, hi, N, op, batch, optimizer, rate, settings, cursors, scratch):
-    """The same on compressed samples, all columns; whether the W that an optimizer made is finite."""
+    """Rows [lo, hi) of the padded W from compressed samples, and with the first row b.
+
+    Whether what an optimizer made is finite; what is added at once stays so, see `growth`.
+    """
     M, dout, W = op[M_], address_as(batch[PADDED_DOUT], scratch), address_as(batch[PADDED_W], scratch)
     begins, columns = address_as_int64(batch[BEGINS]), address_as_int32(batch[BATCH_COLUMNS])
     values, stride = address_as(batch[BATCH_VALUES], scratch), batch[STRIDE]
@@ -288,10 +292,10 @@ def sparse_update(lo, hi, N, op, batch, optimizer, rate, settings, cursors, scra
         unpad(lo, hi, M, batch[PADDED_W], stride, op[DW], scratch)
         _optimize_weights(lo, hi, op, optimizer, rate, settings, scratch)
         pad(lo, hi, M, op[W_], batch[PADDED_W], stride, scratch)
-        finite = magnitude(lo * stride, hi * stride, W) < FINITE
+        finite = all_finite(lo * stride, hi * stride, W)
     if lo == 0:
         _column_sums(N, M, address_as(op[DOUT], scratch), address_as(op[DB], scratch))
-        optimize_bias(0, M, op, optimizer, rate, settings, scratch)
+        _optimize_bias(0, M, op, optimizer, rate, settings, scratch)
     return finite
 
 
@@ -305,6 +309,6 @@ def _optimize_weights(lo, hi, op, optimizer, rate, settings, like):
 
 
 @shared
-def optimize_bias(left, right, op, optimizer, rate, settings, like):
+def _optimize_bias(left, right, op, optimizer, rate, settings, like):
     b, db = address_as(op[B_], like), address_as(op[DB], like)
     _optimize(optimizer, left, right, b, db, op[B_STATE], op[B_STATE2], rate, settings, like)

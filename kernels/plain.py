@@ -151,4 +151,5 @@ def count_nonzeros(x, starts):
 def compress_rows(x, scale, starts, columns, values):
     rows, found = np.nonzero(x)
     columns[...] = found
-    values[...] = x[rows, found] * scale
+    values[...] = x[rows, found]
+    values *= scale

@@ -58,7 +58,7 @@ from fastbp.kernels.simd import address_as, address_as_float64, flush_denormals,
 from fastbp.kernels.softmax_loss import ROWS
 from fastbp.kernels.team import FLAG, barrier, flag_is_up, join, raise_flag, tell_progress
 
-# Where W has so many columns for each thread it takes its own, in the forward pass and the update: they stay in its
+# Where a layer has so many columns for each thread it takes its own, of W or for dx of its transpose: they stay in its
 # caches. Else a thread takes rows of the batch through all layers. A thread's columns begin at a whole panel.
 COLUMNS_EACH, COLUMNS_STEP = 96, 48
 
@@ -184,8 +184,10 @@ def _mean_loss(m, costs):
 
 @shared
 def _update_pass(m, skips, rate, following):
-    """This thread's part of each W. From the last layer to the first: each W is in the caches, the first one then for
-    the next forward pass. Where zeros are skipped, whether the first W is finite."""
+    """This thread's part of each W; where zeros are skipped, whether its part of the first one is finite.
+
+    From the last layer to the first: each W is in the caches, and the first one then for the next forward pass.
+    """
     finite = True
     for n in range(m.ops - 1, -1, -1):
         op = _op(m, n)
@@ -201,8 +203,8 @@ def _update_pass(m, skips, rate, following):
             else:
                 start, end = _share(op[D_], m.part, m.parts, 8), _share(op[D_], m.part + 1, m.parts, 8)
             if start < end:
-                ahead = next_dense(m.lo, m.hi, following, m.samples, n == 0)
-                update(start, end, left, right, m.N, ahead, op, m.optimizer, rate, m.settings, m.scratch)
+                next_rows = next_dense(m.lo, m.hi, following, m.samples, n == 0)
+                update(start, end, left, right, m.N, next_rows, op, m.optimizer, rate, m.settings, m.scratch)
     return finite
 
 

@@ -13,7 +13,7 @@ def compressed(x: np.ndarray, scale: float, dtype: str) -> tuple[np.ndarray, np.
     starts = np.full(len(x) + 1, -7, np.int64)
     count_nonzeros(x, starts)
     columns, values = np.full(starts[-1] + 2, -7, np.int32), np.full(starts[-1] + 2, -7, dtype)
-    compress_rows(x, scale, starts, columns[1:-1], values[1:-1])
+    compress_rows(x, np.array([scale], dtype), starts, columns[1:-1], values[1:-1])
     assert columns[[0, -1]].tolist() == values[[0, -1]].tolist() == [-7, -7]
     return starts, columns[1:-1], values[1:-1]
 

@@ -244,3 +244,24 @@ def test_two_layers_with_one_matrix_are_left_to_the_layers() -> None:
     shared = with_layers([one, both], {"W": one.W, "b": one.b, "c": both.b})
     with pytest.raises(NotCompilable, match="two layers share one W"):
         fastbp.compile(shared, optimizer(), strict=True)
+
+
+@pytest.mark.parametrize(
+    "layout", [np.asfortranarray, lambda array: np.concatenate([array, array])[::-2]], ids=["F", "step"]
+)
+def test_a_state_that_is_not_contiguous(layout: Any) -> None:
+    x, t = data(20, 6, 3)
+    network, steps = chain("A", (6, 3)), optimizer("Momentum")
+    steps.v = {name: layout(np.zeros_like(array)) for name, array in network.params.items()}
+    step = compiled(network, steps)
+    with Unchanged(network, steps), pytest.raises(ValueError, match="state of W1 must be writable, C-contiguous"):
+        step.run(x, t, batches(20, 3, 5))
+
+
+def test_an_optimizer_of_another_kind_is_read_at_each_call() -> None:
+    x, t = data(20, 6, 3)
+    network, expected = chain("ARA", (6, 5, 3)), chain("ARA", (6, 5, 3))
+    step = compiled(network, optimizer("SGD"))
+    step.optimizer = optimizer("Adam")
+    losses = step.run(x, t, batches(20, 3, 5))
+    assert losses.tolist() == compiled(expected, optimizer("Adam")).run(x, t, batches(20, 3, 5)).tolist()

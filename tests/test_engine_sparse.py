@@ -73,9 +73,9 @@ def test_samples_without_a_non_zero() -> None:
     step = compiled(sparse, optimizer())
     prepared = step.prepare(x, T, sparse=True)
     close(step.run(prepared, order), by_layers(dense, optimizer()).run(x, T, order), 1e-12, "losses")
-    before = len(step._workspace.kept)
+    before = list(map(id, step._workspace._rows))
     step.run(prepared, order)
-    assert len(step._workspace.kept) == before  # nothing is allocated again
+    assert list(map(id, step._workspace._rows)) == before  # nothing is allocated again
 
 
 @pytest.mark.parametrize("source", ["uint8", "float32", "float64", "bool", "int64"])
@@ -264,3 +264,31 @@ def test_the_layers_take_matrices_of_scipy_too(scipy_sparse: Any) -> None:
     assert losses.tolist() == by_layers(expected, optimizer()).run(x, T, ORDER).tolist()
     with pytest.raises(ValueError, match="sparse=True needs the compiled loop: asked for"):
         by_layers(copy.deepcopy(ours), fastbp.SGD()).prepare(x, T, sparse=True)
+
+
+def test_a_matrix_that_is_changed_in_place_later(scipy_sparse: Any) -> None:
+    x = scipy_sparse.csr_matrix(mostly_zeros(40, 50))
+    sparse, dense = pair()
+    step = compiled(sparse, optimizer())
+    prepared, before = step.prepare(x, T), x.toarray()
+    x.data[::2] = 0
+    x.eliminate_zeros()
+    x.indices[:] = 10**6
+    close(step.run(prepared, ORDER), by_layers(dense, optimizer()).run(before, T, ORDER), 1e-12, "losses")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_scaled_bytes_have_the_values_of_a_dense_batch(dtype: str) -> None:
+    """Rounded once each: the scale, and the product."""
+    x = np.arange(256, dtype="uint8").reshape(1, 256)
+    values, _, columns = engine_data.compress(x, np.dtype(dtype), 1 / 255)
+    np.testing.assert_array_equal(values, x[0, columns].astype(dtype) * np.dtype(dtype).type(1 / 255))
+
+
+def test_read_only_bytes_compile_nothing() -> None:
+    x = (200 * mostly_zeros(40, 50)).astype("uint8")
+    engine_data.compress(x, np.dtype("float32"), 1.0)
+    before = len(engine_data.compress_rows.signatures)
+    x.flags.writeable = False
+    engine_data.compress(x, np.dtype("float32"), 1.0)
+    assert len(engine_data.compress_rows.signatures) == before

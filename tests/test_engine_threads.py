@@ -230,3 +230,26 @@ def test_a_leader_that_was_interrupted_leaves_nobody_waiting() -> None:
         text=True,
     )
     assert done.stdout == "interrupted\n"
+
+
+AFTER_THE_END = """
+import threading, numpy as np, fastbp
+network = fastbp.TwoLayerNet(300, 200, 10, 0.1, dtype=np.float32)
+step = fastbp.compile(network, fastbp.SGD(), strict=True)
+x, t = np.random.rand(200, 300).astype("float32"), np.arange(200) % 10
+order = np.random.randint(0, 200, (20_000, 100))
+def train():
+    for part in np.array_split(order, 100):
+        step.run(x, t, part)
+    print("trained", flush=True)
+fastbp.set_num_threads(2)
+step.run(x, t, order[:1])
+threading.Thread(target=train).start()
+"""
+
+
+@pytest.mark.command
+def test_a_thread_that_outlives_the_script() -> None:
+    """The interpreter starts no threads any more then: the loop goes on with the one it has."""
+    done = subprocess.run([sys.executable, "-c", AFTER_THE_END], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "trained", done.stderr

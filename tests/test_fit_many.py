@@ -77,7 +77,7 @@ FOREIGN.layers[1] = fastbp.reference.Relu()
 MISTAKES: dict[str, tuple[Any, Any, Any, type[Exception], str]] = {
     "a network twice": ([SAME, SAME], optimizers()[:2], {}, ValueError, "the same network is there twice"),
     "an optimizer twice": (networks()[:2], [BAD_STEPS] * 2, {}, ValueError, "the same optimizer is there twice"),
-    "shared arrays": ([SAME, SHALLOW], optimizers()[:2], {}, ValueError, "two networks share an array"),
+    "shared arrays": ([SAME, SHALLOW], optimizers()[:2], {}, ValueError, "two networks or optimizers share an array"),
     "none": ([], [], {}, ValueError, "no network to train"),
     "one optimizer less": (networks()[:2], optimizers()[:1], {}, ValueError, "got 2 networks, 1 optimizers"),
     "a foreign layer": ([SAME, FOREIGN], optimizers()[:2], {}, NotCompilable, "is no layer that the compiled loop"),
@@ -140,3 +140,11 @@ def test_an_interrupt_leaves_whole_steps(monkeypatch: pytest.MonkeyPatch) -> Non
         other, same = chain("ARA", (30, 11, 4), seed=n), optimizer("Adam")
         compiled(other, same).run(X, T, order[: done[n]])
         same_bits(network.params, other.params)
+
+
+def test_optimizers_that_share_their_state() -> None:
+    made = networks()[:2]
+    adam = fastbp.Adam()
+    compiled(made[0], adam).run(X, T, ORDER[:1])
+    with pytest.raises(ValueError, match="two networks or optimizers share an array"):
+        fastbp.fit_many(made, [adam, copy.copy(adam)], X, T, ORDER)

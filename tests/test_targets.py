@@ -74,7 +74,7 @@ def test_layers_on_target(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["haswell", "x86-64"])
 def test_suite_on_target(name: str, tmp_path: Path) -> None:
     """The tests of all kernels."""
-    parts = ("simd", "simd_memory", "exponential", "gemm", "affine", "relu", "sigmoid", "softmax_loss")
+    parts = ("simd", "simd_memory", "exponential", "gemm", "affine", "relu", "sigmoid", "softmax_loss", "engine_sparse")
     settings, _ = TARGETS[name]
     here = Path(__file__).parent
     options = ("-q", "-p", "no:cacheprovider", f"--rootdir={here.parent}")

@@ -286,3 +286,32 @@ def test_zeros_are_skipped_where_that_pays(count: int | None, compressed: bool) 
     loop = Trainer(again, x[:250], t[:250], x[250:], t[250:], epochs, 10, "SGD", {"lr": 0.5}, count, False, rng=seed)
     loop.train()
     assert loop.train_acc_list == loop.test_acc_list == [0.25] * epochs
+
+
+# What is replaced on the way
+
+
+@pytest.mark.parametrize("what", ["optimizer", "x_train", "network"])
+def test_what_a_callback_replaces_is_used(what: str) -> None:
+    """As by the layers' own methods, where an optimizer of a user's own takes the steps."""
+
+    class Own(SGD):
+        """Foreign to the compiled loop."""
+
+    def replace(loop: Trainer) -> None:
+        if loop.current_epoch == 1:
+            new: dict[str, Any] = {
+                "optimizer": type(loop.optimizer)(lr=0.3),
+                "x_train": loop.x_train[::-1].copy(),
+                "network": TwoLayerNet(5, 4, 3, 0.5, rng=np.random.default_rng(95)),
+            }
+            setattr(loop, what, new[what])
+
+    losses = []
+    for steps in (SGD(lr=0.1), Own(lr=0.1)):
+        network = TwoLayerNet(5, 4, 3, 0.5, rng=np.random.default_rng(87))
+        rng = np.random.default_rng(88)
+        loop = Trainer(network, *real_data(), 3, 4, steps, verbose=False, rng=rng, callbacks=[replace])
+        loop.train()
+        losses.append(loop.train_loss_list)
+    np.testing.assert_allclose(*losses, rtol=1e-12)

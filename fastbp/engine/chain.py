@@ -45,7 +45,8 @@ class Operation:
         return itemsize * (own + batch * (self.inputs + self.outputs))
 
 
-# Which operation a layer is: with a branch of its own in `kernels.operations`, all that a new layer needs.
+# Which operation a layer is: all that a new one needs, but for its code in `kernels.plan` (after the affine ones, which
+# come first) and its branches in `forward` and `backward` of `kernels.operations`.
 CODES = {layers.Affine: plan.AFFINE, layers.Relu: plan.RELU, layers.Sigmoid: plan.SIGMOID}
 
 

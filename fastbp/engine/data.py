@@ -3,6 +3,7 @@
 import math
 import operator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -61,9 +62,9 @@ class Data:
     @property
     def share_used(self) -> float:
         """The share of the samples' elements that the first layer multiplies."""
-        return self.x.size / max(1, self.samples * self.features) if self.is_sparse else 1.0
+        return 1.0 if self.starts is None else int(self.starts[-1]) / max(1, self.samples * self.features)
 
-    @property
+    @cached_property
     def longest(self) -> int:
         """The most non-zeros of a compressed sample; 0 where none are compressed."""
         return 0 if self.starts is None else int(np.diff(self.starts).max(initial=0))
@@ -170,10 +171,12 @@ def compress(
     x: NDArray[Any], dtype: np.dtype[Any], scale: float
 ) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int32]]:
     """(Values, starts, columns) of the non-zeros of x times scale: CSR."""
+    if not x.flags.writeable:
+        x = x.copy()  # else the kernels would be compiled for it anew
     starts = np.empty(len(x) + 1, np.int64)
     count_nonzeros(x, starts)
     columns, values = np.empty(starts[-1], np.int32), np.empty(starts[-1], dtype)
-    compress_rows(x, scale, starts, columns, values)
+    compress_rows(x, np.array([scale], dtype), starts, columns, values)
     return values, starts, columns
 
 
@@ -198,6 +201,8 @@ def _from_scipy(
         matrix = matrix.sorted_indices()
     if matrix.dtype.kind not in "fiub":
         raise TypeError(f"x must hold real numbers, got dtype {matrix.dtype}")
-    values = np.ascontiguousarray(matrix.data, dtype)
-    starts, columns = np.ascontiguousarray(matrix.indptr, np.int64), np.ascontiguousarray(matrix.indices, np.int32)
-    return values if scale == 1 else values * values.dtype.type(scale), starts, columns
+    # Copies: a matrix that is changed in place later would point outside W.
+    values = np.array(matrix.data, dtype)
+    starts, columns = np.array(matrix.indptr, np.int64), np.array(matrix.indices, np.int32)
+    values *= values.dtype.type(scale)
+    return values, starts, columns

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastbp import _arrays
 from fastbp._parameters import holders, layers_of
-from fastbp.engine.chain import decay_of, last_layer
+from fastbp.engine.chain import NotCompilable, decay_of, last_layer
 from fastbp.engine.data import checked_order, checked_scale
 from fastbp.engine.report import layers_report
 
@@ -57,7 +57,7 @@ class LayerStep:
 
     def report(self, batch: int = 100) -> str:
         """Which layers there are, and why they are not compiled."""
-        return layers_report(layers_of(self.network), last_layer(self.network), self.optimizer, self.reason)
+        return layers_report(layers_of(self.network), _loss_of(self.network), self.optimizer, self.reason)
 
 
 def loss_and_gradient(network: Any, x: Any, t: Any) -> tuple[float, Any]:
@@ -84,3 +84,10 @@ def loss_and_gradient(network: Any, x: Any, t: Any) -> tuple[float, Any]:
                 loss += 0.5 * decay * float(np.sum(np.square(layer.W, dtype=np.float64)))
                 gradients[name] = gradients[name] + decay * layer.W
     return loss, gradients
+
+
+def _loss_of(network: Any) -> Any:
+    try:
+        return last_layer(network)
+    except NotCompilable:  # the loss is in its methods
+        return None

@@ -41,8 +41,11 @@ def fit_many(
     at_once = _threads.get_num_threads() if threads is None else whole_number(threads, "threads", 1)
     steps = [CompiledStep(network, optimizer) for network, optimizer in zip(networks, optimizers, strict=True)]
     arrays = [id(array) for network in networks for array in network.params.values()]
+    for optimizer in optimizers:
+        states = [getattr(optimizer, name) or {} for name in optimizer.state_names]
+        arrays += {id(array) for state in states for array in state.values()}
     if len(set(arrays)) < len(arrays):
-        raise ValueError("two networks share an array of parameters: each thread needs its own, see copy.deepcopy")
+        raise ValueError("two networks or optimizers share an array: each thread needs its own, see copy.deepcopy")
     prepared: dict[Any, Data] = {}
     data = []
     for step in steps:

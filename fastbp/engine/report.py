@@ -33,7 +33,7 @@ def report(operations: list[Operation], loss: Any, optimizer: Any, dtype: np.dty
 def layers_report(layers: list[Any], loss: Any, optimizer: Any, reason: str) -> str:
     """A line for each layer, where none of it is compiled."""
     lines: list[tuple[str, ...]] = [("layer", "runs as")]
-    lines += [(type(each).__name__, "layer by layer") for each in (*layers, loss, optimizer)]
+    lines += [(type(each).__name__, "layer by layer") for each in (*layers, loss, optimizer) if each is not None]
     return _aligned(lines, f"not compiled: {reason}")
 
 

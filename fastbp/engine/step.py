@@ -43,7 +43,7 @@ class CompiledStep:
 
     def __init__(self, network: Any, optimizer: Any) -> None:
         self.network, self.optimizer = network, optimizer
-        self._kind = _kind(optimizer)
+        _kind(optimizer)
         self._operations, self._loss = chain_of(network)
         self._layers = _layers(network)
         self._dtype, self._arrays = bind(network, self._operations)
@@ -56,16 +56,14 @@ class CompiledStep:
         for data that don't fit, labels that are no classes, and hyperparameters as in the optimizer's constructor.
         """
         data = self.prepare(x, t, sparse=False)
-        if data.samples == 0:
-            raise ValueError("x is empty: a step needs at least one sample")
         return float(self._run(data, np.arange(data.samples, dtype=np.int64)[None])[0])
 
     def prepare(self, x: Any, t: ArrayLike, *, scale: float = 1.0, sparse: bool | None = None) -> Data:
         """Checks samples and labels, and compresses samples that are mostly zeros, once for many runs.
 
         x (N, D) of uint8, float32 or float64, read as it lies (change it, and later runs see that), of which `scale`
-        times is used; or a scipy.sparse matrix. `sparse` says whether the first Affine skips zeros, for which samples
-        are compressed; None measures how many zeros there are. ValueError and TypeError as in a step.
+        times is used; or a scipy.sparse matrix, which is copied. `sparse` says whether the first Affine skips zeros,
+        for which samples are compressed; None measures how many zeros there are. ValueError and TypeError as in a step.
         """
         self._bind()
         first = self._operations[0]
@@ -114,7 +112,7 @@ class CompiledStep:
         """ValueError and TypeError for whatever would keep a run from starting."""
         self._bind()
         self.optimizer.scalars()
-        copy.copy(self.optimizer).state_for(self.network.params)  # what that makes is the copy's
+        _states(copy.copy(self.optimizer), self.network.params)  # what that makes is the copy's
         decay_of(self.network)
 
     def run_alone(self, data: Data, order: NDArray[np.int64], stop: threading.Event) -> NDArray[np.float64]:
@@ -175,7 +173,7 @@ class CompiledStep:
         """The steps, in slices, whose losses go to `done` as they come; those of all that were taken."""
         optimizer, params = self.optimizer, self.network.params
         scalars, decay = optimizer.scalars(), decay_of(self.network)
-        states = optimizer.state_for(params)
+        kind, states = _kind(optimizer), _states(optimizer, params)
         batch = order.shape[1]
         work = self._workspace
         if work is None or work.capacity < batch:
@@ -205,7 +203,7 @@ class CompiledStep:
                 samples,
                 work.batch,
                 settings,
-                self._kind,
+                kind,
                 optimizer.step_sizes(len(part)),
                 part,
                 work.costs,
@@ -224,6 +222,15 @@ class CompiledStep:
 
 def _same(some: Sequence[Any], others: Sequence[Any]) -> bool:
     return len(some) == len(others) and all(map(operator.is_, some, others))
+
+
+def _states(optimizer: Any, params: Any) -> Any:
+    """The arrays of the optimizer's state. ValueError for one that the loop can't pass over element by element."""
+    states = optimizer.state_for(params)
+    for name, arrays in states.items():
+        if not all(array.flags.carray for array in arrays):
+            raise ValueError(f"the optimizer's state of {name} must be writable, C-contiguous arrays")
+    return states
 
 
 def _kind(optimizer: Any) -> int:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -29,15 +30,18 @@ def run(kernel: Callable[..., Any], n: int, done: Callable[[int], object], *argu
     words = np.zeros(TEAM_WORDS, np.int64)
     members: list[Future[Any]] = []
     try:
-        members.extend(_pool().submit(kernel, words, False, n, *arguments) for _ in range(n - 1))
+        with suppress(RuntimeError):  # the interpreter is about to end: no more threads, the leader goes on alone
+            members.extend(_pool().submit(kernel, words, False, n, *arguments) for _ in range(n - 1))
         return int(kernel(words, True, n, *arguments))
     finally:
         if words[SIZE] == 0:  # interrupted before it began: who has come already is let go
             words[JOINED] += CLOSED
             words[SIZE] = CANCELLED
-        for member in members:
-            member.result()
-        done(int(words[PROGRESS]))
+        try:
+            for member in members:
+                member.result()
+        finally:
+            done(int(words[PROGRESS]))
 
 
 def _pool() -> ThreadPoolExecutor:

@@ -23,24 +23,22 @@ class Workspace:
         self._longest = 0  # row of compressed samples that there is room for
         self._scratch, self._cursors = np.empty(0, dtype), np.empty(0, np.int64)
         self.kept: list[NDArray[Any]] = []
+        self._rows: list[NDArray[Any]] = []
         self.plan = np.zeros((len(operations), plan.PLAN_COLUMNS), np.int64)
         self.batch = np.zeros((1, plan.BATCH_BUFFERS), np.int64)
         self.costs = np.zeros(capacity)
-        self.outputs = operations[-1].outputs
-        features = operations[0].inputs
+        features, outputs = operations[0].inputs, operations[-1].outputs
         before = self._buffer(capacity, features)
         self.batch[:, plan.BATCH_X] = before
         if learns:
-            self.batch[:, plan.BATCH_LABELS] = self._buffer(capacity, self.outputs, dtype=np.float64)
-            self.batch[:, plan.Y] = self._buffer(capacity, self.outputs)
+            self.batch[:, plan.BATCH_LABELS] = self._buffer(capacity, outputs, dtype=np.float64)
+            self.batch[:, plan.Y] = self._buffer(capacity, outputs)
         gradient = mask = 0  # where the gradient of an operation's input goes, and which mask that has to pass
         for row, operation in zip(self.plan, operations, strict=True):
             row[plan.CODE] = operation.code
             row[plan.D_], row[plan.M_] = operation.inputs, operation.outputs
             row[plan.X] = before
-            self.scores = np.zeros((capacity, operation.outputs), dtype)
-            self.kept.append(self.scores)
-            row[plan.OUT] = before = address(self.scores)
+            row[plan.OUT] = before = self._buffer(capacity, operation.outputs)
             if operation.has_mask:
                 row[plan.MASK] = self._buffer(capacity, operation.outputs, dtype=np.uint8)
             if learns:
@@ -83,10 +81,11 @@ class Workspace:
             return
         self._longest = longest
         first, batch = self.operations[0], self.batch
+        self._rows = []  # the smaller ones of before are let go
         for row in batch:
-            row[plan.BEGINS] = self._buffer(self.capacity + 1, dtype=np.int64)
-            row[plan.BATCH_COLUMNS] = self._buffer(self.capacity, self._longest, dtype=np.int32)
-            row[plan.BATCH_VALUES] = self._buffer(self.capacity, self._longest)
+            row[plan.BEGINS] = self._buffer(self.capacity + 1, dtype=np.int64, kept=self._rows)
+            row[plan.BATCH_COLUMNS] = self._buffer(self.capacity, longest, dtype=np.int32, kept=self._rows)
+            row[plan.BATCH_VALUES] = self._buffer(self.capacity, longest, kept=self._rows)
         if not batch[0, plan.PADDED_W]:
             stride = padded_columns(first.outputs, lanes(self.dtype))
             batch[:, plan.STRIDE] = stride
@@ -107,9 +106,9 @@ class Workspace:
             self._cursors = np.empty(threads * self.capacity, np.int64)
         return self._cursors
 
-    def _buffer(self, *shape: int, dtype: Any = None) -> int:
+    def _buffer(self, *shape: int, dtype: Any = None, kept: list[NDArray[Any]] | None = None) -> int:
         """The address of a new array of zeros, at the start of a cache line."""
         size = math.prod(shape) * np.dtype(dtype or self.dtype).itemsize
         array = np.zeros(size + CACHE_LINE, np.uint8)
-        self.kept.append(array)
+        (self.kept if kept is None else kept).append(array)
         return -(-address(array) // int(CACHE_LINE)) * int(CACHE_LINE)
