@@ -186,7 +186,7 @@ def affine_gradients(
     shape = (x.shape[0], weights.shape[1])
     dtype = FLOAT64 if x.dtype is FLOAT64 else float_dtype(weights)
     if len(x_shape) > 1 and ready(dout) and dout.shape == shape and dout.dtype is weights.dtype is dtype:
-        return dout, weights
+        return dout, weights if weights.flags.carray else kernel_array(weights, dtype)
     gradient = output_gradient(dout, shape[1:] if len(x_shape) == 1 else shape, dtype)
     return gradient.reshape(shape), kernel_array(weights, gradient.dtype)
 

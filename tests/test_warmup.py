@@ -49,6 +49,14 @@ def use(dtype, x_dtype):
         fastbp.check_gradients(fastbp.TwoLayerNet(4, 3, 2, rng=rng), x[:2, :4], t[:2] % 2)
     network.layers["Affine1"].forward(x)
     network.layers["Affine1"].backward(rng.random((300, 60)).astype(dtype))
+    W, b = network.params["W1"], network.params["b1"]
+    fixed = W.copy()
+    fixed.flags.writeable = False
+    for layout in (np.asfortranarray(W), np.repeat(W, 2, axis=1)[:, ::2], fixed, W.astype(W.dtype.newbyteorder())):
+        layer = fastbp.Affine(layout, b)
+        out = layer.forward(x)
+        layer.backward(out)
+        layer.backward(np.asfortranarray(out))
 """
 
 
