@@ -12,7 +12,7 @@ if not (Path(__file__).parent / "kernels").is_dir():
 
 if TYPE_CHECKING:
     from fastbp._warmup import warmup
-    from fastbp.engine import compile, fit_many, predict
+    from fastbp.engine import NotCompilable, compile, fit_many, predict
     from fastbp.gradient import check_gradients, gradient_descent, numerical_diff, numerical_gradient
     from fastbp.layers import AddLayer, Affine, MulLayer, Relu, Sigmoid, SoftmaxWithLoss
     from fastbp.networks import TwoLayerNet, load_params, save_params
@@ -44,6 +44,7 @@ _HOMES = {
     "Momentum": "optimizers",
     "MulLayer": "layers",
     "Nesterov": "optimizers",
+    "NotCompilable": "engine",
     "RMSprop": "optimizers",
     "Relu": "layers",
     "SGD": "optimizers",
@@ -74,6 +75,7 @@ __all__ = [
     "Momentum",
     "MulLayer",
     "Nesterov",
+    "NotCompilable",
     "RMSprop",
     "Relu",
     "Sigmoid",

@@ -18,18 +18,39 @@ def whole_number(value: Any, name: str, least: int) -> int:
     return number
 
 
+def finite(value: Any, name: str) -> float:
+    """The value as a float. TypeError when it is no real number, ValueError when it is not finite."""
+    if not _is_finite(value, name):
+        raise ValueError(f"{name} must be a finite number, got {value}")
+    return float(value)
+
+
 def not_negative(value: Any, name: str) -> float:
     """The value as a float. TypeError when it is no real number, ValueError when it is negative or not finite."""
-    if not (math.isfinite(value) and value >= 0):
+    if not (_is_finite(value, name) and value >= 0):
         raise ValueError(f"{name} must be a finite number, zero or positive, got {value}")
     return float(value)
 
 
 def share(value: Any, name: str, *, below_one: bool = False) -> float:
     """The value as a float. TypeError when it is no real number, ValueError outside 0 to 1, or at 1 if `below_one`."""
-    if not (math.isfinite(value) and 0 <= value <= 1) or (below_one and value == 1):
+    if not (_is_finite(value, name) and 0 <= value <= 1) or (below_one and value == 1):
         raise ValueError(f"{name} must be from 0 to {'below ' if below_one else ''}1, got {value}")
     return float(value)
+
+
+def _is_finite(value: Any, name: str) -> bool:
+    try:
+        return math.isfinite(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a real number, got {value!r}") from None
+
+
+def optimizer(value: Any) -> Any:
+    """The optimizer itself; TypeError when it has no `update(params, grads)` or is a class."""
+    if isinstance(value, type) or not hasattr(value, "update"):
+        raise TypeError(f"optimizer must be a name or have update(params, grads), got {value!r}")
+    return value
 
 
 def generator(rng: Any) -> np.random.Generator | None:

@@ -31,7 +31,7 @@ SHA256 = (
 
 WHERE_TO_PUT = (
     f"put {', '.join(f'{name}.gz' for name in NAMES)} (gzipped or not), or Keras' {NPZ_NAME}, into a folder, "
-    "and name it by path= or by the environment variable FASTBP_DATA"
+    "and name it by path=, by --data on the command line, or by the environment variable FASTBP_DATA"
 )
 
 

@@ -14,14 +14,14 @@ from fastbp._warmup import helping_process, steps, warmup
 from fastbp.engine import compile
 from fastbp.kernels.cache import cache_folder, cached_kernels
 from fastbp.threads import get_num_threads
-from fastbp.trainer import Trainer, epoch_line
+from fastbp.trainer import COMPILING, Trainer, epoch_line, says_it_compiles
 
 
 def train_with_progress(trainer: Trainer, quiet: bool = False) -> float:
     """Trains to the end and returns the seconds that it took, the compilation of kernels not counted."""
     console = Console(highlight=False, soft_wrap=True)
     shown = console.file.isatty() and not quiet
-    with _compiling(console) if shown else nullcontext():
+    with nullcontext() if quiet else _compiling(console) if shown else says_it_compiles(console.print):
         _use_all_kernels(trainer)
     if not quiet:
         trainer.callbacks += (lambda done: console.print(epoch_line(done)),)
@@ -68,7 +68,7 @@ class _WarmupProgress(Progress):
 
 @contextmanager
 def _compiling(console: Console) -> Iterator[None]:
-    with console.status("compiling the kernels: once, then they are kept"):
+    with console.status(COMPILING):
         console.show_cursor(True)  # Ctrl-C ends the process here, with nobody left to show it again
         yield
 

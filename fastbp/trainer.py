@@ -2,18 +2,23 @@
 
 import math
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import _arrays, layers, optimizers, reference
+from fastbp import _arrays, _checks, optimizers
 from fastbp._checks import generator, whole_number
 from fastbp._parameters import holders, layers_of, not_held
 from fastbp.engine import CompiledStep, NotCompilable, predict
-from fastbp.engine.data import Data
+from fastbp.engine.data import Data, LayerData
+from fastbp.engine.layerwise import classes_of, loss_and_gradient
+from fastbp.kernels import cache
 from fastbp.networks import TwoLayerNet, share_right
+
+COMPILING = "compiling the kernels: once, for up to a minute, then they are kept"
 
 OPTIMIZERS: dict[str, type[optimizers.Optimizer]] = {
     "sgd": optimizers.SGD,
@@ -23,7 +28,6 @@ OPTIMIZERS: dict[str, type[optimizers.Optimizer]] = {
     "rmsprop": optimizers.RMSprop,
     "adam": optimizers.Adam,
 }
-CLASSIFIERS = (layers.SoftmaxWithLoss, reference.SoftmaxWithLoss)  # last layers whose labels are known
 
 
 class Trainer:
@@ -42,8 +46,8 @@ class Trainer:
     (`params["W1"] is layer.W`): it would not be trained.
 
     A network and an optimizer that `fastbp.compile` knows are trained in its compiled loop, others by their own
-    methods; `runs` says which. Data are read where they lie, but samples that are mostly zeros and labels are copied
-    when `train` begins.
+    methods; `runs` says which. Data are read where they lie, but in the compiled loop samples that are mostly zeros
+    and labels are copied when `train` begins.
 
     `train_loss_list` has the loss before each update, `train_acc_list` and `test_acc_list` the accuracies (0 to 1)
     after each epoch, `current_epoch` and `current_iter` how many of each are done.
@@ -106,10 +110,10 @@ class Trainer:
     def runs(self) -> str:
         """How the steps are taken: "compiled loop", or "layer by layer" and why."""
         try:
-            step = _compiled(self.network, self.optimizer)
+            CompiledStep(self.network, self.optimizer)
         except NotCompilable as error:
             return f"layer by layer: {error}"
-        return "compiled loop" if step else "layer by layer"
+        return "compiled loop"
 
     def train_step(self) -> float:
         """One mini-batch: forward, backward, update. Returns the loss before the update."""
@@ -119,7 +123,7 @@ class Trainer:
         if compiled:
             self._run(batch[None])
             return self.train_loss_list[-1]
-        loss, gradients = _loss_and_gradient(self.network, self.x_train[batch], self.t_train[batch])
+        loss, gradients = loss_and_gradient(self.network, self.x_train[batch], self.t_train[batch])
         if math.isnan(loss) and self.on_nan == "raise":
             raise self._nan()
         self.optimizer.update(self.network.params, gradients)
@@ -128,6 +132,10 @@ class Trainer:
 
     def train(self) -> None:
         """All epochs that are left, an accuracy on training and test data after each."""
+        with says_it_compiles(print) if self.verbose else nullcontext():
+            self._train()
+
+    def _train(self) -> None:
         self._looked_at = ()  # layers may have been replaced since, and labels changed
         while self.current_epoch < self.epochs:
             end = (self.current_epoch + 1) * self.iter_per_epoch
@@ -141,16 +149,16 @@ class Trainer:
 
     def _find_engine(self) -> bool:
         """Whether the compiled loop takes the steps; it and the data are prepared once, and when any is replaced."""
-        now = self.network, self.optimizer, self.x_train, self.t_train, self.x_test, self.t_test
-        if len(self._looked_at) != len(now) or not all(map(operator.is_, self._looked_at, now)):
-            self._holders, self._engine, self._compressed = None, None, {}
-            try:
-                step = _compiled(self.network, self.optimizer)
-                if step is not None:
-                    self._prepare(step)
-            except NotCompilable:
-                pass
-            self._looked_at = now
+        data = self.x_train, self.t_train, self.x_test, self.t_test
+        now = (*data, self.network, self.optimizer, *layers_of(self.network))
+        try:
+            if len(self._looked_at) != len(now) or not all(map(operator.is_, self._looked_at, now)):
+                self._holders, self._engine, self._compressed, self._looked_at = None, None, {}, now
+                self._prepare(CompiledStep(self.network, self.optimizer))
+            elif self._engine is not None:
+                self._engine[0].bind()
+        except NotCompilable:
+            self._engine, self._compressed = None, {}
         return self._engine is not None
 
     def _prepare(self, step: CompiledStep) -> None:
@@ -187,7 +195,7 @@ class Trainer:
     def _nan(self) -> FloatingPointError:
         return FloatingPointError(
             f"the loss is NaN at step {self.current_iter + 1}: try a smaller learning rate, and look for NaN "
-            'in the data (on_nan="ignore" goes on)'
+            "in the data"
         )
 
     def _check_holders(self) -> None:
@@ -225,19 +233,25 @@ class Trainer:
         return float(self.network.accuracy(x, t))
 
 
+@contextmanager
+def says_it_compiles(say: Callable[[str], object]) -> Iterator[None]:
+    """A block in which the first kernel that is compiled is announced: the training loop takes half a minute."""
+    with ExitStack() as watch:
+
+        def tell(kernel: str) -> None:
+            watch.close()  # once is enough
+            say(COMPILING)
+
+        watch.enter_context(cache.watching(tell))
+        yield
+
+
 def epoch_line(trainer: Trainer) -> str:
     """The last epoch in one line: its number, the accuracy on the training and on the test data."""
     return (
         f"epoch {trainer.current_epoch:>3}  "
         f"train {trainer.train_acc_list[-1]:.4f}  test {trainer.test_acc_list[-1]:.4f}"
     )
-
-
-def _compiled(network: Any, optimizer: Any) -> CompiledStep | None:
-    """The compiled loop, where it does what the network's own methods do. NotCompilable where it can't."""
-    if not isinstance(network, TwoLayerNet) and hasattr(network, "gradient"):
-        return None  # what that computes, nobody knows
-    return CompiledStep(network, optimizer)
 
 
 def _scores_are_predicted(network: Any) -> bool:
@@ -248,19 +262,9 @@ def _scores_are_predicted(network: Any) -> bool:
     )
 
 
-def _loss_and_gradient(network: Any, x: Any, t: Any) -> tuple[float, Any]:
-    if getattr(network.gradient, "__func__", None) is TwoLayerNet.gradient:
-        loss, gradients = network.loss_and_gradient(x, t)
-    else:  # another gradient says nothing of the loss: one more forward pass
-        gradients = network.gradient(x, t)
-        loss = network.loss(x, t)
-    return float(loss), gradients
-
-
 def _optimizer(optimizer: Any, arguments: Mapping[str, Any] | None) -> Any:
     if not isinstance(optimizer, str):
-        if isinstance(optimizer, type) or not hasattr(optimizer, "update"):
-            raise TypeError(f"optimizer must be a name or have update(params, grads), got {optimizer!r}")
+        _checks.optimizer(optimizer)
         if arguments is not None:
             raise ValueError(f"optimizer_param goes with an optimizer's name, not with the object {optimizer!r}")
         return optimizer
@@ -271,6 +275,9 @@ def _optimizer(optimizer: Any, arguments: Mapping[str, Any] | None) -> Any:
 
 def _data(network: Any, samples: ArrayLike, labels: ArrayLike, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
     """Samples and labels as arrays with as many rows; labels that the network could not take are refused."""
+    if hasattr(samples, "tocsr") or isinstance(samples, Data | LayerData):
+        what = "a scipy.sparse matrix" if hasattr(samples, "tocsr") else "prepared data"
+        raise TypeError(f"x_{name} is {what}, but Trainer takes arrays: those of fastbp.compile(...).run may be that")
     x, t = np.asanyarray(samples), np.asanyarray(labels)
     for array, letter in ((x, "x"), (t, "t")):
         if array.ndim == 0:
@@ -279,9 +286,10 @@ def _data(network: Any, samples: ArrayLike, labels: ArrayLike, name: str) -> tup
         raise ValueError(f"x_{name} is empty: expected at least one sample")
     if len(x) != len(t):
         raise ValueError(f"x_{name} has {len(x)} samples, but t_{name} has {len(t)} labels")
-    if type(network) is TwoLayerNet and isinstance(network.last_layer, CLASSIFIERS):
+    classes = classes_of(network)
+    if classes is not None:
         try:
-            _arrays.targets(t, (len(t), network.params["W2"].shape[1]), _arrays.FLOAT64)
+            _arrays.targets(t, (len(t), classes), _arrays.FLOAT64)
         except (TypeError, ValueError) as error:
             raise type(error)(f"t_{name} doesn't go with the network: {error}") from None
     return x, t

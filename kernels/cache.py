@@ -15,7 +15,7 @@ import shutil
 import sys
 import time
 import warnings
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -85,12 +85,10 @@ class KernelCache:
         if not self._enabled:
             return None
         file = self._file(sig, target_context.codegen())
-        try:
-            content = file.read_bytes()
-        except OSError:
-            return None
-        digest, data = content[:DIGEST], content[DIGEST:]
-        if hashlib.sha256(data).digest() != digest:
+        data = _read(file)
+        if data is None:
+            for tell in _watchers:
+                tell(self._name)
             return None
         _mark_used(file.parent)
         return CompileResult._rebuild(target_context, *pickle.loads(data))
@@ -113,6 +111,29 @@ class KernelCache:
     def _file(self, sig, codegen):
         key = hashlib.sha256(repr((sig, codegen.magic_tuple())).encode()).hexdigest()[:24]
         return cache_folder() / STAMP / f"{self._name}-{key}.nbc"
+
+
+@contextmanager
+def watching(tell):
+    """Within the block, `tell` is called with the name of each kernel that is about to be compiled."""
+    _watchers.append(tell)
+    try:
+        yield
+    finally:
+        _watchers.remove(tell)
+
+
+_watchers = []
+
+
+def _read(file):
+    """What was written without its hash; None when there is nothing, or something else."""
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return None
+    digest, data = content[:DIGEST], content[DIGEST:]
+    return data if hashlib.sha256(data).digest() == digest else None
 
 
 def _write(file, content):

@@ -130,3 +130,8 @@ class Command:
 @pytest.fixture
 def command(tmp_path: Path, environment: dict[str, str]) -> Command:
     return Command(tmp_path, environment)
+
+
+@pytest.fixture
+def scipy_sparse() -> Any:
+    return pytest.importorskip("scipy.sparse")

@@ -151,6 +151,25 @@ def test_damaged_files_are_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.command
+def test_what_is_compiled_is_announced_once(tmp_path: Path) -> None:
+    code = f"""
+    from fastbp.kernels.cache import watching
+    from fastbp.trainer import says_it_compiles
+    with watching(print), says_it_compiles(print):
+        exec({CODE!r})
+    """
+    first, second = (python(code, FASTBP_CACHE_DIR=str(tmp_path)).splitlines() for _ in range(2))
+    said = [
+        "relu.relu_forward",
+        "compiling the kernels: once, for up to a minute, then they are kept",
+        "relu.relu_backward",
+        "sigmoid.sigmoid_forward",
+    ]
+    assert first == [*said, second[0], "hits 0"]
+    assert second[1:] == ["hits 1"]
+
+
+@pytest.mark.command
 def test_many_processes_start_on_an_empty_cache(tmp_path: Path) -> None:
     processes = [start(CODE, FASTBP_CACHE_DIR=str(tmp_path)) for _ in range(6)]
     outputs = [process.communicate(timeout=120) for process in processes]

@@ -6,7 +6,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from chains import COMPILES, OPTIMIZERS, Chain, Unchanged, arrays_of, batches, by_layers, chain, data, optimizer
+from chains import (
+    COMPILES,
+    OPTIMIZERS,
+    Chain,
+    Unchanged,
+    arrays_of,
+    batches,
+    by_layers,
+    chain,
+    compiled,
+    data,
+    optimizer,
+)
 from checks import close
 from nets import same_bits
 
@@ -57,6 +69,13 @@ def test_one_batch_again_and_again_is_learnt_by_heart() -> None:
     assert losses[0] > 0.5
     assert losses[-1] < 1e-3
     assert (fastbp.predict(network, X[:20]).argmax(axis=1) == T[:20]).all()
+
+
+@pytest.mark.parametrize("make", [compiled, by_layers])
+def test_a_scale_of_one_step(make: Any) -> None:
+    ours, expected = make(net(), SGD(0.1)), make(net(), SGD(0.1))
+    assert ours(4 * X, T, scale=0.25) == expected(X, T)
+    same_bits(ours.network.params, expected.network.params)
 
 
 def test_prepared_data_are_read_where_they_lie() -> None:
@@ -175,8 +194,17 @@ def test_a_layer_may_be_exchanged_between_calls() -> None:
     network.layers[1] = expected.layers[1]
     close(step.run(X, T, ORDER), by_layers(expected, SGD(0.1)).run(X, T, ORDER), 1e-12, "losses")
     network.layers.insert(1, reference.Relu())
-    with Unchanged(network, step.optimizer), pytest.raises(NotCompilable, match=r"reference\.Relu is no layer"):
+    with (
+        Unchanged(network, step.optimizer),
+        pytest.raises(
+            NotCompilable,
+            match=r"reference\.Relu is no layer .*; fastbp\.compile, called again, leaves it to the layers",
+        ),
+    ):
         step(X, T)
+    again = fastbp.compile(network, step.optimizer)
+    assert not again.compiled
+    again(X, T)
 
 
 @pytest.mark.parametrize("name", ["W1", "b1", "W2", "b2"])
@@ -194,6 +222,15 @@ def test_arrays_that_are_no_longer_one_are_refused(name: str, where: str) -> Non
             use()
     if where == "params":
         network.params[name] = getattr(network.layers[0 if name[1] == "1" else 2], name[0])
+        step(X, T)
+
+
+@pytest.mark.parametrize("name", ["W1", "b2"])
+def test_a_parameter_that_params_has_no_more_is_named(name: str) -> None:
+    network = net()
+    step = fastbp.compile(network, SGD())
+    del network.params[name]
+    with pytest.raises(ValueError, match=f"params has no '{name}' any more, which a layer still holds"):
         step(X, T)
 
 

@@ -41,7 +41,7 @@ ORDERS: dict[str, tuple[Any, type[Exception], str]] = {
     "three axes": (ORDER[None], ValueError, r"got \(1, 4, 5\)"),
     "a number": (3, ValueError, r"got \(\)"),
     "nothing in a batch": (ORDER[:, :0], ValueError, "got batches of 0"),
-    "ragged": ([[1], [2, 3]], ValueError, "inhomogeneous"),
+    "ragged": ([[1], [2, 3]], ValueError, "got rows of different lengths"),
     "none": (None, TypeError, r"run\(x, t, order\)"),
 }
 
@@ -117,7 +117,28 @@ def test_mistakes_with_prepared_data() -> None:
                 step.run(mine, *arguments, **named)
         with pytest.raises(TypeError, match="run needs samples, labels and an order"):
             step.run(X, T)
+        by_layers_data = by_layers(network, steps).prepare(X, T)
+        for runs, data_ in ((step, by_layers_data), (by_layers(network, steps), mine)):
+            with pytest.raises(TypeError, match="prepared by a step that runs otherwise: call this step's prepare"):
+                runs.run(data_, ORDER)
+            for use in (lambda runs=runs: runs.prepare(mine, T), lambda runs=runs: runs(mine, T)):
+                with pytest.raises(TypeError, match=r"prepared data go to run\(data, order\) and fastbp\.predict"):
+                    use()
     assert step.run(mine, order=ORDER).shape == (4,)
+
+
+def test_labels_are_checked_before_the_layers_take_a_step() -> None:
+    """The index is that of the sample, not its place in a batch."""
+    network, steps = net(), optimizer("Adam")
+    step = by_layers(network, steps)
+    with Unchanged(network, steps), pytest.raises(ValueError, match=r"t\[19\] is 3, but the 3 classes are 0 to 2"):
+        step.run(X, with_value(T, 19, 3), ORDER)
+
+
+def test_rows_in_a_tuple_are_samples() -> None:
+    for make in (compiled, by_layers):
+        ours, expected = (make(net(), optimizer()) for _ in range(2))
+        assert ours.run((X[0], X[1]), (0, 1), [[0, 1]]) == expected.run(X[:2], [0, 1], [[0, 1]])
 
 
 @pytest.mark.parametrize("scale", [np.nan, np.inf, "1", None, 1j])
@@ -220,12 +241,21 @@ NETWORKS: dict[str, tuple[Any, str]] = {
     "big-endian": (edited(W1=W1.astype(">f8")), "not all float32 or all float64"),
     "a list": (edited(b1=[0.0] * 5), "b1 is no writable, C-contiguous array"),
     "no layers": (without(net(), "layers"), "Chain has no layers and params"),
-    "no params": (without(net(), "params"), "Chain has no layers and params"),
     "no loss": (without(net(), "last_layer"), "Chain has no last_layer"),
     "no affine layer": (with_layers([fastbp.Relu()]), "the network has no Affine layer"),
     "empty": (with_layers([]), "the network has no Affine layer"),
 }
 NETWORKS["an extra parameter"][0].params["gamma"] = np.ones(3)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_what_is_no_network_or_no_optimizer(strict: bool) -> None:
+    for network in (object(), without(net(), "params"), [fastbp.Relu()], None):
+        with pytest.raises(TypeError, match="network must have params, a dict of arrays, and layers, got"):
+            fastbp.compile(network, optimizer(), strict=strict)
+    for steps in ("SGD", fastbp.SGD, None):
+        with pytest.raises(TypeError, match=r"optimizer must be a name or have update\(params, grads\), got"):
+            fastbp.compile(net(), steps, strict=strict)
 
 
 @pytest.mark.parametrize(("network", "message"), NETWORKS.values(), ids=NETWORKS)

@@ -8,7 +8,7 @@ from chains import COMPILES, Chain, batches, chain, data
 from nets import same_bits
 
 import fastbp
-from fastbp import SGD, Affine, Relu, SoftmaxWithLoss, TwoLayerNet, reference
+from fastbp import SGD, Affine, Relu, SoftmaxWithLoss, reference
 from fastbp.engine import LayerStep, NotCompilable
 
 pytestmark = pytest.mark.skipif(not COMPILES, reason="nothing is compiled")
@@ -122,15 +122,3 @@ def test_what_is_foreign_is_run_by_the_layers(make: Any, steps: Any, reason: str
 
 def test_another_name_is_no_other_layer() -> None:
     assert fastbp.compile(changed(net(), 1, NamedRelu()), SGD(), strict=True).compiled
-
-
-class OtherLoss(TwoLayerNet):
-    def loss(self, x: Any, t: Any) -> Any:
-        return 2 * super().loss(x, t)
-
-
-def test_a_network_with_a_method_of_its_own_is_run_by_it() -> None:
-    networks = [cls(6, 4, 3, 0.5, rng=np.random.default_rng(2)) for cls in (OtherLoss, TwoLayerNet)]
-    step, plain = (fastbp.compile(network, SGD()) for network in networks)
-    assert step.reason == "OtherLoss has a loss of its own"
-    assert step(X, T) == pytest.approx(2 * plain(X, T), rel=1e-12)

@@ -168,11 +168,6 @@ def test_samples_that_are_not_finite(value: float) -> None:
 # Matrices of SciPy ----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def scipy_sparse() -> Any:
-    return pytest.importorskip("scipy.sparse")
-
-
 @pytest.mark.parametrize("dtype", ["float64", "float32", "uint8", "int64"])
 @pytest.mark.parametrize("form", ["csr_matrix", "csr_array", "csc_matrix", "coo_array"])
 def test_matrices_of_scipy(scipy_sparse: Any, form: str, dtype: str) -> None:
@@ -264,6 +259,13 @@ def test_the_layers_take_matrices_of_scipy_too(scipy_sparse: Any) -> None:
     assert losses.tolist() == by_layers(expected, optimizer()).run(x, T, ORDER).tolist()
     with pytest.raises(ValueError, match="sparse=True needs the compiled loop: asked for"):
         by_layers(copy.deepcopy(ours), fastbp.SGD()).prepare(x, T, sparse=True)
+
+
+def test_a_matrix_for_a_chain_without_affine_at_the_front(scipy_sparse: Any) -> None:
+    x = mostly_zeros(40, 50)
+    ours, expected = (chain("SA", (50, 3)) for _ in range(2))
+    losses = compiled(ours, optimizer()).run(scipy_sparse.csr_matrix(x), T % 3, ORDER)
+    close(losses, by_layers(expected, optimizer()).run(x, T % 3, ORDER), 1e-12, "losses")
 
 
 def test_a_matrix_that_is_changed_in_place_later(scipy_sparse: Any) -> None:

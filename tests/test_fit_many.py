@@ -66,6 +66,12 @@ def test_one_batch_size_each() -> None:
         assert losses[n].tolist() == compiled(network, steps).run(X, T, orders[n]).tolist()
 
 
+def test_no_steps_and_arrays_of_networks() -> None:
+    nets = np.empty(2, object)
+    nets[:] = networks()[:2]
+    assert fastbp.fit_many(nets, tuple(optimizers()[:2]), X, T, np.empty((0, 16), int)).shape == (2, 0)
+
+
 SAME = networks()[0]
 BAD_STEPS = optimizer("Adam")
 BAD_STEPS.beta1 = 2.0
@@ -83,6 +89,8 @@ MISTAKES: dict[str, tuple[Any, Any, Any, type[Exception], str]] = {
     "a foreign layer": ([SAME, FOREIGN], optimizers()[:2], {}, NotCompilable, "is no layer that the compiled loop"),
     "a hyperparameter": (networks()[:2], [optimizer(), BAD_STEPS], {}, ValueError, "beta1 must be"),
     "orders": (networks()[:2], optimizers()[:2], {"orders": ORDERS[:1]}, ValueError, "one for each of the 2 networks"),
+    "orders that are none": (networks()[:2], optimizers()[:2], {"orders": None}, TypeError, "orders must be one order"),
+    "a number for orders": (networks()[:2], optimizers()[:2], {"orders": 3}, TypeError, "orders must be one order"),
     "no orders": (networks()[:2], optimizers()[:2], {"orders": []}, ValueError, "one for each of the 2 networks"),
     "steps": (networks()[:2], optimizers()[:2], {"orders": [ORDER, ORDER[1:]]}, ValueError, "as many steps each"),
     "a sample": (
@@ -93,6 +101,13 @@ MISTAKES: dict[str, tuple[Any, Any, Any, type[Exception], str]] = {
         "but the 50 samples are 0 to 49",
     ),
     "a label": (networks()[:2], optimizers()[:2], {"t": T + 1}, ValueError, "but the 4 classes are 0 to 3"),
+    "prepared data": (
+        networks()[:2],
+        optimizers()[:2],
+        {"x": compiled(networks()[0], optimizer()).prepare(X, T) if COMPILES else None},
+        TypeError,
+        r"prepared data go to run\(data, order\) and fastbp.predict\(network, data\) alone",
+    ),
     "features": (networks()[:2], optimizers()[:2], {"x": X[:, 1:]}, ValueError, "x must have 30 features"),
     "no threads": (networks()[:2], optimizers()[:2], {"threads": 0}, ValueError, "threads must be at least 1"),
     "half a thread": (networks()[:2], optimizers()[:2], {"threads": 1.5}, TypeError, "threads must be an integer"),

@@ -105,7 +105,7 @@ def test_bad_hyperparameters_are_refused(name: str, number: str) -> None:
     cls = getattr(fastbp, name)
     values, message = BAD_NUMBERS[number]
     mistakes: list[Any] = [(value, ValueError, f"^{number} {message} {value}$") for value in values]
-    mistakes += [(value, TypeError, "must be real number, not") for value in ("0.1", None, 1j)]
+    mistakes += [(value, TypeError, f"^{number} must be a real number, got ") for value in ("0.1", None, 1j)]
     for value, error, said in mistakes:
         with pytest.raises(error, match=said):
             cls(**{number: value})

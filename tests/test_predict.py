@@ -1,5 +1,6 @@
 """`fastbp.predict`: the scores of the network's own method, to the last bit, however many samples there are."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -151,3 +152,47 @@ def test_prepared_data_need_the_compiled_loop() -> None:
     network.layers[0].forward = network.layers[0].forward
     with pytest.raises(ValueError, match="prepared data need the compiled loop: Affine has a forward of its own"):
         fastbp.predict(network, prepared)
+
+
+def by_layers_alone(*, own: bool) -> Any:
+    """A network that the compiled loop can't run, with a `predict` or without one."""
+    network = chain("ARA", (50, 20, 3))
+    network.layers[1] = reference.Relu()
+    return network if own else SimpleNamespace(**vars(network))
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_without_the_compiled_loop(own: bool) -> None:
+    network, x = by_layers_alone(own=own), zeros_mostly(20, 50)
+    expected = chain("ARA", (50, 20, 3)).predict(x)
+    close(fastbp.predict(network, x), expected, 1e-12, "scores")
+    close(fastbp.predict(network, 255 * x, scale=1 / 255), expected, 1e-12, "scaled")
+    prepared = fastbp.compile(network, fastbp.SGD()).prepare(255 * x, np.zeros(20, int), scale=1 / 255)
+    close(fastbp.predict(network, prepared), expected, 1e-12, "prepared")
+    close(fastbp.predict(chain("ARA", (50, 20, 3)), prepared), expected, 1e-12, "prepared by the layers")
+
+
+def test_what_is_no_network() -> None:
+    for network in (object(), SimpleNamespace(params={})):
+        with pytest.raises(ValueError, match="has no layers and params"):
+            fastbp.predict(network, np.ones((4, 6)))
+
+
+@pytest.mark.parametrize("kinds", ["ARA", "SA"])
+def test_matrices_of_scipy(kinds: str, scipy_sparse: Any) -> None:
+    x, widths = zeros_mostly(700, 50), (50, 20, 3) if kinds == "ARA" else (50, 3)
+    network = chain(kinds, widths)
+    for matrix in (scipy_sparse.csr_matrix(x), scipy_sparse.coo_matrix(x)):
+        close(fastbp.predict(network, matrix), network.predict(x), 1e-12, "scores")
+        close(fastbp.predict(network, matrix, scale=0.5), network.predict(0.5 * x), 1e-12, "scaled")
+    close(fastbp.predict(by_layers_alone(own=False), scipy_sparse.csr_matrix(x[:9])).shape, (9, 3), 0, "shape")
+    with pytest.raises(ValueError, match=r"x must have shape \(samples, 50\), got \(700, 49\)"):
+        fastbp.predict(network, scipy_sparse.csr_matrix(x[:, 1:]))
+    with pytest.raises(ValueError, match="x is empty"):
+        fastbp.predict(network, scipy_sparse.csr_matrix((0, 50)))
+
+
+def test_a_network_counts_right_scores_of_a_matrix(scipy_sparse: Any) -> None:
+    x, t = zeros_mostly(40, 6), np.arange(40) % 3
+    network = fastbp.TwoLayerNet(6, 5, 3, 0.5, rng=np.random.default_rng(1))
+    assert network.accuracy(scipy_sparse.csr_matrix(x), t) == network.accuracy(x, t)

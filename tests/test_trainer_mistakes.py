@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from chains import COMPILES
 from recorder import DATA, Recorder, trainer
 
+import fastbp
 from fastbp import SGD, SoftmaxWithLoss, Trainer, TwoLayerNet, reference
 
 # What is refused
@@ -132,3 +134,19 @@ def test_labels_of_other_networks_are_their_own_affair() -> None:
         regression.last_layer = layer
         with pytest.raises(TypeError, match="t_train doesn't go with the network"):
             Trainer(regression, X, [0.5] * 4, X, GOOD)
+
+
+@pytest.mark.parametrize("at", [0, 2])
+def test_samples_that_are_no_arrays_are_refused_by_name(at: int) -> None:
+    network, data = TwoLayerNet(1, 2, 3), list(DATA)
+    data[1], data[3] = (np.zeros(len(labels), int) for labels in (data[1], data[3]))
+    name = "x_train" if at == 0 else "x_test"
+    samples = data[at]
+    if COMPILES:
+        data[at] = fastbp.compile(network, SGD()).prepare(samples, np.zeros(len(samples), int))
+        with pytest.raises(TypeError, match=f"{name} is prepared data, but Trainer takes arrays"):
+            Trainer(network, *data)
+    matrix = pytest.importorskip("scipy.sparse").csr_matrix(samples)
+    data[at] = matrix
+    with pytest.raises(TypeError, match=f"{name} is a scipy.sparse matrix, but Trainer takes arrays"):
+        Trainer(network, *data)

@@ -6,10 +6,12 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
-from chains import COMPILES, zeros_mostly
+from chains import COMPILES, chain, zeros_mostly
 from recorder import Recorder, trainer
 
-from fastbp import SGD, SoftmaxWithLoss, Trainer, TwoLayerNet, datasets
+import fastbp
+from fastbp import SGD, Relu, Sigmoid, SoftmaxWithLoss, Trainer, TwoLayerNet, datasets
+from fastbp.networks import share_right
 
 # Steps and optimizers
 
@@ -315,3 +317,57 @@ def test_what_a_callback_replaces_is_used(what: str) -> None:
         loop.train()
         losses.append(loop.train_loss_list)
     np.testing.assert_allclose(*losses, rtol=1e-12)
+
+
+@pytest.mark.parametrize("what", ["layer", "dtype", "last layer"])
+def test_what_the_compiled_loop_cannot_run_goes_on_by_the_layers(what: str) -> None:
+    """A callback puts it in after the first epoch; and by the layers from the start, the same losses come."""
+
+    class Doubled(Relu):
+        def forward(self, x: Any) -> Any:
+            return super().forward(2 * x)
+
+    class Loss(SoftmaxWithLoss):
+        def forward(self, x: Any, t: Any) -> float:
+            return 2 * super().forward(x, t)
+
+    def replace(loop: Trainer) -> None:
+        network = loop.network
+        if loop.current_epoch == 1 and what == "layer":
+            network.layers["Relu1"] = Doubled()
+        elif loop.current_epoch == 1 and what == "last layer":
+            network.last_layer = Loss()
+        elif loop.current_epoch == 1:
+            network.params["W2"] = network.layers["Affine2"].W = network.params["W2"].astype("float32")
+
+    class Own(SGD):
+        """Foreign to the compiled loop."""
+
+    losses = []
+    for steps in (SGD(lr=0.1), Own(lr=0.1)):
+        network = TwoLayerNet(5, 4, 3, 0.5, rng=np.random.default_rng(87))
+        rng = np.random.default_rng(88)
+        loop = Trainer(network, *real_data(), 3, 4, steps, verbose=False, rng=rng, callbacks=[replace])
+        loop.train()
+        losses.append(loop.train_loss_list)
+        assert loop.runs.startswith("layer by layer: ")
+    np.testing.assert_allclose(*losses, rtol=1e-7)
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+def test_a_network_without_methods(foreign: bool) -> None:
+    """Layers, a last layer and params are enough; but for the accuracy, which the book's networks have."""
+
+    class Halves(Sigmoid):
+        def forward(self, x: Any) -> Any:
+            return super().forward(x) / 2
+
+    network = chain("ASA", (5, 4, 3))
+    network.accuracy = lambda x, t: share_right(fastbp.predict(network, x), t)
+    if foreign:
+        network.layers[1] = Halves()
+    x, t, *test = real_data()
+    loop = Trainer(network, x, t, *test, 40, 4, SGD(0.5), verbose=False, rng=np.random.default_rng(88))
+    assert loop.runs.startswith("layer by layer: Halves" if foreign else "compiled loop") or not COMPILES
+    loop.train()
+    assert loop.train_loss_list[-1] < 0.8 * loop.train_loss_list[0]

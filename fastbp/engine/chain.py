@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from fastbp import layers
 from fastbp._parameters import layers_of, not_held
 from fastbp.kernels import plan
-from fastbp.networks import TwoLayerNet
 
 
 class NotCompilable(ValueError):
@@ -123,10 +122,6 @@ def decay_of(network: Any) -> float:
 def _check_network(network: Any) -> None:
     if not hasattr(network, "layers") or not isinstance(getattr(network, "params", None), Mapping):
         raise NotCompilable(f"{type(network).__name__} has no layers and params")
-    if isinstance(network, TwoLayerNet):
-        for method in ("predict", "loss", "gradient", "loss_and_gradient"):
-            if method in vars(network) or getattr(type(network), method) is not getattr(TwoLayerNet, method):
-                raise NotCompilable(f"{type(network).__name__} has a {method} of its own")
 
 
 def _known(layer: Any, known: tuple[type, ...]) -> type:

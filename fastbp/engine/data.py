@@ -1,6 +1,5 @@
 """Samples and labels in the form that the compiled loop reads, checked once."""
 
-import math
 import operator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp import _arrays
+from fastbp._checks import finite
 from fastbp.kernels import plan
 from fastbp.kernels.compress import compress_rows, count_nonzeros
 
@@ -20,6 +20,8 @@ from fastbp.kernels.compress import compress_rows, count_nonzeros
 SPARSE_BELOW = 0.25
 LOOKED_AT = 1000  # samples, for the share
 
+NO_LABELS = np.empty(0, np.int64)  # for scores alone
+Compressed = tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int32]]  # values, starts, columns: CSR
 KINDS = {"uint8": plan.UINT8, "float32": plan.FLOAT32, "float64": plan.FLOAT64}
 
 
@@ -81,6 +83,44 @@ class Data:
         return table
 
 
+@dataclass(frozen=True)
+class LayerData:
+    """What `prepare` of layer-by-layer steps makes: samples, times their scale, and labels."""
+
+    x: NDArray[Any] = field(repr=False)
+    t: NDArray[Any] = field(repr=False)
+
+    @property
+    def samples(self) -> int:
+        return len(self.x)
+
+
+def run_arguments(x: Any, t: Any, order: Any, scale: float, sparse: bool | None, kind: type) -> tuple[Any, Any, Any]:
+    """x, t and order of `run(x, t, order)`, or of `run(data, order)` with data of this kind. TypeError for neither."""
+    if isinstance(x, Data | LayerData):
+        if not isinstance(x, kind):
+            raise TypeError("the data were prepared by a step that runs otherwise: call this step's prepare")
+        if order is None:
+            order, t = t, None
+        if t is not None or order is None or scale != 1.0 or sparse is not None:
+            raise TypeError("prepared data go with an order alone: run(data, order)")
+    elif t is None or order is None:
+        raise TypeError("run needs samples, labels and an order: run(x, t, order)")
+    return x, t, order
+
+
+def samples_array(x: Any) -> NDArray[Any]:
+    """x as an array of real numbers. TypeError for anything else, ValueError when ragged or empty."""
+    if isinstance(x, Data | LayerData):
+        raise TypeError("prepared data go to run(data, order) and fastbp.predict(network, data) alone")
+    return _arrays.real_array(x, "x")
+
+
+def scaled(x: NDArray[Any], scale: float) -> NDArray[Any]:
+    """scale · x in the dtype of x, float64 for integers; x itself for 1."""
+    return x if scale == 1 else x * x.dtype.type(scale) if x.dtype.kind == "f" else x * scale
+
+
 def address(array: NDArray[Any] | None) -> int:
     """Where an array lies; 0 for None."""
     return 0 if array is None else int(array.ctypes.data)
@@ -88,7 +128,7 @@ def address(array: NDArray[Any] | None) -> int:
 
 def prepare(
     x: Any,
-    t: ArrayLike,
+    t: Any,
     features: int,
     classes: int,
     dtype: np.dtype[Any],
@@ -97,28 +137,27 @@ def prepare(
     sparse: bool | None,
     affine_first: bool,
 ) -> Data:
-    """Checked data for a network of so many inputs and classes. Errors as in `CompiledStep.prepare`."""
-    scale = checked_scale(scale)
-    if sparse and not affine_first:
-        raise ValueError("sparse=True needs an Affine layer at the front")
+    """Checked data for a network of so many inputs and classes; t may be NO_LABELS. Errors as in a step."""
+    scale = finite(scale, "scale")
+    if not affine_first:
+        if sparse:
+            raise ValueError("sparse=True needs an Affine layer at the front")
+        sparse = False
+    dense = compressed = None
     if hasattr(x, "tocsr"):
         compressed = _from_scipy(x, features, dtype, scale)
         rows = len(compressed[1]) - 1
-        dense = None
+        if sparse is False:
+            dense, compressed, scale = _filled(compressed, (rows, features), dtype), None, 1.0
     else:
         dense = _dense(x, features, dtype)
         rows = len(dense)
-    labels = _arrays.targets(t, (rows, classes), dtype)
+    labels = NO_LABELS if t is NO_LABELS else _arrays.targets(t, (rows, classes), dtype)
     if dense is not None:
-        few = affine_first and sparse is None and density(dense) < SPARSE_BELOW
-        if not (sparse or few):
+        if not (sparse or (sparse is None and density(dense) < SPARSE_BELOW)):
             return Data(rows, features, classes, dtype, scale, KINDS[dense.dtype.name], labels, dense)
         compressed = compress(dense, dtype, scale)
-    elif sparse is False:
-        full = np.zeros((rows, features), dtype)
-        values, starts, columns = compressed
-        np.add.at(full, (np.repeat(np.arange(rows), np.diff(starts)), columns), values)
-        return Data(rows, features, classes, dtype, 1.0, KINDS[dtype.name], labels, full)
+    assert compressed is not None
     values, starts, columns = compressed
     return Data(rows, features, classes, dtype, 1.0, plan.SPARSE, labels, values, starts, columns)
 
@@ -131,7 +170,10 @@ def density(x: NDArray[Any]) -> float:
 
 def checked_order(order: ArrayLike, samples: int) -> NDArray[np.int64]:
     """The order as (steps, batch) int64, C-contiguous. ValueError and TypeError when it is none, or out of range."""
-    shape = np.shape(order)
+    try:
+        shape = np.shape(order)
+    except ValueError:
+        raise ValueError("order must have shape (steps, batch), got rows of different lengths") from None
     if len(shape) != 2:
         raise ValueError(f"order must have shape (steps, batch), got {shape}")
     if shape[0] == 0:
@@ -149,16 +191,9 @@ def checked_order(order: ArrayLike, samples: int) -> NDArray[np.int64]:
     return _arrays.kernel_array(array, _arrays.INDEX)  # a copy if it is read-only: that would be compiled for anew
 
 
-def checked_scale(scale: Any) -> float:
-    """The scale as a float. TypeError when it is no real number, ValueError when it is not finite."""
-    if not math.isfinite(scale):
-        raise ValueError(f"scale must be a finite number, got {scale}")
-    return float(scale)
-
-
 def _dense(x: Any, features: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     """x as (N, features) in a dtype that the loop reads: uint8, float32 and float64 stay as they are."""
-    array = _arrays.real_array(x, "x")
+    array = samples_array(x)
     if array.ndim < 2 or array.size != len(array) * features:
         raise ValueError(f"x must have {features} features a sample, got shape {array.shape}")
     array = array.reshape(len(array), features)
@@ -167,9 +202,7 @@ def _dense(x: Any, features: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     return _arrays.kernel_array(array, _arrays.float_dtype(array, dtype))
 
 
-def compress(
-    x: NDArray[Any], dtype: np.dtype[Any], scale: float
-) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int32]]:
+def compress(x: NDArray[Any], dtype: np.dtype[Any], scale: float) -> Compressed:
     """(Values, starts, columns) of the non-zeros of x times scale: CSR."""
     if not x.flags.writeable:
         x = x.copy()  # else the kernels would be compiled for it anew
@@ -180,12 +213,20 @@ def compress(
     return values, starts, columns
 
 
-def _from_scipy(
-    x: Any, features: int, dtype: np.dtype[Any], scale: float
-) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int32]]:
+def _filled(compressed: Compressed, shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The matrix with its zeros; what is there twice is summed."""
+    values, starts, columns = compressed
+    full = np.zeros(shape, dtype)
+    np.add.at(full, (np.repeat(np.arange(shape[0]), np.diff(starts)), columns), values)
+    return full
+
+
+def _from_scipy(x: Any, features: int, dtype: np.dtype[Any], scale: float) -> Compressed:
     """A scipy.sparse matrix: its own arrays, where they have the dtypes that the loop reads."""
     if len(x.shape) != 2 or x.shape[1] != features:
         raise ValueError(f"x must have shape (samples, {features}), got {x.shape}")
+    if x.shape[0] == 0:
+        raise ValueError("x is empty: expected at least one sample")
     matrix = x.tocsr()
     starts, columns = matrix.indptr, matrix.indices  # looked at before SciPy sorts by them
     if (

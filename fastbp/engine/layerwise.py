@@ -5,11 +5,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import _arrays
+from fastbp import _arrays, layers, reference
+from fastbp._checks import finite
 from fastbp._parameters import holders, layers_of
 from fastbp.engine.chain import NotCompilable, decay_of, last_layer
-from fastbp.engine.data import checked_order, checked_scale
+from fastbp.engine.data import LayerData, checked_order, run_arguments, samples_array, scaled
 from fastbp.engine.report import layers_report
+from fastbp.networks import TwoLayerNet
+
+AFFINE, SOFTMAX = (layers.Affine, reference.Affine), (layers.SoftmaxWithLoss, reference.SoftmaxWithLoss)
+STEPS = ("loss", "gradient", "loss_and_gradient")  # the methods of a network that a training step asks for
 
 
 class LayerStep:
@@ -20,22 +25,24 @@ class LayerStep:
     def __init__(self, network: Any, optimizer: Any, reason: str) -> None:
         self.network, self.optimizer, self.reason = network, optimizer, reason
 
-    def __call__(self, x: ArrayLike, t: ArrayLike) -> float:
+    def __call__(self, x: ArrayLike, t: ArrayLike, *, scale: float = 1.0) -> float:
         """One step on a batch. Returns the loss before the update."""
-        loss, gradients = loss_and_gradient(self.network, x, t)
-        self.optimizer.update(self.network.params, gradients)
-        return loss
+        data = self.prepare(x, t, scale=scale)
+        return self._step(data.x, data.t)
 
-    def prepare(self, x: Any, t: ArrayLike, *, scale: float = 1.0, sparse: bool | None = None) -> tuple[Any, Any]:
-        """Samples and labels as arrays, the samples times `scale`."""
+    def prepare(self, x: Any, t: ArrayLike, *, scale: float = 1.0, sparse: bool | None = None) -> LayerData:
+        """Samples and labels as arrays, the samples times `scale`; labels are checked where their classes are known."""
         if sparse:
             raise ValueError(f"sparse=True needs the compiled loop: {self.reason}")
-        scale = checked_scale(scale)
-        x = _arrays.real_array(x.toarray() if hasattr(x, "tocsr") else x, "x")
+        scale = finite(scale, "scale")
+        x = samples_array(x.toarray() if hasattr(x, "tocsr") else x)
         t = np.asanyarray(t)
         if x.ndim == 0 or t.ndim == 0 or len(x) != len(t):
             raise ValueError(f"x and t must have a row for each sample, got shapes {x.shape} and {t.shape}")
-        return x if scale == 1 else x * x.dtype.type(scale) if x.dtype.kind == "f" else x * scale, t
+        classes = classes_of(self.network)
+        if classes is not None:
+            _arrays.targets(t, (len(t), classes), _arrays.FLOAT64)
+        return LayerData(scaled(x, scale), t)
 
     def run(
         self,
@@ -47,27 +54,36 @@ class LayerStep:
         sparse: bool | None = None,
     ) -> NDArray[np.float64]:
         """A step for each row of `order` (steps, batch); the losses (steps,). Data as in `CompiledStep.run`."""
-        if isinstance(x, tuple):
-            (x, t), order = x, t if order is None else order
-        else:
-            x, t = self.prepare(x, t, scale=scale, sparse=sparse)
-        if order is None:
-            raise TypeError("run needs samples, labels and an order: run(x, t, order)")
-        return np.array([self(x[batch], t[batch]) for batch in checked_order(order, len(x))], np.float64)
+        x, t, order = run_arguments(x, t, order, scale, sparse, LayerData)
+        data = x if isinstance(x, LayerData) else self.prepare(x, t, scale=scale, sparse=sparse)
+        batches = checked_order(order, data.samples)
+        return np.array([self._step(data.x[batch], data.t[batch]) for batch in batches], np.float64)
 
     def report(self, batch: int = 100) -> str:
         """Which layers there are, and why they are not compiled."""
         return layers_report(layers_of(self.network), _loss_of(self.network), self.optimizer, self.reason)
 
+    def _step(self, x: NDArray[Any], t: NDArray[Any]) -> float:
+        loss, gradients = loss_and_gradient(self.network, x, t)
+        self.optimizer.update(self.network.params, gradients)
+        return loss
+
 
 def loss_and_gradient(network: Any, x: Any, t: Any) -> tuple[float, Any]:
-    """The loss and the gradients by name: from the network's methods, or through its layers and back."""
+    """The loss and the gradients by name: by the network's own methods where it has them, else through its layers."""
+    if hasattr(network, "gradient") and not _from_both(network):
+        gradients = network.gradient(x, t)
+        # A gradient says nothing of the loss: one more forward pass.
+        return float(network.loss(x, t) if hasattr(network, "loss") else through_layers(network, x, t)[0]), gradients
     if hasattr(network, "loss_and_gradient"):
         loss, gradients = network.loss_and_gradient(x, t)
         return float(loss), gradients
-    if hasattr(network, "gradient") and hasattr(network, "loss"):
-        gradients = network.gradient(x, t)
-        return float(network.loss(x, t)), gradients
+    loss, gradients = through_layers(network, x, t)
+    return float(network.loss(x, t)) if hasattr(network, "loss") else loss, gradients
+
+
+def through_layers(network: Any, x: Any, t: Any) -> tuple[float, dict[str, Any]]:
+    """The loss and the gradients by name: through the chain of layers and back, with the network's weight decay."""
     chain = layers_of(network)
     for layer in chain:
         x = layer.forward(x)
@@ -86,8 +102,22 @@ def loss_and_gradient(network: Any, x: Any, t: Any) -> tuple[float, Any]:
     return loss, gradients
 
 
+def _from_both(network: Any) -> bool:
+    """Whether its `gradient` is the half of `loss_and_gradient` that it is in TwoLayerNet."""
+    return getattr(network.gradient, "__func__", None) is TwoLayerNet.gradient
+
+
 def _loss_of(network: Any) -> Any:
     try:
         return last_layer(network)
     except NotCompilable:  # the loss is in its methods
         return None
+
+
+def classes_of(network: Any) -> int | None:
+    """How many classes labels may name; None where a method of the network's own, or its forward pass, says that."""
+    if type(network) is not TwoLayerNet and any(hasattr(network, name) for name in STEPS):
+        return None
+    *_, last = layers_of(network) or [None]
+    known = isinstance(last, AFFINE) and isinstance(_loss_of(network), SOFTMAX)
+    return int(np.shape(last.W)[-1]) if known and np.ndim(last.W) == 2 else None

@@ -31,6 +31,7 @@ def fit_many(
     trained by one thread, `threads` at a time (None: as many as kernels may use): the same bits as one after the
     other. ValueError and TypeError as in `fastbp.compile(strict=True)` and `run`, before any network has changed.
     """
+    networks, optimizers = list(networks), list(optimizers)
     if len(networks) != len(optimizers):
         raise ValueError(f"each network needs an optimizer: got {len(networks)} networks, {len(optimizers)} optimizers")
     for what, things in (("network", networks), ("optimizer", optimizers)):
@@ -60,7 +61,10 @@ def fit_many(
 
 
 def _orders(orders: Any, networks: int, samples: int) -> list[NDArray[np.int64]]:
-    if len(orders) and np.ndim(orders[0]) == 1:
+    if not hasattr(orders, "__len__"):
+        raise TypeError(f"orders must be one order (steps, batch), or one for each network, got {orders!r}")
+    alone = orders.ndim == 2 if isinstance(orders, np.ndarray) else len(orders) > 0 and np.ndim(orders[0]) == 1
+    if alone:
         return [checked_order(orders, samples)] * networks
     if len(orders) != networks:
         raise ValueError(f"orders must be one order, or one for each of the {networks} networks, got {len(orders)}")

@@ -7,9 +7,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp import _arrays
+from fastbp._checks import finite
+from fastbp._parameters import layers_of
 from fastbp.engine import team
 from fastbp.engine.chain import NotCompilable, Operation, bind, chain_of
-from fastbp.engine.data import KINDS, Data, address, checked_scale
+from fastbp.engine.data import KINDS, NO_LABELS, Data, LayerData, address, prepare, samples_array, scaled
+from fastbp.engine.methods import check_predict
 from fastbp.engine.workspace import Workspace
 from fastbp.kernels import plan, training
 
@@ -21,29 +24,51 @@ CHUNK = 512
 def predict(network: Any, x: ArrayLike | Data, *, scale: float = 1.0) -> NDArray[Any]:
     """The scores (N, classes) of samples x (N, D), before softmax, or (classes,) of a single sample.
 
-    x may be float32, float64 or, with `scale` to multiply it with, uint8; or what `prepare` of a compiled step made. In
-    compiled code where `fastbp.compile` can run the network, else by `network.predict`. ValueError and TypeError when
+    x may be float32, float64 or, with `scale` to multiply it with, uint8; a scipy.sparse matrix; or what `prepare` of
+    a step made. In compiled code where `fastbp.compile` knows the layers, and `network.predict`, if there is one, says
+    what they say (tried once, on a copy with random weights); else by `network.predict`. ValueError and TypeError when
     x doesn't fit.
     """
-    scale = checked_scale(scale)
+    scale = finite(scale, "scale")
+    if isinstance(x, Data | LayerData) and scale != 1:
+        raise TypeError("prepared data have a scale of their own")
     try:
         operations, _ = chain_of(network)
         dtype, _ = bind(network, operations)
+        check_predict(network, operations, dtype)
     except NotCompilable as error:
-        if isinstance(x, Data):
-            raise ValueError(f"prepared data need the compiled loop: {error}") from None
-        array = _arrays.real_array(x, "x")
-        return np.asarray(network.predict(array if scale == 1 else array * scale))
+        return _by_methods(network, x, scale, error)
+    if isinstance(x, LayerData):
+        x = x.x
+    features, classes = operations[0].inputs, operations[-1].outputs
     if isinstance(x, Data):
-        if scale != 1:
-            raise TypeError("prepared data have a scale of their own")
-        x.check_fits(operations[0].inputs, operations[-1].outputs, dtype)
+        x.check_fits(features, classes, dtype)
         return _scores(network, operations, x)
-    rows = _rows(x, operations[0].inputs, dtype)
-    kind, labels = KINDS[rows.dtype.name], np.empty(0, np.int64)
-    data = Data(len(rows), rows.shape[1], operations[-1].outputs, dtype, scale, kind, labels, rows)
+    if hasattr(x, "tocsr"):
+        affine_first = operations[0].affine is not None
+        data = prepare(x, NO_LABELS, features, classes, dtype, scale=scale, sparse=None, affine_first=affine_first)
+        return _scores(network, operations, data)
+    rows = _rows(x, features, dtype)
+    data = Data(len(rows), features, classes, dtype, scale, KINDS[rows.dtype.name], NO_LABELS, rows)
     scores = _scores(network, operations, data)
     return scores[0] if np.ndim(x) == 1 else scores
+
+
+def _by_methods(network: Any, x: Any, scale: float, reason: NotCompilable) -> NDArray[Any]:
+    """By the network's `predict`, or through its layers where it has none."""
+    if isinstance(x, Data):
+        raise ValueError(f"prepared data need the compiled loop: {reason}")
+    chain = layers_of(network)
+    if not chain and not hasattr(network, "predict"):
+        raise reason
+    scores = (
+        x.x if isinstance(x, LayerData) else scaled(samples_array(x.toarray() if hasattr(x, "tocsr") else x), scale)
+    )
+    if hasattr(network, "predict"):
+        return np.asarray(network.predict(scores))
+    for layer in chain:
+        scores = layer.forward(scores)
+    return np.asarray(scores)
 
 
 def _scores(network: Any, operations: list[Operation], data: Data) -> NDArray[Any]:
@@ -86,7 +111,7 @@ def _scores(network: Any, operations: list[Operation], data: Data) -> NDArray[An
 
 
 def _rows(x: ArrayLike, features: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    array = _arrays.real_array(x, "x")
+    array = samples_array(x)
     count = 1 if array.ndim == 1 else len(array) if array.ndim else 0
     if array.ndim == 0 or array.size != count * features:
         raise ValueError(f"x must have {features} features a sample, got shape {array.shape}")

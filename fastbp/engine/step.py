@@ -13,7 +13,8 @@ from fastbp import optimizers
 from fastbp._parameters import layers_of, not_held
 from fastbp.engine import team
 from fastbp.engine.chain import NotCompilable, bind, chain_of, decay_of, last_layer
-from fastbp.engine.data import Data, checked_order, prepare
+from fastbp.engine.data import Data, checked_order, prepare, run_arguments
+from fastbp.engine.methods import check_steps
 from fastbp.engine.report import report
 from fastbp.engine.workspace import Workspace
 from fastbp.kernels import plan, training
@@ -47,15 +48,17 @@ class CompiledStep:
         self._operations, self._loss = chain_of(network)
         self._layers = _layers(network)
         self._dtype, self._arrays = bind(network, self._operations)
+        check_steps(network, self._operations, self._dtype)
         self._workspace: Workspace | None = None
 
-    def __call__(self, x: ArrayLike, t: ArrayLike) -> float:
+    def __call__(self, x: ArrayLike, t: ArrayLike, *, scale: float = 1.0) -> float:
         """One step on a batch: forward, backward, update. Returns the loss before the update.
 
-        x (N, D), t (N,) class indices or (N, C) probabilities. ValueError and TypeError, before anything has changed,
-        for data that don't fit, labels that are no classes, and hyperparameters as in the optimizer's constructor.
+        x (N, D), of which `scale` times is used, t (N,) class indices or (N, C) probabilities. ValueError and
+        TypeError, before anything has changed, for data that don't fit, labels that are no classes, and
+        hyperparameters as in the optimizer's constructor.
         """
-        data = self.prepare(x, t, sparse=False)
+        data = self.prepare(x, t, scale=scale, sparse=False)
         return float(self._run(data, np.arange(data.samples, dtype=np.int64)[None])[0])
 
     def prepare(self, x: Any, t: ArrayLike, *, scale: float = 1.0, sparse: bool | None = None) -> Data:
@@ -65,7 +68,7 @@ class CompiledStep:
         times is used; or a scipy.sparse matrix, which is copied. `sparse` says whether the first Affine skips zeros,
         for which samples are compressed; None measures how many zeros there are. ValueError and TypeError as in a step.
         """
-        self._bind()
+        self.bind()
         first = self._operations[0]
         classes, affine = self._operations[-1].outputs, first.affine is not None
         return prepare(x, t, first.inputs, classes, self._dtype, scale=scale, sparse=sparse, affine_first=affine)
@@ -108,9 +111,39 @@ class CompiledStep:
         first = self._operations[0]
         return first.inputs, self._operations[-1].outputs, self._dtype, first.affine is not None
 
+    def bind(self) -> None:
+        """Looks again at what the network consists of, if any of it was exchanged.
+
+        ValueError naming the parameter that is not its layer's array; NotCompilable for what the loop can't run.
+        """
+        layers = _layers(self.network)
+        exchanged = not _same(self._layers, layers)
+        if exchanged:
+            self._layers, self._arrays = [], []  # looked at again after an error, too
+            try:
+                self._operations, self._loss = chain_of(self.network)
+            except NotCompilable as error:
+                raise NotCompilable(f"{error}; fastbp.compile, called again, leaves it to the layers") from None
+        now = [getattr(o.affine, key) for o in self._operations if o.affine is not None for key in ("W", "b")]
+        params = self.network.params
+        names = [name for o in self._operations if o.affine is not None for name in (o.W, o.b)]
+        if _same(now, self._arrays) and all(array.flags.carray for array in now):
+            for name, array in zip(names, now, strict=True):
+                if name not in params:
+                    raise ValueError(f"params has no {name!r} any more, which a layer still holds")
+                if params[name] is not array:
+                    raise not_held(name)
+            if len(params) == len(names):
+                return
+        self._dtype, self._arrays = bind(self.network, self._operations)
+        self._workspace = None
+        if exchanged:
+            check_steps(self.network, self._operations, self._dtype)
+            self._layers = layers
+
     def check(self) -> None:
         """ValueError and TypeError for whatever would keep a run from starting."""
-        self._bind()
+        self.bind()
         self.optimizer.scalars()
         _states(copy.copy(self.optimizer), self.network.params)  # what that makes is the copy's
         decay_of(self.network)
@@ -121,7 +154,7 @@ class CompiledStep:
 
     def report(self, batch: int = 100) -> str:
         """What runs where in a step of so many samples: a table with the operations and bytes of each layer."""
-        self._bind()
+        self.bind()
         return report(self._operations, self._loss, self.optimizer, self._dtype, batch)
 
     def flops(self, batch: int, share_used: float = 1.0) -> float:
@@ -130,35 +163,13 @@ class CompiledStep:
         return share_used * each[0] + sum(each[1:])
 
     def _data(self, x: Any, t: Any, order: Any, scale: float, sparse: bool | None) -> tuple[Data, NDArray[np.int64]]:
+        x, t, order = run_arguments(x, t, order, scale, sparse, Data)
         if isinstance(x, Data):
-            if order is None:
-                order, t = t, None
-            if t is not None or order is None or scale != 1.0 or sparse is not None:
-                raise TypeError("prepared data go with an order alone: run(data, order)")
-            self._bind()
+            self.bind()
             x.check_fits(*self.takes[:3])
             return x, checked_order(order, x.samples)
-        if t is None or order is None:
-            raise TypeError("run needs samples, labels and an order: run(x, t, order)")
         data = self.prepare(x, t, scale=scale, sparse=sparse)
         return data, checked_order(order, data.samples)
-
-    def _bind(self) -> None:
-        """Looks again at what the network consists of, if any of it was exchanged; ValueError as in `bind`."""
-        if not _same(self._layers, _layers(self.network)):
-            self._operations, self._loss = chain_of(self.network)
-            self._layers, self._arrays = _layers(self.network), []
-        now = [getattr(o.affine, key) for o in self._operations if o.affine is not None for key in ("W", "b")]
-        params = self.network.params
-        names = [name for o in self._operations if o.affine is not None for name in (o.W, o.b)]
-        if _same(now, self._arrays) and all(array.flags.carray for array in now):
-            for name, array in zip(names, now, strict=True):
-                if params.get(name) is not array:
-                    raise not_held(name)
-            if len(params) == len(names):
-                return
-        self._dtype, self._arrays = bind(self.network, self._operations)
-        self._workspace = None
 
     def _run(
         self,
