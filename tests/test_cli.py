@@ -95,6 +95,7 @@ def test_train_with_an_encoding_that_lacks_the_dot(command: Any) -> None:
     assert " ? 15 steps ? " in command("train", "--epochs", 1, PYTHONIOENCODING="ascii")
 
 
+@pytest.mark.full
 def test_train_where_kernels_cannot_be_kept(command: Any, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = command.run("train", "--epochs", 2, "--threads", 1, FASTBP_CACHE_DIR="file/cache")
