@@ -11,6 +11,7 @@ from mnist_real import REAL, real_data
 
 import fastbp
 from fastbp import datasets
+from fastbp.trainer import COMPILING
 
 pytestmark = pytest.mark.command
 
@@ -33,9 +34,10 @@ def last_line(output: str) -> tuple[float, int, float, float]:
 
 
 def epoch_lines(output: str) -> list[tuple[int, str, str]]:
-    """Number, training and test accuracy of each line but the last."""
+    """Number, training and test accuracy of each line but the last, and but that a kernel was compiled."""
     pattern = r"epoch {1,3}(\d+)  train (\d\.\d{4})  test (\d\.\d{4})"
-    found = [re.fullmatch(pattern, line) for line in output.splitlines()[:-1]]
+    lines = output.removeprefix(f"{COMPILING}\n").splitlines()
+    found = [re.fullmatch(pattern, line) for line in lines[:-1]]
     assert None not in found, output
     return [(int(line[1]), line[2], line[3]) for line in found]
 
