@@ -23,7 +23,7 @@ _predicts: "WeakKeyDictionary[Any, Any]" = WeakKeyDictionary()  # networks whose
 
 def check_steps(network: Any, operations: list[Operation], dtype: np.dtype[Any]) -> None:
     """NotCompilable naming the method of the network whose loss or gradients are not those of its layers."""
-    if _has_own(network, ("predict", *STEPS)):
+    if _has_own(network, ("predict", *STEPS)) and any(hasattr(network, name) for name in STEPS):
         _try(network, STEPS, operations, dtype)
 
 
@@ -62,7 +62,9 @@ def _try(network: Any, methods: tuple[str, ...], operations: list[Operation], dt
     t = np.arange(SAMPLES) % operations[-1].outputs
     try:
         for magnitude in MAGNITUDES:
-            _compare(probe, methods, samples * dtype.type(magnitude), t, TOLERANCE[dtype.name])
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                _compare(probe, methods, samples * dtype.type(magnitude), t, TOLERANCE[dtype.name])
     finally:
         np.random.set_state(kept)  # what the methods drew is not missing from the user's stream
 
@@ -84,9 +86,7 @@ def _compare(probe: Any, methods: tuple[str, ...], x: NDArray[Any], t: NDArray[A
         arguments, result = expected[method]
         its = f"{type(probe).__name__} has a {method} of its own"
         try:
-            with np.errstate(all="ignore"), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                got = getattr(probe, method)(*(array.copy() for array in arguments))
+            got = getattr(probe, method)(*(array.copy() for array in arguments))
         except Exception as error:
             raise NotCompilable(f"{its}, which can't be tried: {error}") from error
         if not _agree(got, result, tolerance):
