@@ -1,6 +1,7 @@
 """Networks with methods of their own: in compiled code where those do what the layers do, else by the methods."""
 
 import copy
+import pickle
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -331,6 +332,26 @@ def test_methods_are_tried_again_for_other_layers() -> None:
             step(X, T)
     network.layers["Relu1"] = Relu()
     step(X, T)
+
+
+class WithStep(BookNet):
+    """It holds the step that trains it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.step = fastbp.compile(self, SGD(0.1), strict=True)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda network: pickle.loads(pickle.dumps(network))])
+def test_a_network_that_holds_its_step_can_be_copied(copied: Any) -> None:
+    network = WithStep()
+    network.step(X, T)
+    other = copied(network)
+    assert other.step.network is other
+    assert other.step.flops(8) == network.step.flops(8)
+    np.testing.assert_array_equal(other.step.run(X, T, ORDER), network.step.run(X, T, ORDER))
+    same_bits(other.params, network.params)
+    assert not np.shares_memory(other.params["W1"], network.params["W1"])
 
 
 def test_large_networks_are_tried_in_time() -> None:

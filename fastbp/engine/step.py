@@ -101,13 +101,19 @@ class CompiledStep:
         data, steps = self._data(data, order, None, 1.0, None)
         return self._run(data, steps, stops=stops, done=done)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """A copy is compiled for the copied network: the plan holds addresses of this one's arrays."""
-        return CompiledStep, (self.network, self.optimizer)
+    def __getstate__(self) -> dict[str, Any]:
+        """The plan holds addresses of this network's arrays: a copy makes its own at its first use."""
+        return {"network": self.network, "optimizer": self.optimizer}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # The network may hold this very step, and be no more than begun.
+        self.network, self.optimizer = state["network"], state["optimizer"]
+        self._operations, self._layers, self._arrays, self._workspace = [], [], [], None
 
     @property
     def takes(self) -> tuple[int, int, np.dtype[Any], bool]:
         """What data have to be prepared for."""
+        self.bind()
         first = self._operations[0]
         return first.inputs, self._operations[-1].outputs, self._dtype, first.affine is not None
 
@@ -159,6 +165,8 @@ class CompiledStep:
 
     def flops(self, batch: int, share_used: float = 1.0) -> float:
         """Useful floating-point operations of one step; the first layer multiplies such a share of its inputs."""
+        if not self._operations:
+            self.bind()
         each = [operation.flops(batch, n == 0) for n, operation in enumerate(self._operations)]
         return share_used * each[0] + sum(each[1:])
 
