@@ -319,7 +319,7 @@ def test_what_a_callback_replaces_is_used(what: str) -> None:
     np.testing.assert_allclose(*losses, rtol=1e-12)
 
 
-@pytest.mark.parametrize("what", ["layer", "dtype", "last layer"])
+@pytest.mark.parametrize("what", ["layer", "dtype", "last layer", "a layer's method", "a method"])
 def test_what_the_compiled_loop_cannot_run_goes_on_by_the_layers(what: str) -> None:
     """A callback puts it in after the first epoch; and by the layers from the start, the same losses come."""
 
@@ -337,8 +337,23 @@ def test_what_the_compiled_loop_cannot_run_goes_on_by_the_layers(what: str) -> N
             network.layers["Relu1"] = Doubled()
         elif loop.current_epoch == 1 and what == "last layer":
             network.last_layer = Loss()
+        elif loop.current_epoch == 1 and what == "a method":
+            gradient = network.gradient
+            network.gradient = lambda x, t: {name: 2 * value for name, value in gradient(x, t).items()}
+        elif loop.current_epoch == 1 and what == "a layer's method":
+            network.layers["Affine1"].backward = frozen(network.layers["Affine1"])
         elif loop.current_epoch == 1:
             network.params["W2"] = network.layers["Affine2"].W = network.params["W2"].astype("float32")
+
+    def frozen(layer: Any) -> Any:
+        backward = layer.backward
+
+        def without_gradients(dout: Any) -> Any:
+            dx = backward(dout)
+            layer.dW, layer.db = np.zeros_like(layer.dW), np.zeros_like(layer.db)
+            return dx
+
+        return without_gradients
 
     class Own(SGD):
         """Foreign to the compiled loop."""

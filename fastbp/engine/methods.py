@@ -14,11 +14,23 @@ from fastbp.engine.chain import NotCompilable, Operation, last_layer
 from fastbp.engine.layerwise import STEPS, through_layers
 from fastbp.networks import TwoLayerNet
 
+PASSES = ("forward", "backward")  # and of a layer
 SAMPLES = 3
 MAGNITUDES = (1, 1000)  # of the samples: large ones find what clips gradients or scores
 TOLERANCE = {"float32": 1e-4, "float64": 1e-9}  # of the largest element: only roundings may differ
 
 _predicts: "WeakKeyDictionary[Any, Any]" = WeakKeyDictionary()  # networks whose `predict` has been tried, and that
+
+
+def what_computes(network: Any) -> list[Any]:
+    """The layers, their methods and the network's: by identity one can tell later whether any was replaced."""
+    chain = [*layers_of(network), last_layer(network)]
+    found = list(chain)
+    for owner, names in [(network, STEPS), *((layer, PASSES) for layer in chain)]:
+        own, cls = getattr(owner, "__dict__", {}), type(owner)
+        for name in names:
+            found += own.get(name), getattr(cls, name, None)
+    return found
 
 
 def check_steps(network: Any, operations: list[Operation], dtype: np.dtype[Any]) -> None:

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp import optimizers
-from fastbp._parameters import layers_of, not_held
+from fastbp._parameters import not_held
 from fastbp.engine import team
-from fastbp.engine.chain import NotCompilable, bind, chain_of, decay_of, last_layer
+from fastbp.engine.chain import NotCompilable, bind, chain_of, decay_of
 from fastbp.engine.data import Data, checked_order, prepare, run_arguments
-from fastbp.engine.methods import check_steps
+from fastbp.engine.methods import check_steps, what_computes
 from fastbp.engine.report import report
 from fastbp.engine.workspace import Workspace
 from fastbp.kernels import plan, training
@@ -46,7 +46,7 @@ class CompiledStep:
         self.network, self.optimizer = network, optimizer
         _kind(optimizer)
         self._operations, self._loss = chain_of(network)
-        self._layers = _layers(network)
+        self._computes = what_computes(network)
         self._dtype, self._arrays = bind(network, self._operations)
         check_steps(network, self._operations, self._dtype)
         self._workspace: Workspace | None = None
@@ -108,7 +108,7 @@ class CompiledStep:
     def __setstate__(self, state: dict[str, Any]) -> None:
         # The network may hold this very step, and be no more than begun.
         self.network, self.optimizer = state["network"], state["optimizer"]
-        self._operations, self._layers, self._arrays, self._workspace = [], [], [], None
+        self._operations, self._computes, self._arrays, self._workspace = [], [], [], None
 
     @property
     def takes(self) -> tuple[int, int, np.dtype[Any], bool]:
@@ -122,10 +122,10 @@ class CompiledStep:
 
         ValueError naming the parameter that is not its layer's array; NotCompilable for what the loop can't run.
         """
-        layers = _layers(self.network)
-        exchanged = not _same(self._layers, layers)
+        computes = what_computes(self.network)
+        exchanged = not _same(self._computes, computes)
         if exchanged:
-            self._layers, self._arrays = [], []  # looked at again after an error, too
+            self._computes, self._arrays = [], []  # looked at again after an error, too
             try:
                 self._operations, self._loss = chain_of(self.network)
             except NotCompilable as error:
@@ -145,7 +145,7 @@ class CompiledStep:
         self._workspace = None
         if exchanged:
             check_steps(self.network, self._operations, self._dtype)
-            self._layers = layers
+            self._computes = computes
 
     def check(self) -> None:
         """ValueError and TypeError for whatever would keep a run from starting."""
@@ -258,7 +258,3 @@ def _kind(optimizer: Any) -> int:
             return int(kind)
     cls = type(optimizer)
     raise NotCompilable(f"{cls.__module__}.{cls.__name__} is no optimizer that the compiled loop knows")
-
-
-def _layers(network: Any) -> list[Any]:
-    return [*layers_of(network), last_layer(network)]
