@@ -54,13 +54,13 @@ from fastbp.kernels.plan import (
     W_,
 )
 from fastbp.kernels.product import FEW_DOT
-from fastbp.kernels.simd import address_as, address_as_float64, flush_denormals, moved, pointer, restore
+from fastbp.kernels.simd import address_as, address_as_float64, flush_denormals, lanes_of, moved, pointer, restore
 from fastbp.kernels.softmax_loss import ROWS
 from fastbp.kernels.team import FLAG, barrier, flag_is_up, join, raise_flag, tell_progress
 
 # Where a layer has so many columns for each thread it takes its own, of W or for dx of its transpose: they stay in its
-# caches. Else a thread takes rows of the batch through all layers. A thread's columns begin at a whole panel.
-COLUMNS_EACH, COLUMNS_STEP = 96, 48
+# caches. Else a thread takes rows of the batch through all layers.
+COLUMNS_EACH = 96
 
 
 class Member(NamedTuple):
@@ -94,7 +94,9 @@ def _share(size, part, parts, multiple):
 
 @shared
 def _columns(m, size):
-    return _share(size, m.part, m.parts, COLUMNS_STEP), _share(size, m.part + 1, m.parts, COLUMNS_STEP)
+    """This thread's: whole vectors. Whole panels would be 240 and 272 of 512, where one thread waits for the other."""
+    lanes = lanes_of(m.scratch)
+    return _share(size, m.part, m.parts, lanes), _share(size, m.part + 1, m.parts, lanes)
 
 
 @shared
