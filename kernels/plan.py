@@ -11,7 +11,8 @@ W_, B_, DW, DB = range(9, 13)
 W_STATE, W_STATE2, B_STATE, B_STATE2 = range(13, 17)  # the optimizer's
 SQUARES = 17  # where the sum of the squares of W goes, a float64
 MASKED = 18  # 1 where the gradient that comes in has passed this operation's mask already
-PLAN_COLUMNS = 19
+HOME = 19  # the caller's W, where W_ is an aligned copy of it for the time of a run
+PLAN_COLUMNS = 20
 
 # What the samples are: the table `samples`.
 KIND, ADDRESS, FEATURES, STARTS, COLUMNS, LABEL_KIND, LABELS, CLASSES = range(8)

@@ -38,6 +38,7 @@ from fastbp.kernels.plan import (
     DOUT,
     DX,
     EPS,
+    HOME,
     KIND,
     M_,
     MASKED,
@@ -211,6 +212,17 @@ def _update_pass(m, skips, rate, following):
 
 
 @shared
+def _copy_weights(m, comes, goes):
+    """This thread's rows of each W that has a copy, between the places in these two columns of the plan."""
+    for n in range(m.ops):
+        op = _op(m, n)
+        if op[HOME] != 0:
+            start, end = _share(op[D_], m.part, m.parts, 8), _share(op[D_], m.part + 1, m.parts, 8)
+            pad(start, end, op[M_], op[comes], op[goes], op[M_], m.scratch)
+    barrier(m.meeting, m.parts)
+
+
+@shared
 def _pad_weights(m):
     pad(m.top, m.bottom, m.plan[M_], m.plan[W_], m.batch[PADDED_W], m.batch[STRIDE], m.scratch)
 
@@ -240,6 +252,7 @@ def _train(
         *(moved(pointer(cursors), part * N), moved(pointer(scratch), part * (scratch.size // wanted))),
     )
     last, each_cost = _op(m, ops - 1), pointer(costs)
+    _copy_weights(m, HOME, W_)
     room = 0.0  # how much the first W may grow while zeros are skipped: all threads compute the same
     if samples[KIND] == SPARSE and first[CODE] <= AFFINE_RELU:
         room = room_to_grow(first, m.scratch)
@@ -286,6 +299,8 @@ def _train(
             tell_progress(meeting, s + 1)
     if padded and optimizer != NOTHING:
         _unpad_weights(m)
+        barrier(meeting, parts)
+    _copy_weights(m, W_, HOME)
     return steps
 
 

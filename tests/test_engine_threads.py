@@ -87,6 +87,35 @@ def test_same_bits_for_any_number_of_threads(
             same_bits(other.params, network.params)
 
 
+def beside_a_line(array: np.ndarray, offset: int) -> np.ndarray:
+    """A copy that begins so many bytes behind a cache line."""
+    memory = np.empty(array.nbytes + 128, np.uint8)
+    start = -memory.ctypes.data % 64 + offset
+    copied = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copied[...] = array
+    return copied
+
+
+@pytest.mark.parametrize("name", ["SGD", "Momentum"])
+@pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
+def test_where_weights_lie_makes_no_difference(worth_threads: None, name: str, sparse: bool) -> None:
+    """What straddles cache lines is copied for the time of a long run."""
+    x, t = zeros_mostly(50, 40, "float32"), np.random.default_rng(95).integers(0, 10, 50)
+    results = []
+    for offset, n in ((0, 1), (16, 1), (16, 2), (48, 3)):
+        network = chain("ARARA", (40, 256, 208, 10), "float32")
+        for i, layer in enumerate(network.layers[::2], start=1):
+            layer.W = network.params[f"W{i}"] = beside_a_line(layer.W, offset)
+        with fastbp.threads(n):
+            losses = compiled(network, optimizer(name)).run(x, t, batches(50, 40, 20), sparse=sparse)
+        assert network.params["W1"] is network.layers[0].W
+        assert network.params["W1"].ctypes.data % 64 == offset
+        results.append((losses.tolist(), network.params))
+    for losses, params in results[1:]:
+        assert losses == results[0][0]
+        same_bits(params, results[0][1])
+
+
 def test_nets_that_are_large_enough_use_threads() -> None:
     """With the threshold as it is."""
     with fastbp.threads(3):

@@ -29,7 +29,7 @@ KINDS = {
 }
 
 # A run goes to the compiled code in slices of about this many operations, 50 ms or so: Ctrl-C is looked at in between.
-FLOPS_OF_A_SLICE = 2.5e9
+FLOPS_OF_A_SLICE = 7.5e9
 MOST_STEPS_OF_A_SLICE = 20_000
 
 
@@ -197,7 +197,6 @@ class CompiledStep:
         work = self._workspace
         if work is None or work.capacity < batch:
             work = self._workspace = Workspace(self._operations, self._dtype, batch, learns=True)
-        work.point_at(params, states)
         settings = np.array([data.scale, self._loss.eps, decay, 0.0, 0.0])
         settings[plan.FIRST : plan.FIRST + len(scalars) - 1] = scalars[1:]
         samples = data.table()
@@ -205,6 +204,7 @@ class CompiledStep:
         n = n or team.threads_for(flops)
         work.make_room_for(data, n)
         slice_ = int(min(MOST_STEPS_OF_A_SLICE, max(1, FLOPS_OF_A_SLICE // max(1, flops))))
+        work.point_at(params, states, min(slice_, len(order)))
         losses = np.full(len(order), np.nan)
         taken = 0
 

@@ -13,6 +13,11 @@ from fastbp.kernels.codegen import CACHE_LINE, lanes
 from fastbp.kernels.product import scratch_size
 from fastbp.kernels.sparse import padded_columns
 
+# A W whose vectors straddle two cache lines, as NumPy allocates it, is copied for the time of a run. Two threads, which
+# then share no line where their columns meet, take a step of 784-512-512-10 4 % faster, one thread 1 %; to copy W there
+# and back costs 0.4 ms.
+STEPS_PER_COPY = 16
+
 
 class Workspace:
     """Buffers for batches of up to `capacity` samples, and a plan for `operations` that uses them."""
@@ -23,6 +28,7 @@ class Workspace:
         self._longest = 0  # row of compressed samples that there is room for
         self._scratch, self._cursors = np.empty(0, dtype), np.empty(0, np.int64)
         self.kept: list[NDArray[Any]] = []
+        self._copies: dict[str, int] = {}  # of weights, by name: addresses
         self._rows: list[NDArray[Any]] = []
         self.plan = np.zeros((len(operations), plan.PLAN_COLUMNS), np.int64)
         self.batch = np.zeros((1, plan.BATCH_BUFFERS), np.int64)
@@ -61,13 +67,17 @@ class Workspace:
         row[plan.DB] = self._buffer(operation.outputs)
         row[plan.SQUARES] = self._buffer(1, dtype=np.float64)
 
-    def point_at(self, params: Any, states: Any) -> None:
-        """Enters where the parameters lie, and the optimizer's state of each."""
+    def point_at(self, params: Any, states: Any, steps: int = 1) -> None:
+        """Enters where the parameters lie, and the optimizer's state of each, for a run of so many steps."""
         for row, operation in zip(self.plan, self.operations, strict=True):
             if operation.affine is None:
                 continue
             W, b = operation.W, operation.b
-            row[plan.W_], row[plan.B_] = address(params[W]), address(params[b])
+            row[plan.W_], row[plan.B_], row[plan.HOME] = address(params[W]), address(params[b]), 0
+            if steps >= STEPS_PER_COPY and _straddles(params[W]):
+                if W not in self._copies:
+                    self._copies[W] = self._buffer(*params[W].shape)
+                row[plan.HOME], row[plan.W_] = row[plan.W_], self._copies[W]
             for name, place in ((W, plan.W_STATE), (b, plan.B_STATE)):
                 for n, state in enumerate(states[name] if states else ()):
                     row[place + n] = address(state)
@@ -112,3 +122,9 @@ class Workspace:
         array = np.zeros(size + CACHE_LINE, np.uint8)
         (self.kept if kept is None else kept).append(array)
         return -(-address(array) // int(CACHE_LINE)) * int(CACHE_LINE)
+
+
+def _straddles(array: NDArray[Any]) -> bool:
+    """Whether its rows would lie along cache lines, if only the first one did."""
+    line = int(CACHE_LINE)
+    return bool(address(array) % line and array.shape[-1] * array.itemsize % line == 0)
