@@ -182,6 +182,46 @@ def load_tile(context, builder, tile, array, value, offset, stride, masks=None, 
     return pack(builder, tile, vectors)
 
 
+def transposed(builder, rows, size):
+    """Vectors whose blocks of `size` lanes are transposed: blocks of size / 2, ..., 2, 1 lanes swap between rows."""
+    rows, count, h = list(rows), rows[0].type.count, size // 2
+    while h:
+        low = [lane if not lane & h else count + lane - h for lane in range(count)]
+        high = [lane + h if not lane & h else count + lane for lane in range(count)]
+        for i in range(len(rows)):
+            if not i & h:
+                a, b = rows[i], rows[i + h]
+                rows[i], rows[i + h] = shuffled(builder, a, b, low), shuffled(builder, a, b, high)
+        h //= 2
+    return rows
+
+
+def load_transposed(context, builder, tile, array, value, offset, stride):
+    """The rows of a square tile whose columns lie in memory.
+
+    Sixteen bytes of memory go where they belong while they are loaded, and are then transposed among themselves: half
+    the shuffles, of which a processor does one a cycle. dx is 2 % faster at 100 x 784 x 512.
+    """
+    element, count = vector_type(tile).element, tile.lanes
+    few = 16 // context.get_abi_sizeof(element)
+    part, undef = ir.VectorType(element, few), ir.Constant(ir.VectorType(element, few), ir.Undefined)
+    spread = [lane % few for lane in range(count)]
+    rows = []
+    for first in range(0, count, few):
+        vectors = []
+        for q in range(few):
+            vector = ir.Constant(vector_type(tile), ir.Undefined)
+            for start in range(0, count, few):
+                place = builder.add(offset, builder.add(builder.mul(I64(start + q), stride), I64(first)))
+                pointer = element_pointer(context, builder, array, value, place, part)
+                loaded = shuffled(builder, builder.load(pointer, align=context.get_abi_sizeof(element)), undef, spread)
+                inside = [start <= lane < start + few for lane in range(count)]
+                vector = shuffled(builder, vector, loaded, [lane + count * inside[lane] for lane in range(count)])
+            vectors.append(vector)
+        rows += transposed(builder, vectors, few)
+    return rows
+
+
 def store_tile(context, builder, tile, tile_value, array, value, offset, stride, masks=None):
     """Store a tile to memory, converted; where masks are given, lanes outside are not written."""
     memory = ir.VectorType(context.get_data_type(array.dtype), tile.lanes)

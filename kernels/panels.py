@@ -14,6 +14,7 @@ from fastbp.kernels.product import (
     PACK_ROW,
     ROWS,
     ROWS_NARROW,
+    ROWS_TWO,
     WIDE,
     Product,
     chain_length,
@@ -26,6 +27,7 @@ from fastbp.kernels.simd import (
     load_masked,
     load_row,
     load_row_masked,
+    load_transposed,
     pointer_if,
     prefetch,
     prefetch_line,
@@ -73,9 +75,12 @@ def transposed(tile, p, panel):
     block = zeros(lanes_of(tile), 1, tile)
     for v in range(0, full, lanes):
         for k in range(0, panel.depth, lanes):
-            at = (panel.j + v) * p.K + panel.k + k
-            columns = load_masked(block, p.b, at, p.K, panel.width - v, panel.depth - k)
-            store(transpose(columns), p.scratch, panel.at + k * full + v, full)
+            at, to = (panel.j + v) * p.K + panel.k + k, panel.at + k * full + v
+            if v + lanes <= panel.width and k + lanes <= panel.depth:
+                store(load_transposed(block, p.b, at, p.K), p.scratch, to, full)
+            else:
+                columns = load_masked(block, p.b, at, p.K, panel.width - v, panel.depth - k)
+                store(transpose(columns), p.scratch, to, full)
 
 
 @merged
@@ -175,6 +180,15 @@ def ask_for_columns(tile, p, panel, start, end, rows):
             prefetch(tile, p.b, (panel.j + panel.width + v) * p.K + panel.k + k)
 
 
+@merged
+def panel_vectors(columns, lanes):
+    """Vectors of the next panel where so many columns are left: of four two and two rather than three and one."""
+    vectors = (columns + lanes - 1) // lanes
+    if vectors >= WIDE and (WIDE == 2 or vectors != WIDE + 1):
+        return WIDE
+    return min(vectors, 2)
+
+
 def panels(begin, finish, fill, first_pass, ask, read=reading, packs=False):
     """The function (left, right, lo, hi, p): rows [lo, hi) and columns [left, right) of a product."""
 
@@ -212,6 +226,19 @@ def panels(begin, finish, fill, first_pass, ask, read=reading, packs=False):
                 i += rows_of(few)
 
     @merged
+    def sweep_narrow(vectors, lo, hi, p, panel):
+        sweep(zeros(ROWS_NARROW, 1, p.out), zeros(FEW, 1, p.out), lo, hi, p, panel)
+
+    @merged
+    def sweep_two_or_narrow(vectors, lo, hi, p, panel):
+        if vectors == 2:
+            sweep(zeros(ROWS_TWO, 2, p.out), zeros(FEW, 2, p.out), lo, hi, p, panel)
+        else:
+            sweep_narrow(vectors, lo, hi, p, panel)
+
+    sweep_rest = sweep_two_or_narrow if WIDE > 2 else sweep_narrow
+
+    @merged
     def product(left, right, lo, hi, p):
         at, lanes = aligned(p.scratch), lanes_of(p.out)
         packed = (packs and p.M >= PACK_COLUMNS) or not same_dtype(p.a, p.out)
@@ -240,14 +267,13 @@ def panels(begin, finish, fill, first_pass, ask, read=reading, packs=False):
                     a_at = pack_at - i * a_row
                 j = left
                 while j < right:
-                    if right - j > (WIDE - 1) * lanes:
-                        width = min(WIDE * lanes, right - j)
-                        panel = Panel(k, depth, first, last, j, width, width if i == 0 else 0, at, a_at)
+                    vectors = panel_vectors(right - j, lanes)
+                    width = min(vectors * lanes, right - j)
+                    panel = Panel(k, depth, first, last, j, width, width if i == 0 else 0, at, a_at)
+                    if vectors == WIDE:
                         sweep(zeros(ROWS, WIDE, p.out), zeros(FEW, WIDE, p.out), i, end, q, panel)
                     else:
-                        width = min(lanes, right - j)
-                        panel = Panel(k, depth, first, last, j, width, width if i == 0 else 0, at, a_at)
-                        sweep(zeros(ROWS_NARROW, 1, p.out), zeros(FEW, 1, p.out), i, end, q, panel)
+                        sweep_rest(vectors, i, end, q, panel)
                     j += width
 
     return product

@@ -25,9 +25,9 @@ MANY = TARGET.registers == 32
 
 # Vectors and rows of a tile: the accumulators, one row of the panel and one broadcast must fit the registers.
 # Share of the multiply-add peak at 784 terms: 8 x 3 all of it, 6 x 4 and 12 x 2 0.95, 16 x 1 0.78 (bound by loads).
-# Two vectors for widths such as 16 or 32 columns more than a multiple: 3 to 6 % faster there, 1.2 s more to compile.
 WIDE, ROWS = (3, 8) if MANY else (2, 6 if TARGET.fma else 4)
-ROWS_NARROW = 12 if MANY else 8  # of the tile of one vector, for the last columns
+# Of the tiles for the last columns. That of two vectors makes 512 columns 1 to 4 % faster, and compiles 20 % longer.
+ROWS_TWO, ROWS_NARROW = 12, 12 if MANY else 8
 FEW = 4  # rows of the tiles for the rows left over; 8 rows of one vector lose 7 % at 4096 x 10 x 10 dW
 # Rows of a tile of dot products, and of the one for 6 to 8 rows. Of np.dot at 10 x 10 x 4096 dx, float32: 1.14 by
 # 5 rows (10 are two whole tiles), 0.70 by 8; at 7 x 100 x 300 0.72 and 0.86. More rows pay for transposing W.

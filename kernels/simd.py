@@ -635,19 +635,21 @@ def transpose(typingctx, tile):
     """A square tile (rows = lanes, one vector a row) transposed: swaps blocks of 1, 2, 4, ... lanes between rows."""
     if tile.rows != tile.lanes or tile.vecs != 1:
         raise errors.TypingError(f"transpose needs rows = lanes and vecs = 1, got {tile}")
-    count = tile.lanes
 
     def codegen(context, builder, sig, args):
-        rows = cg.unpack(builder, tile, args[0])
-        h = count // 2
-        while h:
-            low = [lane if not lane & h else count + lane - h for lane in range(count)]
-            high = [lane + h if not lane & h else count + lane for lane in range(count)]
-            for i in range(count):
-                if not i & h:
-                    a, b = rows[i], rows[i + h]
-                    rows[i], rows[i + h] = cg.shuffled(builder, a, b, low), cg.shuffled(builder, a, b, high)
-            h //= 2
-        return cg.pack(builder, tile, rows)
+        return cg.pack(builder, tile, cg.transposed(builder, cg.unpack(builder, tile, args[0]), tile.lanes))
 
     return tile(tile), codegen
+
+
+@intrinsic
+def load_transposed(typingctx, like, array, offset, stride):
+    """tile[r, c] = array[offset + c*stride + r], for a square tile; half of the shuffles of transpose."""
+    if like.rows != like.lanes or like.vecs != 1 or array.dtype != like.elem:
+        raise errors.TypingError(f"load_transposed needs rows = lanes, vecs = 1 and one dtype, got {like} and {array}")
+
+    def codegen(context, builder, sig, args):
+        _, data, offset, stride = args
+        return cg.pack(builder, like, cg.load_transposed(context, builder, like, array, data, offset, stride))
+
+    return like(like, array, types.intp, types.intp), codegen

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numba import config, njit
+from numba import config, errors, njit
 
 if config.DISABLE_JIT:
     pytest.skip("register tiles exist in compiled code only", allow_module_level=True)
@@ -16,7 +16,7 @@ from tiles import DTYPES, SOURCES, values, whole
 
 from fastbp.kernels import simd
 from fastbp.kernels.codegen import TARGET, lanes
-from fastbp.kernels.simd import load, row, splat, store, store_masked, width_of, zeros
+from fastbp.kernels.simd import lanes_of, load, row, splat, store, store_masked, width_of, zeros
 
 
 def applied(operation: Any, arity: int) -> Callable[..., None]:
@@ -221,6 +221,29 @@ def test_transpose(dtype: str) -> None:
     out = np.empty_like(a)
     kernel(a, out)
     np.testing.assert_array_equal(out, a.T)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_load_transposed(dtype: str) -> None:
+    count = lanes(dtype)
+
+    @njit
+    def kernel(a, out):
+        store(simd.load_transposed(zeros(count, 1, a), a, 2, count + 3), out, 0, count)
+
+    a = np.arange((count + 3) * (count + 1), dtype=dtype).reshape(-1, count + 3)
+    out = np.empty((count, count), dtype)
+    kernel(a, out)
+    np.testing.assert_array_equal(out, a[:count, 2 : 2 + count].T)
+
+
+def test_load_transposed_converts_nothing() -> None:
+    @njit
+    def kernel(a, like):
+        return simd.load_transposed(zeros(lanes_of(like), 1, like), a, 0, 16)
+
+    with pytest.raises(errors.TypingError, match="one dtype"):
+        kernel(np.zeros(256, np.float64), np.zeros(1, np.float32))
 
 
 @njit
