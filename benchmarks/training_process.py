@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from training_rows import Task
 
 CHECKED = 20  # steps whose losses are compared with the reference's
+PROBED = 50  # calls of the probe after a turn, some 60 µs each
 
 # Pools of threads read these when they are loaded; Numba's and the two OpenMPs' are the peers' as much as ours.
 POOLS = (
@@ -113,7 +114,7 @@ def _use_cores(threads: int) -> None:
 class _Worker:
     def __init__(self, module: str, task: dict[str, Any], folder: str) -> None:
         import numpy as np
-        from peers import peer_class
+        from peers import PROBE, Job, peer_class
         from training_rows import Task, draw_order
 
         self._class, self._draw_order, self._task = peer_class(module), draw_order, Task.from_dict(task)
@@ -128,6 +129,8 @@ class _Worker:
             "losses": [float(loss) for loss in losses],
             "flops": getattr(self._peer, "flops", 0.0),
         }
+        job = Job(self._task.sizes, self._task.batch, self._task.optimizer, self._task.threads, {}, self._x, self._t)
+        self._probe = peer_class(PROBE)(job)
         self._resting = (time.perf_counter(), time.process_time())
 
     def _start(self, task: "Task", steps: int) -> tuple[float, Any]:
@@ -149,15 +152,27 @@ class _Worker:
         return {"seconds": self._start(Task.from_dict(task), 1)[0]}
 
     def turn(self, steps: int, seed: int) -> dict[str, float]:
-        """So many steps from the initial weights: seconds a step, and how busy the process was since the last turn."""
+        """So many steps from the initial weights: seconds a step, and how busy the process was since the last turn.
+
+        Of fastbp also the flops a second that its cores can do at once after: a processor that moves data as well has
+        less of them than one that has only registers to look after, and it takes 0.1 s until it has all again. (The
+        threads of others still wait for work then, and the probe waits for them.)
+        """
         wall, used = (now - before for now, before in zip(_clocks(), self._resting, strict=True))
         order = self._order(self._task, steps, seed)
         self._peer.reset()
         start = time.perf_counter()
         self._peer.run(order)
         seconds = (time.perf_counter() - start) / steps
+        after = {"peak": self._peak()} if self._class.name.startswith("fastbp") else {}
         self._resting = _clocks()
-        return {"seconds": seconds, "busy": used / wall}
+        return {"seconds": seconds, "busy": used / wall} | after
+
+    def _peak(self) -> float:
+        self._probe.run(range(1))  # wakes the threads
+        start = time.perf_counter()
+        self._probe.run(range(PROBED))
+        return float(PROBED * self._probe.flops / (time.perf_counter() - start))
 
     def _order(self, task: "Task", steps: int, seed: int) -> Any:
         return self._draw_order(len(self._x), task.batch, steps, seed)

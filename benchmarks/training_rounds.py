@@ -58,11 +58,11 @@ def measure_task(
             progress(f"{task}: warming up {system.name}")
             steps[system.name] = steps_of_a_turn(system, turn)
         progress(f"{task}: measuring")
-        taken, busy = take_turns(everybody, steps, seconds)
+        taken, busy, after = take_turns(everybody, steps, seconds)
     peak = [probe.ready["flops"] / s for s in taken.pop(probe.name)]
     steps.pop(probe.name)
     busy.pop(probe.name)
-    report.results.append(TrainingResult.of(task, taken, peak, steps=steps, errors=errors, busy=busy))
+    report.results.append(TrainingResult.of(task, taken, peak, after, steps=steps, errors=errors, busy=busy))
 
 
 def start(stack: ExitStack, module: str, task: Task, folder: Path) -> System:
@@ -82,10 +82,11 @@ def steps_of_a_turn(system: System, turn: float) -> int:
 
 def take_turns(
     systems: list[System], steps: dict[str, int], seconds: float
-) -> tuple[dict[str, list[float]], dict[str, float]]:
-    """Seconds a step of each round, and the median share of a core in use between turns, by system."""
+) -> tuple[dict[str, list[float]], dict[str, float], dict[str, list[float]]]:
+    """By system: seconds a step of each round, the median share of a core in use between turns, our peak after each."""
     taken: dict[str, list[float]] = {system.name: [] for system in systems}
     busy: dict[str, list[float]] = {system.name: [] for system in systems}
+    after: dict[str, list[float]] = {}
     end, rounds = time.perf_counter() + seconds, 0
     while rounds < ROUNDS[0] or (time.perf_counter() < end and rounds < ROUNDS[1]):
         rounds += 1
@@ -94,7 +95,9 @@ def take_turns(
             answer = system.ask(steps=steps[system.name], seed=rounds)
             taken[system.name].append(answer["seconds"])
             busy[system.name].append(answer["busy"])
-    return taken, {name: round(float(np.median(shares)), 4) for name, shares in busy.items()}
+            if "peak" in answer:
+                after.setdefault(system.name, []).append(answer["peak"])
+    return taken, {name: round(float(np.median(shares)), 4) for name, shares in busy.items()}, after
 
 
 # What goes in, and what must come out --------------------------------------------------------------------------------

@@ -69,6 +69,7 @@ SECOND_NETWORK = 0.020  # seconds to its first step
 class TrainingResult:
     """A task measured, by system: seconds a step, samples a second, the share of the multiply-add peak.
 
+    `shares` are those of the peak in turns of its own, `shares_after`, of ours, of what the cores gave at once after each turn.
     `ratios` are the samples a second of the first system over each other one's, round by round; `steps` those of a
     turn; `errors` the largest relative difference of a loss from the float64 reference's; `busy` the share of a core
     that a system used while it was the others' turn.
@@ -80,23 +81,33 @@ class TrainingResult:
     seconds: Mapping[str, Spread]
     samples: Mapping[str, Spread]
     shares: Mapping[str, Spread]
+    shares_after: Mapping[str, Spread]
     ratios: Mapping[str, Spread]
     errors: Mapping[str, float]
     busy: Mapping[str, float]
 
     @classmethod
-    def of(cls, task: Task, turns: Mapping[str, Sequence[float]], peak: Sequence[float], **rest: Any) -> Any:
-        """From the seconds a step of each round by system, and the peak in flops a second of each round."""
+    def of(
+        cls,
+        task: Task,
+        turns: Mapping[str, Sequence[float]],
+        peak: Sequence[float],
+        after: Mapping[str, Sequence[float]],
+        **rest: Any,
+    ) -> Any:
+        """From the seconds a step of each round by system, and the peak in flops a second, alone and after each."""
         first = next(iter(turns.values()))
+
+        def shares(name: str, peaks: Sequence[float]) -> Spread:
+            return Spread.of([task.flops / s / p for s, p in zip(turns[name], peaks, strict=True)])
+
         return cls(
             task,
             len(peak),
             seconds={name: Spread.of(taken) for name, taken in turns.items()},
             samples={name: Spread.of([task.batch / s for s in taken]) for name, taken in turns.items()},
-            shares={
-                name: Spread.of([task.flops / s / p for s, p in zip(taken, peak, strict=True)])
-                for name, taken in turns.items()
-            },
+            shares={name: shares(name, peak) for name in turns},
+            shares_after={name: shares(name, peaks) for name, peaks in after.items()},
             ratios={
                 name: Spread.of([s / ours for s, ours in zip(taken, first, strict=True)])
                 for name, taken in list(turns.items())[1:]
@@ -113,7 +124,7 @@ class TrainingResult:
     def from_dict(cls, data: Mapping[str, Any]) -> "TrainingResult":
         spreads = {
             part: {name: Spread(**spread) for name, spread in data[part].items()}
-            for part in ("seconds", "samples", "shares", "ratios")
+            for part in ("seconds", "samples", "shares", "shares_after", "ratios")
         }
         return cls(**(dict(data) | spreads | {"task": Task.from_dict(data["task"])}))
 

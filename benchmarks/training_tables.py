@@ -12,7 +12,8 @@ TEXT = (
     "as it says threads; they take short turns, each from the initial weights, and sleep in between. Before anything "
     "is timed, the losses of the first 20 steps are compared with the reference's in float64 (the column of errors: "
     "the largest relative difference). The share of the peak counts the operations of the products alone, against "
-    "multiply-adds in registers on as many threads, which take their turns with the others."
+    "multiply-adds in registers on as many threads, which take their turns with the others; and ours against those "
+    "that the same cores give at once after the turn, as a processor that moves data as well has less of them."
 )
 BUSY = 0.05  # the share of a core that a resting system may use
 
@@ -87,13 +88,14 @@ def tables(report: TrainingReport) -> Iterator[tuple[str, Table]]:
 
 def task_table(result: TrainingResult) -> Table:
     first = next(iter(result.seconds))
-    heads = ("", "samples a second", "µs a step", "share of the peak", f"× by {first}", "error")
+    heads = ("", "samples a second", "µs a step", "share of the peak", "at once after", f"× by {first}", "error")
     rows = [
         (
             name,
             _whole(result.samples[name]),
             _digits(result.seconds[name], 1e6),
             f"{result.shares[name].median:.1%}",
+            f"{result.shares_after[name].median:.1%}" if name in result.shares_after else "",
             _digits(result.ratios[name]) if name in result.ratios else "",
             f"{result.errors[name]:.0e}",
         )

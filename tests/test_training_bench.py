@@ -51,6 +51,8 @@ def test_small_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert 0 < result.shares[name].median < 1
         assert result.errors[name] <= training_rounds.RTOL
         assert result.steps[name] >= CHECKED
+    assert list(result.shares_after) == ["fastbp layers"]
+    assert 0 < result.shares_after["fastbp layers"].median < 1
     assert f"fastbp {fastbp.__version__}" in report.facts["systems"]
     training_rounds.write_json(report, folder / "training.json")
     assert training_rounds.read_json(folder / "training.json") == report
@@ -170,7 +172,8 @@ def result(threads: int = 1) -> TrainingResult:
     turns = {"fastbp dense": [1e-3, 2e-3, 3e-3], "other": [4e-3, 8e-3, 12e-3]}
     steps, errors, busy = dict.fromkeys(turns, 50), dict.fromkeys(turns, 2e-6), {"fastbp dense": 0.0, "other": 0.5}
     task = Task((64, 32, 10), 32, "Adam", "digits", threads)
-    return TrainingResult.of(task, turns, [1e10, 1e10, 1e10], steps=steps, errors=errors, busy=busy)
+    after = {"fastbp dense": [0.8e10] * 3}
+    return TrainingResult.of(task, turns, [1e10, 1e10, 1e10], after, steps=steps, errors=errors, busy=busy)
 
 
 def test_statistics_are_taken_round_by_round() -> None:
@@ -179,6 +182,7 @@ def test_statistics_are_taken_round_by_round() -> None:
     assert known.seconds["fastbp dense"] == Spread(2e-3, 1.4e-3, 2.6e-3)
     assert known.samples["fastbp dense"].median == 16000
     assert known.shares["other"].median == pytest.approx(known.task.flops / 8e-3 / 1e10, rel=1e-3)
+    assert known.shares_after["fastbp dense"].median == pytest.approx(known.shares["fastbp dense"].median / 0.8, 1e-3)
     assert known.ratios == {"other": Spread(4, 4, 4)}
 
 
@@ -195,7 +199,7 @@ def test_tables() -> None:
     assert lines[0] == "## Training"
     assert "### 64-32-10, batch 32, Adam, digits, 1 thread" in lines
     assert "### 64-32-10, batch 32, Adam, digits, 2 threads" in lines
-    ours = "| fastbp dense | 16,000 (12,800–25,600) | 2,000 (1,400–2,600) | 1.6% |  | 2e-06 |"
+    ours = "| fastbp dense | 16,000 (12,800–25,600) | 2,000 (1,400–2,600) | 1.6% | 2.0% |  | 2e-06 |"
     assert lines.count(ours) == 2, lines
     assert any("4.00 (4.00–4.00) | 2e-06" in line for line in lines)
     assert "| run | 3.50 (3.00–4.00) s | 2.50 (2.00–3.00) s |" in lines

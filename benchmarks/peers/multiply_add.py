@@ -1,5 +1,6 @@
 """No peer but the limit: multiply-adds in registers, on every thread at once. A "step" is a call of the probe."""
 
+from collections.abc import Sized
 from threading import Thread
 from typing import Any
 
@@ -24,7 +25,7 @@ class Peer:
     def reset(self) -> None:
         """Nothing is kept between runs."""
 
-    def run(self, order: NDArray[np.intp]) -> NDArray[Any]:
+    def run(self, order: Sized) -> NDArray[Any]:
         workers = [Thread(target=self._probe, args=(a, len(order))) for a in self._accumulators[1:]]
         for worker in workers:
             worker.start()
