@@ -69,10 +69,10 @@ SECOND_NETWORK = 0.020  # seconds to its first step
 class TrainingResult:
     """A task measured, by system: seconds a step, samples a second, the share of the multiply-add peak.
 
-    `shares` are those of the peak in turns of its own, `shares_after`, of ours, of what the cores gave at once after each turn.
-    `ratios` are the samples a second of the first system over each other one's, round by round; `steps` those of a
-    turn; `errors` the largest relative difference of a loss from the float64 reference's; `busy` the share of a core
-    that a system used while it was the others' turn.
+    `shares` are those of the peak in turns of its own, `shares_after`, ours alone, of what the cores gave at once after
+    each turn. `ratios` are the samples a second of the first system over each other one's, round by round; `steps`
+    those of a turn; `errors` the largest relative difference of a loss from the float64 reference's; `busy` the share
+    of a core that a system used while it was the others' turn.
     """
 
     task: Task

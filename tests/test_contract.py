@@ -184,7 +184,7 @@ def test_optimizers_and_their_range_kernels_have_the_loop_s_order() -> None:
 
 COLUMNS = (
     *("CODE", "D_", "M_", "X", "OUT", "MASK", "DOUT", "DX", "BELOW", "W_", "B_", "DW", "DB"),
-    *("W_STATE", "W_STATE2", "B_STATE", "B_STATE2", "SQUARES", "MASKED"),
+    *("W_STATE", "W_STATE2", "B_STATE", "B_STATE2", "SQUARES", "MASKED", "HOME"),
 )
 
 
