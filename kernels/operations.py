@@ -93,6 +93,7 @@ from fastbp.kernels.sparse import (
     add_bias_rows,
     add_sparse_outer,
     all_finite,
+    ask_for_compressed,
     copy_rows,
     gather_compressed,
     magnitude,
@@ -134,6 +135,14 @@ def gather_sparse(lo, hi, rows, samples, batch, like):
     begins, batch_columns = address_as_int64(batch[BEGINS]), address_as_int32(batch[BATCH_COLUMNS])
     values, batch_values = address_as(samples[ADDRESS], like), address_as(batch[BATCH_VALUES], like)
     gather_compressed(lo, hi, rows, starts, columns, values, begins, batch_columns, batch_values)
+
+
+@shared
+def ask_for_sparse(lo, hi, batch, like):
+    """Samples [lo, hi) that lie side by side."""
+    begins, columns = address_as_int64(batch[BEGINS]), address_as_int32(batch[BATCH_COLUMNS])
+    values = address_as(batch[BATCH_VALUES], like)
+    ask_for_compressed(begins[lo], begins[hi], columns, values)
 
 
 @shared

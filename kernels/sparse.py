@@ -62,6 +62,14 @@ def gather_compressed(lo, hi, rows, starts, columns, values, begins, batch_colum
 
 
 @inlined
+def ask_for_compressed(first, end, columns, values):
+    """Non-zeros [first, end)."""
+    for e in range(first, end, lanes_of(values)):
+        prefetch_line(columns, e)
+        prefetch_line(values, e)
+
+
+@inlined
 def sparse_product_rows(lo, hi, begins, columns, values, D, W, stride, out, cursors):
     """out[i] = x[i] @ W for i in [lo, hi), in rows of `stride`; `cursors` (hi,) of int64 is memory to work in."""
     if stride == lanes_of(out):

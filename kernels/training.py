@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from fastbp.kernels.flags import kernel, merged, shared
 from fastbp.kernels.operations import (
+    ask_for_sparse,
     backward,
     forward,
     gather,
@@ -32,6 +33,7 @@ from fastbp.kernels.optimizers import squares
 from fastbp.kernels.plan import (
     AFFINE,
     AFFINE_RELU,
+    BEGINS,
     CODE,
     D_,
     DECAY,
@@ -51,6 +53,7 @@ from fastbp.kernels.plan import (
     SGD,
     SPARSE,
     SQUARES,
+    STARTS,
     STRIDE,
     W_,
 )
@@ -115,8 +118,8 @@ def _is_ready(op):
 def _gather(m, rows, skips):
     if not skips:
         gather(m.lo, m.hi, rows, m.samples, m.batch, m.settings[SCALE], m.scratch)
-    elif m.optimizer == NOTHING:
-        gather_sparse(m.lo, m.hi, rows, m.samples, m.batch, m.scratch)
+    elif m.batch[BEGINS] == m.samples[STARTS]:  # they are read where they lie
+        ask_for_sparse(m.lo, m.hi, m.batch, m.scratch)
     else:  # all rows, as the update reads them all: to read another core's copies costs more than to make them
         gather_sparse(0, m.N, rows, m.samples, m.batch, m.scratch)
 

@@ -85,10 +85,16 @@ def _scores(network: Any, operations: list[Operation], data: Data) -> NDArray[An
     in_place = not data.is_sparse and data.x.dtype == dtype and data.scale == 1
     if in_place:
         table[plan.KIND] = plan.IN_PLACE
+    if data.starts is not None:  # the rows lie side by side: 25 ms for 60,000 of MNIST, 27 if they are copied
+        work.batch[:, plan.BATCH_COLUMNS], work.batch[:, plan.BATCH_VALUES] = address(data.columns), address(data.x)
     order, one, rates, scratch = np.arange(N, dtype=np.int64)[None], np.empty(1), np.zeros(1), work.scratch(n)
     for start, end in pairwise(borders):
+        rows = order[:, start:end]
         if in_place:
             work.plan[0, plan.X] = address(data.x[start:])
+        if data.starts is not None:
+            work.batch[:, plan.BEGINS] = table[plan.STARTS] = address(data.starts[start:])
+            rows = order[:, : end - start]
         work.plan[-1, plan.OUT] = address(scores[start:])
         team.run(
             training.train,
@@ -100,7 +106,7 @@ def _scores(network: Any, operations: list[Operation], data: Data) -> NDArray[An
             settings,
             plan.NOTHING,
             rates,
-            order[:, start:end],
+            rows,
             work.costs,
             work.cursors(n),
             one,
