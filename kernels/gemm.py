@@ -148,7 +148,7 @@ def backward_input_rows(lo, hi, left, right, N, D, M, dout, mask, masked, W, dx,
     else:
         _input_panels(left, min(right, D - tail), lo, hi, p)
         for j in range(D - tail, D if right == D else 0, lanes_of(dx)):
-            if ROWS_DOT < N <= FEW_DOT:
+            if -(-N // FEW_DOT) * FEW_DOT <= -(-N // ROWS_DOT) * ROWS_DOT:  # fewer rows of its tiles are none of dx
                 _input_dots(zeros(FEW_DOT, 1, dx), j, min(D - j, lanes_of(dx)), lo, hi, p)
             else:
                 _input_dots(zeros(ROWS_DOT, 1, dx), j, min(D - j, lanes_of(dx)), lo, hi, p)

@@ -29,8 +29,9 @@ WIDE, ROWS = (3, 8) if MANY else (2, 6 if TARGET.fma else 4)
 # Of the tiles for the last columns. That of two vectors makes 512 columns 1 to 4 % faster, and compiles 20 % longer.
 ROWS_TWO, ROWS_NARROW = 12, 12 if MANY else 8
 FEW = 4  # rows of the tiles for the rows left over; 8 rows of one vector lose 7 % at 4096 x 10 x 10 dW
-# Rows of a tile of dot products, and of the one for 6 to 8 rows. Of np.dot at 10 x 10 x 4096 dx, float32: 1.14 by
-# 5 rows (10 are two whole tiles), 0.70 by 8; at 7 x 100 x 300 0.72 and 0.86. More rows pay for transposing W.
+# Rows of a tile of dot products, and of the one that is taken where it wastes fewer. Of np.dot at 10 x 10 x 4096 dx,
+# float32: 1.14 by 5 rows (10 are two whole tiles), 0.70 by 8; at 16 x 16 x 1024 0.77 and 0.92. More than FEW_DOT rows
+# pay for transposing W.
 ROWS_DOT, FEW_DOT = (5, 8) if MANY else (4, 4)
 DOT_DEPTH = 1024  # terms of a dot product before it is added to the result
 SHORT = 4 if MANY else 2  # vectors of the tile of FEW rows that reads B where it lies; 6 lose a fifth

@@ -138,6 +138,20 @@ def test_prepared_data(threads: int, sparse: bool, dtype: str, monkeypatch: Any)
         np.testing.assert_array_equal(array, before[name])
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_zeros_beside_a_weight_that_is_not_finite(threads: int, monkeypatch: Any) -> None:
+    """They can't be skipped: 0 · inf is NaN. In all chunks."""
+    monkeypatch.setattr(team, "FLOPS_PER_THREAD", 1e-3)
+    network, x = chain("AA", (50, 20, 3)), zeros_mostly(1300, 50)
+    prepared = compiled(network, fastbp.SGD()).prepare(x, np.zeros(1300, int), sparse=True)
+    network.params["W1"][3, 2] = np.inf
+    with fastbp.threads(threads):
+        got = fastbp.predict(network, prepared)
+    expected = network.predict(x)
+    assert np.isnan(expected).all(axis=1).sum() > 1000
+    np.testing.assert_array_equal(got, expected)
+
+
 def test_prepared_data_that_do_not_go_with_it() -> None:
     prepared = compiled(chain("A", (50, 3)), fastbp.SGD()).prepare(np.ones((9, 50)), np.zeros(9, int))
     with pytest.raises(ValueError, match="prepared for 50 inputs, 3 classes and float64, but the network has 4, 2"):
