@@ -2,8 +2,9 @@
 
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from math import ceil
 from typing import Any
@@ -32,30 +33,63 @@ def warmup(*dtypes: DTypeLike, progress: Callable[[int, int, str], object] | Non
     beside float64 weights. `progress` is called with (kernels done, kernels in all, the name of the next one) before
     each kernel, and once more at the end. TypeError for another dtype.
     """
-    todo = steps(dtypes)
+    take(steps(dtypes), progress or (lambda *_: None))
+
+
+def take(todo: list[Step], progress: Callable[[int, int, str], object], helper: "Helper | None" = None) -> None:
+    """All steps, of which a helper may be taking some at the same time; it is ended then."""
     for done, (name, step) in enumerate(todo):
-        if progress:
-            progress(done, len(todo), name)
+        progress(done, len(todo), name)
+        if helper:
+            helper.wait_for(name)
         step()
-    if progress:
-        progress(len(todo), len(todo), "")
+    if helper:
+        helper.process.terminate()
+    progress(len(todo), len(todo), "")
 
 
-@contextmanager
-def helping_process(dtypes: tuple[DTypeLike, ...]) -> Iterator["subprocess.Popen[bytes]"]:
-    """A second process that works from the last kernel to the first: with this one it meets in the disk cache.
+class Helper:
+    """A second process that takes the steps from the last to the first: with this one it meets in the disk cache.
 
-    Not a thread: Numba compiles one kernel at a time in a process.
+    Not a thread: Numba compiles one kernel at a time in a process. The block ends when the process has.
     """
-    names = [str(np.dtype(dtype)) for dtype in dtypes]
-    code = (
-        f"import sys; sys.path[:] = {sys.path!r}\n"
-        "from fastbp._interrupt import interrupts_end; interrupts_end()\n"
-        f"from fastbp import _warmup\nfor _, step in reversed(_warmup.steps({names!r})): step()"
-    )
-    nowhere = subprocess.DEVNULL
-    with subprocess.Popen([sys.executable, "-c", code], stdin=nowhere, stdout=nowhere, stderr=nowhere) as process:
-        yield process
+
+    def __init__(self, dtypes: tuple[DTypeLike, ...]) -> None:
+        names = [str(np.dtype(dtype)) for dtype in dtypes]
+        code = (
+            f"import sys; sys.path[:] = {sys.path!r}\n"
+            "from fastbp._interrupt import interrupts_end; interrupts_end()\n"
+            "from fastbp import _warmup\n"
+            f"for name, step in reversed(_warmup.steps({names!r})):\n"
+            "    print(name, flush=True)\n"
+            "    step()"
+        )
+        nowhere = subprocess.DEVNULL
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=nowhere, stdout=subprocess.PIPE, stderr=nowhere, encoding="utf-8"
+        )
+        self._step = ""  # the one it is at
+        self._reader = threading.Thread(target=self._read, daemon=True)
+
+    def __enter__(self) -> "Helper":
+        self._reader.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.join()
+        self.process.wait()
+
+    def wait_for(self, step: str) -> None:
+        """Until it isn't at this step: to compile what is being compiled would take longer."""
+        while self._step == step:
+            time.sleep(0.02)
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as lines:
+            for line in lines:
+                self._step = line.rstrip()
+        self._step = ""
 
 
 def steps(dtypes: Any) -> list[Step]:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fastbp._interrupt import interrupts_raised
-from fastbp._warmup import helping_process, steps, warmup
+from fastbp._warmup import Helper, steps, take
 from fastbp.engine import compile
 from fastbp.kernels.cache import cache_folder, cached_kernels
 from fastbp.threads import get_num_threads
@@ -34,15 +34,14 @@ def train_with_progress(trainer: Trainer, quiet: bool = False) -> float:
 def warmup_with_progress(dtypes: tuple[str, ...]) -> None:
     """Compiles all kernels: a bar on a terminal, else a line for each."""
     console = Console(highlight=False, soft_wrap=True)
-    helping = helping_process(dtypes) if get_num_threads() > 1 else nullcontext()
     start = time.perf_counter()
-    with helping:
+    with Helper(dtypes) if get_num_threads() > 1 else nullcontext() as helper:
         if console.file.isatty():
             with _WarmupProgress(console) as bar:
                 console.show_cursor(True)
-                warmup(*dtypes, progress=bar.advance_to)
+                take(steps(dtypes), bar.advance_to, helper)
         else:
-            warmup(*dtypes, progress=lambda *step: _print_kernel(console, *step))
+            take(steps(dtypes), lambda *step: _print_kernel(console, *step), helper)
     count, size = cached_kernels()
     console.print(
         f"{len(steps(dtypes))} kernels ready · {time.perf_counter() - start:.1f} s · "

@@ -155,14 +155,34 @@ def test_bar_on_a_terminal(command: Any) -> None:
 def test_helping_process(tmp_path: Path, cold: bool) -> None:
     code = """
     from fastbp import _warmup
-    with _warmup.helping_process(("float32",)) as helper:
+    with _warmup.Helper(("float32",)) as helper:
         pass
     from fastbp.kernels.cache import cached_kernels
-    print(helper.returncode, cached_kernels()[0])
+    print(helper.process.returncode, cached_kernels()[0])
     """
     status, count = map(int, python(code, **({"FASTBP_CACHE_DIR": str(tmp_path)} if cold else {})).split())
     assert status == 0
     assert count >= len(_warmup.steps(("float32",))) - (0 if layer_runs else 2)
+
+
+@pytest.mark.command
+def test_what_the_helper_compiles_is_waited_for() -> None:
+    """Its steps come in reverse order; while it is at one, `wait_for` does not return, and at the others at once."""
+    code = """
+    import time
+    from fastbp import _warmup
+    last, first = _warmup.steps(("float32",))[-1][0], _warmup.steps(("float32",))[0][0]
+    with _warmup.Helper(("float32",)) as helper:
+        while not helper._step:
+            time.sleep(0.001)
+        seen = helper._step
+        helper.wait_for(last)
+        print(seen == last, helper._step != last)
+        helper.wait_for("no step")
+        _warmup.take([], lambda *_: None, helper)
+    print(helper.process.returncode is not None, helper._step == "")
+    """
+    assert python(code).split() == ["True"] * 4
 
 
 # Start-up ------------------------------------------------------------------------------------------------------------
