@@ -75,18 +75,12 @@ from fastbp.kernels.product import Ahead
 from fastbp.kernels.relu import relu_backward_range, relu_forward_range
 from fastbp.kernels.sigmoid import sigmoid_backward_range, sigmoid_forward_range
 from fastbp.kernels.simd import (
-    add,
     address_as,
     address_as_bytes,
     address_as_float32,
     address_as_float64,
     address_as_int32,
     address_as_int64,
-    load_row_masked,
-    splat,
-    store_row_masked,
-    width_of,
-    zeros,
 )
 from fastbp.kernels.softmax_loss import softmax_loss_backward_rows, softmax_loss_forward_rows
 from fastbp.kernels.sparse import (
@@ -94,6 +88,7 @@ from fastbp.kernels.sparse import (
     add_sparse_outer,
     all_finite,
     ask_for_compressed,
+    column_sums,
     copy_rows,
     gather_compressed,
     magnitude,
@@ -212,17 +207,6 @@ def loss_and_gradient(lo, hi, N, samples, batch, scores, gradient, eps, costs, l
 
 
 @shared
-def _column_sums(N, M, dout, db):
-    """db = the column sums of dout."""
-    step = zeros(1, 4, dout)
-    for j in range(0, M, width_of(step)):
-        sums = splat(step, 0.0)
-        for i in range(N):
-            sums = add(sums, load_row_masked(step, dout, i * M + j, M - j))
-        store_row_masked(sums, db, j, M - j)
-
-
-@shared
 def _optimize(optimizer, lo, hi, W, dW, state, state2, rate, settings, like):
     """The optimizer's step for the elements [lo, hi) of a parameter."""
     if optimizer == SGD:
@@ -303,7 +287,7 @@ def sparse_update(lo, hi, N, op, batch, optimizer, rate, settings, cursors, scra
         pad(lo, hi, M, op[W_], batch[PADDED_W], stride, scratch)
         finite = all_finite(lo * stride, hi * stride, W)
     if lo == 0:
-        _column_sums(N, M, address_as(op[DOUT], scratch), address_as(op[DB], scratch))
+        column_sums(N, M, address_as(op[DOUT], scratch), address_as(op[DB], scratch))
         _optimize_bias(0, M, op, optimizer, rate, settings, scratch)
     return finite
 

@@ -31,7 +31,7 @@ from fastbp.kernels.simd import (
 VECTORS = 4  # a step; 1, 2 and 8 are as fast with AVX-512, where masks are free
 LEAST_FLOAT32, LEAST_FLOAT64 = 1e-37, 1e-307
 TINY = 1e-7  # the book's, against a division by zero
-BLOCK = 1 << 14  # squares summed in 64 chains or fewer before they are added to the rest: short chains, small errors
+BLOCK = 1 << 14  # squares summed side by side before they are added to the rest: short chains, small errors
 
 
 @inlined
@@ -165,7 +165,7 @@ def weight_decay_range(lo, hi, W, dW, decay):
 
 
 @inlined
-def squares(n, W):
+def square_sum(n, W):
     """The sum of the squares of n elements, in float64 for either dtype and always in the same order."""
     step = zeros(1, VECTORS, 0.0)
     result = 0.0
@@ -182,4 +182,4 @@ def squares(n, W):
 @kernel
 def sum_of_squares(W):
     """ΣW² in float64, W (size,) of either dtype."""
-    return squares(W.size, pointer(W))
+    return square_sum(W.size, pointer(W))

@@ -189,8 +189,8 @@ def panel_vectors(columns, lanes):
     return min(vectors, 2)
 
 
-def panels(begin, finish, fill, first_pass, ask, read=reading, packs=False):
-    """The function (left, right, lo, hi, p): rows [lo, hi) and columns [left, right) of a product."""
+def _sweep(begin, finish, fill, first_pass, ask, read, packs):
+    """The function (tile, few, lo, hi, p, panel): rows [lo, hi) times one panel, by tiles, at the end by `few`."""
 
     @inlined
     def tile_step(tile, rows, i, fresh, p, panel):
@@ -212,7 +212,6 @@ def panels(begin, finish, fill, first_pass, ask, read=reading, packs=False):
 
     @merged
     def sweep(tile, few, lo, hi, p, panel):
-        """Rows [lo, hi) times one panel."""
         fill(tile, p, panel)
         i, far = lo, p.K * p.M > FAR
         while i < hi:
@@ -224,6 +223,13 @@ def panels(begin, finish, fill, first_pass, ask, read=reading, packs=False):
             else:
                 tile_step(few, min(hi - i, rows_of(few)), i, i == lo, p, panel)
                 i += rows_of(few)
+
+    return sweep
+
+
+def panels(begin, finish, fill, first_pass, ask, read=reading, packs=False):
+    """The function (left, right, lo, hi, p): rows [lo, hi) and columns [left, right) of a product."""
+    sweep = _sweep(begin, finish, fill, first_pass, ask, read, packs)
 
     @merged
     def sweep_narrow(vectors, lo, hi, p, panel):

@@ -4,13 +4,28 @@ They keep a network working in a debugger. What that mode leaves untested is the
 steps also serve, in either mode, for parameters that no kernel can read.
 """
 
+from functools import wraps
+
 import numpy as np
 
 
+def _silent(function):
+    """Without NumPy's warnings, as compiled code."""
+
+    @wraps(function)
+    def silent(*arguments):
+        with np.errstate(all="ignore"):
+            return function(*arguments)
+
+    return silent
+
+
+@_silent
 def affine_forward(x, W, b, out, scratch):
     out[...] = x @ W + b
 
 
+@_silent
 def affine_relu_forward(x, W, b, out, mask, scratch):
     relu_forward(x @ W + b, out, mask)
 
@@ -20,19 +35,23 @@ def affine_backward(dout, x, W, dx, dW, db, scratch):
     affine_backward_input(dout, W, dx, scratch)
 
 
+@_silent
 def affine_backward_params(dout, x, dW, db, scratch):
     dW[...] = x.T @ dout
     db[...] = dout.sum(axis=0)
 
 
+@_silent
 def affine_backward_input(dout, W, dx, scratch):
     dx[...] = dout @ W.T
 
 
+@_silent
 def affine_relu_backward_input(dout, mask, W, dx, scratch):
     dx[...] = np.where(mask, 0, dout @ W.T)
 
 
+@_silent
 def affine_update_params(dout, x, alpha, W, db, scratch):
     W += alpha * (x.T @ dout)
     db[...] = dout.sum(axis=0)
@@ -46,82 +65,87 @@ def affine_backward_threads(dout, x, W, dx, dW, db, scratch, threads):
     affine_backward(dout, x, W, dx, dW, db, scratch)
 
 
+@_silent
 def relu_forward(x, out, mask):
     mask[...] = x <= 0
     out[...] = np.where(mask, 0, x)
 
 
+@_silent
 def relu_backward(dout, mask, dx):
     dx[...] = np.where(mask, 0, dout)
 
 
+@_silent
 def sigmoid_forward(x, out):
     z = np.exp(-np.abs(x))
     out[...] = np.where(x < 0, z, 1) / (1 + z)
 
 
+@_silent
 def sigmoid_backward(dout, out, dx):
     dx[...] = dout * (1 - out) * out
 
 
+@_silent
 def softmax_loss_forward(x, t, eps, y):
-    with np.errstate(all="ignore"):
-        shifted = x - x.max(axis=1, keepdims=True)
-        y[...] = np.exp(shifted)
-        total = y.sum(axis=1, keepdims=True)
-        y[...] /= total
-        cost = -np.log(y + eps) if eps else np.log(total) - shifted
-        meant = _probabilities(y, t)
-        return np.sum(meant * np.where(meant == 0, 0, cost)) / len(x)
+    shifted = x - x.max(axis=1, keepdims=True)
+    y[...] = np.exp(shifted)
+    total = y.sum(axis=1, keepdims=True)
+    y[...] /= total
+    cost = -np.log(y + eps) if eps else np.log(total) - shifted
+    meant = _probabilities(y, t)
+    return np.sum(meant * np.where(meant == 0, 0, cost)) / len(x)
 
 
+@_silent
 def softmax_loss_backward(dout, y, t, dx):
     meant = _probabilities(y, t)
     dx[...] = dout * (y * meant.sum(axis=1, keepdims=True) - meant) / len(y)
 
 
+@_silent
 def sgd_update(W, dW, lr):
-    with np.errstate(all="ignore"):
-        W -= lr * dW
+    W -= lr * dW
 
 
+@_silent
 def momentum_update(W, dW, v, lr, momentum):
-    with np.errstate(all="ignore"):
-        v *= momentum
-        v -= lr * dW
-        _clear_least(v)
-        W += v
+    v *= momentum
+    v -= lr * dW
+    _clear_least(v)
+    W += v
 
 
+@_silent
 def nesterov_update(W, dW, v, lr, momentum):
-    with np.errstate(all="ignore"):
-        W += momentum * momentum * v - (1 + momentum) * lr * dW
-        v *= momentum
-        v -= lr * dW
-        _clear_least(v)
+    W += momentum * momentum * v - (1 + momentum) * lr * dW
+    v *= momentum
+    v -= lr * dW
+    _clear_least(v)
 
 
+@_silent
 def adagrad_update(W, dW, h, lr):
-    with np.errstate(all="ignore"):
-        h += dW * dW
-        W -= lr * dW / (np.sqrt(h) + 1e-7)
+    h += dW * dW
+    W -= lr * dW / (np.sqrt(h) + 1e-7)
 
 
+@_silent
 def rmsprop_update(W, dW, h, lr, decay_rate):
-    with np.errstate(all="ignore"):
-        h *= decay_rate
-        h += (1 - decay_rate) * dW * dW
-        _clear_least(h)
-        W -= lr * dW / (np.sqrt(h) + 1e-7)
+    h *= decay_rate
+    h += (1 - decay_rate) * dW * dW
+    _clear_least(h)
+    W -= lr * dW / (np.sqrt(h) + 1e-7)
 
 
+@_silent
 def adam_update(W, dW, m, v, lr_t, beta1, beta2):
-    with np.errstate(all="ignore"):
-        m += (1 - beta1) * (dW - m)
-        v += (1 - beta2) * (dW * dW - v)
-        _clear_least(m)
-        _clear_least(v)
-        W -= lr_t * m / (np.sqrt(v) + 1e-7)
+    m += (1 - beta1) * (dW - m)
+    v += (1 - beta2) * (dW * dW - v)
+    _clear_least(m)
+    _clear_least(v)
+    W -= lr_t * m / (np.sqrt(v) + 1e-7)
 
 
 def _clear_least(state):
@@ -129,12 +153,15 @@ def _clear_least(state):
     state[np.abs(state) < (1e-37 if state.dtype == np.float32 else 1e-307)] = 0
 
 
+@_silent
 def sum_of_squares(W):
     return float(np.sum(np.square(W, dtype=np.float64)))
 
 
+@_silent
 def fma_peak(out, steps):
     a, b = out[:2].copy()
+    out[...] = 0
     for _ in range(steps):
         out[...] = out * a + b
 

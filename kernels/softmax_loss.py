@@ -63,7 +63,10 @@ def softmax_loss_forward(x, t, eps, y):
 
 @inlined
 def softmax_loss_forward_rows(lo, hi, x, t, eps, y, costs):
-    """The same for rows [lo, hi), their losses in costs[lo:hi]; the same bits as long as lo is a multiple of ROWS."""
+    """The same for rows [lo, hi), each a multiple of ROWS or the end: a tile of ROWS takes no less.
+
+    Their losses are in costs[lo:hi], of each row or, where the classes fill two vectors at most, summed for each tile.
+    """
     classes = x.shape[1]
     one, two = zeros(ROWS, 1, x), zeros(ROWS, 2, x)
     for i in range(lo, hi):

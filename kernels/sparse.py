@@ -7,7 +7,7 @@ or store needs a mask, nor straddles two cache lines.
 """
 
 from fastbp.kernels.codegen import TARGET
-from fastbp.kernels.flags import inlined
+from fastbp.kernels.flags import inlined, shared
 from fastbp.kernels.simd import (
     absolute,
     add,
@@ -204,3 +204,14 @@ def all_finite(lo, hi, values):
     for i in range(lo, hi, width_of(check)):
         check = fma(load_row_masked(check, values, i, hi - i), 0.0, check)
     return row_sum(check, 0) == 0.0
+
+
+@shared
+def column_sums(N, M, dout, db):
+    """db = the column sums of dout."""
+    step = zeros(1, VECTORS, dout)
+    for j in range(0, M, width_of(step)):
+        sums = splat(step, 0.0)
+        for i in range(N):
+            sums = add(sums, load_row_masked(step, dout, i * M + j, M - j))
+        store_row_masked(sums, db, j, M - j)

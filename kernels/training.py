@@ -29,7 +29,7 @@ from fastbp.kernels.operations import (
     unpad,
     update,
 )
-from fastbp.kernels.optimizers import squares
+from fastbp.kernels.optimizers import square_sum
 from fastbp.kernels.plan import (
     AFFINE,
     AFFINE_RELU,
@@ -171,7 +171,7 @@ def _sum_squares(m):
     for n in range(m.part, m.ops, m.parts):
         op = _op(m, n)
         if op[CODE] <= AFFINE_RELU:
-            address_as_float64(op[SQUARES])[0] = squares(op[D_] * op[M_], address_as(op[W_], m.scratch))
+            address_as_float64(op[SQUARES])[0] = square_sum(op[D_] * op[M_], address_as(op[W_], m.scratch))
 
 
 @shared
@@ -238,6 +238,16 @@ def _unpad_weights(m):
 
 
 @merged
+def _member(meeting, part, parts, first, ops, samples, batch, settings, optimizer, N, own):
+    columns_pay, direct = parts > 1 and N > FEW_DOT, optimizer == SGD and settings[DECAY] == 0.0
+    return Member(
+        *(meeting, part, parts, first, ops, pointer(samples), pointer(batch[part]), pointer(settings)),
+        *(optimizer, direct, N, _share(N, part, parts, ROWS), _share(N, part + 1, parts, ROWS), columns_pay),
+        *(_share(first[D_], part, parts, 8), _share(first[D_], part + 1, parts, 8), *own),
+    )
+
+
+@merged
 def _train(
     team, leads, wanted, plan, samples, batch, settings, optimizer, rates, order, costs, cursors, losses, stops, scratch
 ):
@@ -247,13 +257,8 @@ def _train(
         return 0
     steps, N, ops = order.shape[0], order.shape[1], plan.shape[0]
     first, decays = pointer(plan), settings[DECAY] != 0.0
-    columns_pay, direct = parts > 1 and N > FEW_DOT, optimizer == SGD and not decays
-    m = Member(
-        *(meeting, part, parts, first, ops, pointer(samples), pointer(batch[part]), pointer(settings)),
-        *(optimizer, direct, N, _share(N, part, parts, ROWS), _share(N, part + 1, parts, ROWS), columns_pay),
-        *(_share(first[D_], part, parts, 8), _share(first[D_], part + 1, parts, 8)),
-        *(moved(pointer(cursors), part * N), moved(pointer(scratch), part * (scratch.size // wanted))),
-    )
+    own = moved(pointer(cursors), part * N), moved(pointer(scratch), part * (scratch.size // wanted))
+    m = _member(meeting, part, parts, first, ops, samples, batch, settings, optimizer, N, own)
     last, each_cost = _op(m, ops - 1), pointer(costs)
     _copy_weights(m, HOME, W_)
     room = 0.0  # how much the first W may grow while zeros are skipped: all threads compute the same
