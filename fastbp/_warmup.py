@@ -1,5 +1,6 @@
 """Compiling now what would be compiled at its first use. (Not `warmup.py`: importing that would hide the function.)"""
 
+import os
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastbp import threads
+from fastbp._interrupt import interrupts_end
 from fastbp.engine import compile
 from fastbp.engine.data import compress
 from fastbp.kernels.optimizers import sum_of_squares
@@ -37,36 +39,34 @@ def warmup(*dtypes: DTypeLike, progress: Callable[[int, int, str], object] | Non
 
 
 def take(todo: list[Step], progress: Callable[[int, int, str], object], helper: "Helper | None" = None) -> None:
-    """All steps, of which a helper may be taking some at the same time; it is ended then."""
+    """All steps, of which a helper may be taking some at the same time."""
     for done, (name, step) in enumerate(todo):
         progress(done, len(todo), name)
         if helper:
             helper.wait_for(name)
         step()
-    if helper:
-        helper.process.terminate()
     progress(len(todo), len(todo), "")
 
 
 class Helper:
     """A second process that takes the steps from the last to the first: with this one it meets in the disk cache.
 
-    Not a thread: Numba compiles one kernel at a time in a process. The block ends when the process has.
+    Not a thread: Numba compiles one kernel at a time in a process. It ends with the block, however that ends.
     """
 
     def __init__(self, dtypes: tuple[DTypeLike, ...]) -> None:
         names = [str(np.dtype(dtype)) for dtype in dtypes]
         code = (
             f"import sys; sys.path[:] = {sys.path!r}\n"
-            "from fastbp._interrupt import interrupts_end; interrupts_end()\n"
             "from fastbp import _warmup\n"
+            "_warmup.end_with_its_input()\n"
             f"for name, step in reversed(_warmup.steps({names!r})):\n"
             "    print(name, flush=True)\n"
             "    step()"
         )
-        nowhere = subprocess.DEVNULL
+        pipe = subprocess.PIPE  # its input ends when this process does, however that ends
         self.process = subprocess.Popen(
-            [sys.executable, "-c", code], stdin=nowhere, stdout=subprocess.PIPE, stderr=nowhere, encoding="utf-8"
+            [sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, encoding="utf-8"
         )
         self._step = ""  # the one it is at
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -76,8 +76,9 @@ class Helper:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._reader.join()
-        self.process.wait()
+        with self.process:  # whose end is waited for
+            self.process.terminate()
+            self._reader.join()
 
     def wait_for(self, step: str) -> None:
         """Until it isn't at this step: to compile what is being compiled would take longer."""
@@ -90,6 +91,12 @@ class Helper:
             for line in lines:
                 self._step = line.rstrip()
         self._step = ""
+
+
+def end_with_its_input() -> None:
+    """In a helper: the process ends when who started it does, and with Ctrl-C."""
+    interrupts_end()
+    threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
 
 
 def steps(dtypes: Any) -> list[Step]:

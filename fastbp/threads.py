@@ -24,7 +24,7 @@ FLOPS_PER_THREAD = 2.5e6
 # How often a thread of libgomp looks for work before it sleeps. By default it is 300000 times, and where another
 # process needs one of two cores, a product of 60 µs takes 7500: the waiting thread keeps the working one from its core.
 # 10000 times are 0.26 ms: longer than the pauses between the layers of a network, and the most that a product loses.
-SPINS = "10000"
+GOMP_SPINS = "10000"
 
 
 def set_num_threads(n: int) -> None:
@@ -115,12 +115,12 @@ def _short_waits() -> Iterator[None]:
     """While libgomp loads, which reads the environment then. A user's own setting stays."""
     ours = not os.environ.keys() & {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}
     if ours:
-        os.environ["GOMP_SPINCOUNT"] = SPINS
+        os.environ["GOMP_SPINCOUNT"] = GOMP_SPINS
     try:
         yield
     finally:
         if ours:
-            del os.environ["GOMP_SPINCOUNT"]
+            os.environ.pop("GOMP_SPINCOUNT", None)  # another thread may have been first
 
 
 def _fault(layer: str) -> str:

@@ -87,7 +87,7 @@ class KernelCache:
         file = self._file(sig, target_context.codegen())
         data = _read(file)
         if data is None:
-            for tell in _watchers:
+            for tell in tuple(_watchers):  # who is told may stop watching
                 tell(self._name)
             return None
         _mark_used(file.parent)

@@ -14,6 +14,7 @@ import fastbp
 from fastbp.kernels import cache
 from fastbp.kernels.flags import kernel
 from fastbp.kernels.relu import relu_forward
+from fastbp.trainer import says_it_compiles
 
 pytestmark = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled")
 
@@ -247,3 +248,39 @@ def test_a_kernel_is_compiled_anew_when_one_that_it_calls_has_changed(tmp_path: 
     assert [python(CALL, **places).split() for _ in range(2)] == [["22.0", "0"], ["22.0", "1"]]
     (kernels / "inner.py").write_text(INNER)
     assert python(CALL, **places).split() == ["1.0", "1"]
+
+
+def test_who_is_told_may_stop_watching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASTBP_CACHE_DIR", str(tmp_path))
+    said: list[str] = []
+    with says_it_compiles(said.append), says_it_compiles(said.append):
+        kernel(lambda x: x[0])(np.zeros(1))
+    assert len(said) == 2
+
+
+@pytest.mark.command
+def test_first_calls_on_several_threads_leave_the_garbage_collector_as_it_was() -> None:
+    code = """
+    import gc, threading
+    import numpy as np
+    from fastbp.kernels import optimizers, relu, sigmoid
+    x, mask = np.zeros(8, "f4"), np.zeros(8, bool)
+    together = threading.Barrier(4)
+    def first(kernel, *arguments):
+        together.wait()
+        kernel(*arguments)
+    calls = [
+        (relu.relu_forward, x, x.copy(), mask),
+        (sigmoid.sigmoid_forward, x, x.copy()),
+        (optimizers.sgd_update, x.copy(), x, 0.1),
+        (optimizers.sum_of_squares, x),
+    ]
+    before = gc.get_threshold()
+    threads = [threading.Thread(target=first, args=call) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print(gc.get_threshold() == before)
+    """
+    assert python(code) == "True\n"

@@ -14,6 +14,7 @@ from processes import python
 
 import fastbp
 from fastbp.engine import team
+from fastbp.kernels import training
 from fastbp.kernels.team import SIZE
 
 pytestmark = pytest.mark.skipif(not COMPILES, reason="nothing is compiled")
@@ -24,7 +25,7 @@ forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this syst
 def worth_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Even the smallest step is given all threads; and there are as many as are asked for, whatever the machine."""
     monkeypatch.setattr(team, "FLOPS_PER_THREAD", 1e-3)
-    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(fastbp.threads, "launched", lambda: 4)
     monkeypatch.setattr(team, "_pools", {})
     monkeypatch.setattr(fastbp.threads._State, "process", 4)
 
@@ -51,11 +52,14 @@ NETS: list[tuple[str, tuple[int, ...], int]] = [
 
 def test_the_team_is_as_large_as_asked(worth_threads: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else all below would compare one thread with itself."""
-    sizes = []
+    sizes, words = [], [np.empty(0)]
 
-    def watched(kernel: Any, n: int, flag: bool, done: Any, *arguments: Any) -> int:
-        words: list[Any] = []
-        taken = run(lambda memory, *rest: (words.append(memory), kernel(memory, *rest))[1], n, flag, done, *arguments)
+    def noting(memory: Any, *rest: Any) -> int:
+        words[0] = memory
+        return int(training.train(memory, *rest))
+
+    def watched(kernel: Any, *arguments: Any) -> int:
+        taken = run(noting, *arguments)
         sizes.append(int(words[0][SIZE]))
         return taken
 
@@ -116,9 +120,10 @@ def test_where_weights_lie_makes_no_difference(worth_threads: None, name: str, s
         same_bits(params, results[0][1])
 
 
-def test_nets_that_are_large_enough_use_threads() -> None:
-    """With the threshold as it is."""
-    with fastbp.threads(3):
+def test_nets_that_are_large_enough_use_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the threshold as it is, and never more than there are cores."""
+    monkeypatch.setattr(fastbp.threads, "launched", lambda: 3)
+    with fastbp.threads(99):
         assert team.threads_for(1.9 * team.FLOPS_PER_THREAD) == 1
         assert team.threads_for(2 * team.FLOPS_PER_THREAD) == 2
         assert team.threads_for(99 * team.FLOPS_PER_THREAD) == 3
@@ -240,6 +245,7 @@ def kernel(words, leads, wanted):
     here.set()
     return joins(words, leads, wanted)
 
+team._ready.add((kernel,))
 try:
     team.run(kernel, 2, lambda steps: None)
 except KeyboardInterrupt:
@@ -282,3 +288,16 @@ def test_a_thread_that_outlives_the_script() -> None:
     """The interpreter starts no threads any more then: the loop goes on with the one it has."""
     done = subprocess.run([sys.executable, "-c", AFTER_THE_END], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "trained", done.stderr
+
+
+def test_who_leads_compiles(worth_threads: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while the loop is compiled would else wait for a member that compiles it."""
+    monkeypatch.setattr(team, "_ready", set())
+    asked: list[int] = []
+    pool = team._pool
+    monkeypatch.setattr(team, "_pool", lambda: asked.append(1) or pool())
+    step, (x, t) = compiled(chain("ARA", (30, 20, 5)), optimizer()), data(40, 30, 5)
+    step.run(x, t, batches(40, 3, 10))
+    assert not asked
+    step.run(x, t, batches(40, 3, 10))
+    assert asked

@@ -169,7 +169,7 @@ SPINS = "from fastbp import threads; threads.threading_layer(); import os; print
 
 @pytest.mark.command
 @pytest.mark.skipif(threads.threading_layer()[0] != "omp", reason="another layer runs here")
-@pytest.mark.parametrize(("own", "expected"), [({}, threads.SPINS), ({"GOMP_SPINCOUNT": "77"}, "77")])
+@pytest.mark.parametrize(("own", "expected"), [({}, threads.GOMP_SPINS), ({"GOMP_SPINCOUNT": "77"}, "77")])
 def test_waiting_threads_soon_sleep(command: Any, own: dict[str, str], expected: str) -> None:
     """On a busy machine a thread that waits awake takes the core of the one that it waits for."""
     done = command.run(python=("-c", SPINS), OMP_DISPLAY_ENV="verbose", **own)

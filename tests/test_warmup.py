@@ -156,7 +156,7 @@ def test_helping_process(tmp_path: Path, cold: bool) -> None:
     code = """
     from fastbp import _warmup
     with _warmup.Helper(("float32",)) as helper:
-        pass
+        helper.process.wait()
     from fastbp.kernels.cache import cached_kernels
     print(helper.process.returncode, cached_kernels()[0])
     """
@@ -179,10 +179,27 @@ def test_what_the_helper_compiles_is_waited_for() -> None:
         helper.wait_for(last)
         print(seen == last, helper._step != last)
         helper.wait_for("no step")
-        _warmup.take([], lambda *_: None, helper)
     print(helper.process.returncode is not None, helper._step == "")
     """
     assert python(code).split() == ["True"] * 4
+
+
+@pytest.mark.command
+@pytest.mark.skipif(not layer_runs, reason="nothing would take long")
+def test_the_helper_ends_with_the_block(tmp_path: Path) -> None:
+    code = """
+    import time
+    from fastbp import _warmup
+    start = time.perf_counter()
+    try:
+        with _warmup.Helper(("float32",)) as helper:
+            while not helper._step:
+                time.sleep(0.001)
+            raise BrokenPipeError
+    except BrokenPipeError:
+        print(helper.process.returncode != 0, time.perf_counter() - start < 20)
+    """
+    assert python(code, FASTBP_CACHE_DIR=str(tmp_path)).split() == ["True"] * 2
 
 
 # Start-up ------------------------------------------------------------------------------------------------------------

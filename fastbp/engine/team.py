@@ -16,23 +16,30 @@ FLOPS_PER_THREAD = 1e6
 MOST_THREADS = 256
 
 _pools: dict[int, ThreadPoolExecutor] = {}
+_ready: set[Any] = set()  # kernels that are compiled, with the dtypes of their arguments
 
 
 def threads_for(flops_of_a_step: float) -> int:
     """How many threads a step of so many floating-point operations is worth."""
     if flops_of_a_step < 2 * FLOPS_PER_THREAD:
         return 1
-    return min(int(threads.get_num_threads()), int(flops_of_a_step / FLOPS_PER_THREAD), MOST_THREADS)
+    # Never more than there are cores, whatever a user sets: four threads on two took up to twice as long as two.
+    most = min(int(threads.get_num_threads()), int(threads.launched()), MOST_THREADS)
+    return min(most, int(flops_of_a_step / FLOPS_PER_THREAD))
 
 
 def run(kernel: Callable[..., Any], n: int, done: Callable[[int], object], *arguments: Any) -> int:
     """The kernel's result, from up to n threads; `done` learns how many steps it took, also if it is interrupted."""
     words = np.zeros(TEAM_WORDS, np.int64)
     members: list[Future[Any]] = []
+    dtypes = (kernel, *(argument.dtype for argument in arguments if isinstance(argument, np.ndarray)))
     try:
-        with suppress(RuntimeError):  # the interpreter is about to end: no more threads, the leader goes on alone
-            members.extend(_pool().submit(kernel, words, False, n, *arguments) for _ in range(n - 1))
-        return int(kernel(words, True, n, *arguments))
+        if dtypes in _ready:  # else a member might be who compiles, and Ctrl-C would wait for it
+            with suppress(RuntimeError):  # the interpreter is about to end: no more threads, the leader goes on alone
+                members.extend(_pool().submit(kernel, words, False, n, *arguments) for _ in range(n - 1))
+        steps = int(kernel(words, True, n, *arguments))
+        _ready.add(dtypes)
+        return steps
     finally:
         if words[SIZE] == 0:  # interrupted before it began: who has come already is let go
             words[JOINED] += CLOSED
