@@ -12,7 +12,8 @@ if not (Path(__file__).parent / "kernels").is_dir():
 
 if TYPE_CHECKING:
     from fastbp._warmup import warmup
-    from fastbp.engine import NotCompilable, compile, fit_many, predict
+    from fastbp.engine import NotCompilable, fit_many, predict
+    from fastbp.engine import compile as compile
     from fastbp.gradient import check_gradients, gradient_descent, numerical_diff, numerical_gradient
     from fastbp.layers import AddLayer, Affine, MulLayer, Relu, Sigmoid, SoftmaxWithLoss
     from fastbp.networks import TwoLayerNet, load_params, save_params
@@ -66,6 +67,7 @@ _HOMES = {
     "warmup": "_warmup",
 }
 
+# Without compile: `from fastbp import *` would replace Python's own.
 __all__ = [
     "SGD",
     "AdaGrad",
@@ -84,7 +86,6 @@ __all__ = [
     "TwoLayerNet",
     "__version__",
     "check_gradients",
-    "compile",
     "fit_many",
     "get_num_threads",
     "gradient_descent",
@@ -110,4 +111,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_MODULES})
+    return sorted({*globals(), *__all__, *_HOMES, *_MODULES})

@@ -1,7 +1,10 @@
 """Which layer holds which parameter: in the book's networks `params["W1"] is layers["Affine1"].W`."""
 
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Any
+
+import numpy as np
 
 
 def layers_of(network: Any) -> list[Any]:
@@ -28,6 +31,12 @@ def not_held(name: str) -> ValueError:
         f"no layer holds params[{name!r}]: an attribute (W, b) of one must be that very array, so change parameters "
         f"in place (params[{name!r}][...] = value)"
     )
+
+
+def share_memory(arrays: Iterable[Any]) -> bool:
+    """Whether some of these contiguous arrays, views or the same array twice, overlap in memory."""
+    places = sorted((int(a.ctypes.data), a.nbytes) for a in arrays if isinstance(a, np.ndarray) and a.nbytes)
+    return any(start + size > after for (start, size), (after, _) in pairwise(places))
 
 
 def _keys(layer: Any) -> set[str]:

@@ -17,8 +17,8 @@ States = dict[str, NDArray[Any]]
 class Optimizer:
     """What the optimizers share. Each knows its kernel, the numbers that go into it, and the names of its state.
 
-    A compiled training loop asks for `kind`, `state_for(params)` and the `scalars(step)` of each step, takes the steps
-    on the very arrays, and tells how many they were: `advance(steps)`.
+    A compiled training loop asks for `scalars()`, the `step_sizes` of the next steps and `state_for(params)`, takes the
+    steps on the very arrays, and tells how many they were: `advance(steps)`.
     """
 
     kind: ClassVar[str]  # the kernel is `{kind}_update`, its part for a range of elements `{kind}_range`

@@ -264,7 +264,7 @@ def _scores_are_predicted(network: Any) -> bool:
 
 def _optimizer(optimizer: Any, arguments: Mapping[str, Any] | None) -> Any:
     if not isinstance(optimizer, str):
-        _checks.optimizer(optimizer)
+        _checks.optimizer(optimizer, "must be a name or")
         if arguments is not None:
             raise ValueError(f"optimizer_param goes with an optimizer's name, not with the object {optimizer!r}")
         return optimizer

@@ -65,7 +65,12 @@ def test_orders(order: Any, error: type[Exception], message: str, first: bool) -
 
 DATA: dict[str, tuple[Any, Any, type[Exception], str]] = {
     "features": (X[:, :5], T, ValueError, r"x must have 6 features a sample, got shape \(20, 5\)"),
-    "a single sample": (X[0], T[:1], ValueError, r"x must have 6 features a sample, got shape \(6,\)"),
+    "a single sample": (
+        X[0],
+        T[:1],
+        ValueError,
+        r"got shape \(6,\) \(a single sample is x\[None\]\)",
+    ),
     "a number": (3.0, T, ValueError, r"got shape \(\)"),
     "no samples": (X[:0], T[:0], ValueError, "x is empty"),
     "complex": (X + 1j, T, TypeError, "x must hold real numbers"),
@@ -254,7 +259,7 @@ def test_what_is_no_network_or_no_optimizer(strict: bool) -> None:
         with pytest.raises(TypeError, match="network must have params, a dict of arrays, and layers, got"):
             fastbp.compile(network, optimizer(), strict=strict)
     for steps in ("SGD", fastbp.SGD, None):
-        with pytest.raises(TypeError, match=r"optimizer must be a name or have update\(params, grads\), got"):
+        with pytest.raises(TypeError, match=r"optimizer must have update\(params, grads\), as .* has, got"):
             fastbp.compile(net(), steps, strict=strict)
 
 
@@ -274,6 +279,20 @@ def test_two_layers_with_one_matrix_are_left_to_the_layers() -> None:
     shared = with_layers([one, both], {"W": one.W, "b": one.b, "c": both.b})
     with pytest.raises(NotCompilable, match="two layers share one W"):
         fastbp.compile(shared, optimizer(), strict=True)
+
+
+@pytest.mark.parametrize("name", ["W", "b"])
+@pytest.mark.parametrize("view", [lambda array: array, lambda array: array[:]], ids=["array", "view"])
+def test_two_layers_that_share_memory_are_left_to_the_layers(name: str, view: Any) -> None:
+    networks = [chain("ARA", (5, 5, 5), "float32") for _ in range(2)]
+    for network in networks:
+        network.params[f"{name}2"] = view(network.params[f"{name}1"])
+        setattr(network.layers[2], name, network.params[f"{name}2"])
+        with pytest.raises(NotCompilable, match="two layers share one W or b, or the memory of one"):
+            fastbp.compile(network, optimizer(), strict=True)
+    x, t = data(20, 5, 5, "float32")
+    expected = by_layers(networks[0], optimizer()).run(x, t, batches(20, 20, 5))
+    assert fastbp.compile(networks[1], optimizer()).run(x, t, batches(20, 20, 5)).tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize(

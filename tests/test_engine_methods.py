@@ -361,3 +361,23 @@ def test_large_networks_are_tried_in_time() -> None:
     network.layers["Affine1"].W, network.layers["Affine1"].b = network.params["W1"], network.params["b1"]
     network.layers["Affine2"].W = network.params["W2"]
     assert fastbp.compile(network, SGD(), strict=True).compiled
+
+
+def test_nothing_of_a_network_is_changed_when_its_methods_are_tried() -> None:
+    class Counting(BookNet):
+        """It keeps count in arrays and lists of its own, which are in one another."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen, self.calls = np.zeros(1), []
+            self.both = {"seen": self.seen, "calls": self.calls}
+
+        def loss(self, x: Any, t: Any) -> Any:
+            self.seen += len(x)
+            self.calls.append(len(x))
+            assert self.both["seen"] is self.seen
+            return super().loss(x, t)
+
+    network = Counting()
+    assert fastbp.compile(network, SGD(0.1), strict=True).compiled
+    assert (network.seen, network.calls) == (0, [])

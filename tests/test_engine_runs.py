@@ -258,3 +258,22 @@ def test_an_interrupted_run_counts_its_steps(monkeypatch: pytest.MonkeyPatch) ->
     other, same = chain("ARA", (30, 17, 4)), optimizer("Adam")
     compiled(other, same).run(X, T, np.concatenate([ORDER[:1], order[: adam.iter - 1]]))
     same_bits(network.params, other.params)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+def test_read_only_samples_are_read_where_they_lie(dtype: str) -> None:
+    step, x = compiled(chain("ARA", (6, 5, 3)), optimizer()), np.ones((60, 6), dtype)
+    view = x.view()
+    view.flags.writeable = False
+    prepared = step.prepare(view, T % 3, sparse=False)
+    assert np.shares_memory(prepared.x, x)
+    before = len(training.train.signatures)
+    assert np.isfinite(step.run(prepared, ORDER)).all()
+    assert len(training.train.signatures) == before
+
+
+def test_the_first_samples_of_prepared_data() -> None:
+    prepared = compiled(chain("ARA", (6, 5, 3)), optimizer()).prepare(np.ones((40, 6)), np.zeros(40, int))
+    for count, expected in ((3, 3), (0, 0), (-3, 0), (99, 40), (None, 40)):
+        first = prepared.first(count)
+        assert (first.samples, len(first.x), len(first.labels)) == (expected,) * 3

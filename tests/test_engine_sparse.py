@@ -1,6 +1,7 @@
 """Samples that are mostly zeros: the results of the dense path, also where a zero can't be skipped."""
 
 import copy
+import itertools
 from typing import Any
 
 import numpy as np
@@ -294,3 +295,25 @@ def test_read_only_bytes_compile_nothing() -> None:
     x.flags.writeable = False
     engine_data.compress(x, np.dtype("float32"), 1.0)
     assert len(engine_data.compress_rows.signatures) == before
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3, 4, 5, 6])
+def test_memory_that_runs_out_or_a_ctrl_c_meanwhile(monkeypatch: pytest.MonkeyPatch, failing: int) -> None:
+    """Wherever the making of buffers ends, the next run has all of them."""
+    network, expected = pair()
+    step, x, calls = compiled(network, optimizer()), mostly_zeros(40, 50), itertools.count(1)
+    step(x[:10], T[:10])
+    compiled(expected, optimizer())(x[:10], T[:10])
+
+    def buffer(*shape: Any, **how: Any) -> int:
+        if next(calls) == failing:
+            raise KeyboardInterrupt
+        return make(*shape, **how)
+
+    make = step._workspace._buffer
+    monkeypatch.setattr(step._workspace, "_buffer", buffer)
+    with pytest.raises(KeyboardInterrupt):
+        step.run(x, T, ORDER, sparse=True)
+    losses = compiled(expected, optimizer()).run(x, T, ORDER, sparse=True)
+    assert step.run(x, T, ORDER, sparse=True).tolist() == losses.tolist()
+    same_bits(network.params, expected.params)

@@ -86,7 +86,7 @@ MISTAKES: dict[str, tuple[Any, Any, Any, type[Exception], str]] = {
     "shared arrays": ([SAME, SHALLOW], optimizers()[:2], {}, ValueError, "two networks or optimizers share an array"),
     "none": ([], [], {}, ValueError, "no network to train"),
     "one optimizer less": (networks()[:2], optimizers()[:1], {}, ValueError, "got 2 networks, 1 optimizers"),
-    "a foreign layer": ([SAME, FOREIGN], optimizers()[:2], {}, NotCompilable, "is no layer that the compiled loop"),
+    "a foreign layer": ([SAME, FOREIGN], optimizers()[:2], {}, NotCompilable, r"networks\[1\].*is no layer that the"),
     "a hyperparameter": (networks()[:2], [optimizer(), BAD_STEPS], {}, ValueError, "beta1 must be"),
     "orders": (networks()[:2], optimizers()[:2], {"orders": ORDERS[:1]}, ValueError, "one for each of the 2 networks"),
     "orders that are none": (networks()[:2], optimizers()[:2], {"orders": None}, TypeError, "orders must be one order"),
@@ -163,3 +163,18 @@ def test_optimizers_that_share_their_state() -> None:
     compiled(made[0], adam).run(X, T, ORDER[:1])
     with pytest.raises(ValueError, match="two networks or optimizers share an array"):
         fastbp.fit_many(made, [adam, copy.copy(adam)], X, T, ORDER)
+
+
+def test_networks_that_share_memory() -> None:
+    made = [chain("ARA", (30, 11, 4)) for _ in range(2)]
+    made[1].params["W1"] = made[1].layers[0].W = made[0].layers[0].W[:]
+    with pytest.raises(ValueError, match="two networks or optimizers share an array"):
+        fastbp.fit_many(made, [optimizer() for _ in made], X, T, ORDER)
+
+
+@pytest.mark.parametrize("one", [optimizer(), "adam"])
+def test_optimizers_that_are_none(one: Any) -> None:
+    with pytest.raises(TypeError, match="optimizers must be a sequence, one optimizer for each network, got"):
+        fastbp.fit_many(networks(), one, X, T, ORDER)
+    with pytest.raises(TypeError, match=r"optimizer must have update\(params, grads\)"):
+        fastbp.fit_many(networks()[:2], [optimizer(), "adam"], X, T, ORDER)

@@ -15,7 +15,7 @@ from fastbp import SGD, SoftmaxWithLoss, Trainer, TwoLayerNet, reference
 
 BAD = [
     ({"optimizer": "adamm"}, ValueError, r"must be one of \['adagrad', 'adam', 'momentum', .*\], got 'adamm'"),
-    ({"optimizer": None}, TypeError, r"optimizer must be a name or have update\(params, grads\), got None"),
+    ({"optimizer": None}, TypeError, r"optimizer must be a name or have update\(params, grads\), as .*, got None"),
     ({"optimizer": SGD}, TypeError, "optimizer must be a name or have update"),
     ({"optimizer_param": {"lr": -1}}, ValueError, "lr must be a finite number, zero or positive, got -1"),
     ({"optimizer_param": {"rate": 1}}, TypeError, "rate"),

@@ -10,7 +10,7 @@ from numba import config
 from numpy.typing import NDArray
 
 from fastbp import layers
-from fastbp._parameters import layers_of, not_held
+from fastbp._parameters import layers_of, not_held, share_memory
 from fastbp.kernels import plan
 
 
@@ -66,11 +66,8 @@ def chain_of(network: Any) -> tuple[list[Operation], Any]:
             below.code, below.names = plan.AFFINE_RELU, f"{below.names} + {name}"
         else:
             operations.append(Operation(code, name, layer if code == plan.AFFINE else None))
-    affine = [operation.affine for operation in operations if operation.affine is not None]
-    if not affine:
+    if all(operation.affine is None for operation in operations):
         raise NotCompilable("the network has no Affine layer")
-    if len({id(layer.W) for layer in affine}) < len(affine):
-        raise NotCompilable("two layers share one W")
     loss = last_layer(network)
     _known(loss, (layers.SoftmaxWithLoss,))
     return operations, loss
@@ -101,6 +98,8 @@ def bind(network: Any, operations: list[Operation]) -> tuple[np.dtype[Any], list
                 found.add(name)
                 setattr(operation, key, name)
             arrays.append(value)
+    if share_memory(arrays):
+        raise NotCompilable("two layers share one W or b, or the memory of one")
     for name in network.params:
         if name not in found:
             raise not_held(name)

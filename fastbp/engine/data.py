@@ -22,7 +22,7 @@ LOOKED_AT = 1000  # samples, for the share
 
 NO_LABELS = np.empty(0, np.int64)  # for scores alone
 Compressed = tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int32]]  # values, starts, columns: CSR
-KINDS = {"uint8": plan.UINT8, "float32": plan.FLOAT32, "float64": plan.FLOAT64}
+SAMPLE_KINDS = {"uint8": plan.UINT8, "float32": plan.FLOAT32, "float64": plan.FLOAT64}
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,10 @@ class Data:
         """The first so many samples, all for None."""
         if count is None or count >= self.samples:
             return self
+        count = max(0, count)
         starts = None if self.starts is None else self.starts[: count + 1]
         x = self.x[:count] if starts is None else self.x
-        return replace(self, samples=max(0, count), labels=self.labels[:count], x=x, starts=starts)
+        return replace(self, samples=count, labels=self.labels[:count], x=x, starts=starts)
 
     def check_fits(self, features: int, classes: int, dtype: np.dtype[Any]) -> None:
         """ValueError when it was prepared for another kind of network."""
@@ -150,12 +151,12 @@ def prepare(
         if sparse is False:
             dense, compressed, scale = _filled(compressed, (rows, features), dtype), None, 1.0
     else:
-        dense = _dense(x, features, dtype)
+        dense = dense_rows(x, features, dtype)
         rows = len(dense)
     labels = NO_LABELS if t is NO_LABELS else _arrays.targets(t, (rows, classes), dtype)
     if dense is not None:
         if not (sparse or (sparse is None and density(dense) < SPARSE_BELOW)):
-            return Data(rows, features, classes, dtype, scale, KINDS[dense.dtype.name], labels, dense)
+            return Data(rows, features, classes, dtype, scale, SAMPLE_KINDS[dense.dtype.name], labels, dense)
         compressed = compress(dense, dtype, scale)
     assert compressed is not None
     values, starts, columns = compressed
@@ -191,15 +192,14 @@ def checked_order(order: ArrayLike, samples: int) -> NDArray[np.int64]:
     return _arrays.kernel_array(array, _arrays.INDEX)  # a copy if it is read-only: that would be compiled for anew
 
 
-def _dense(x: Any, features: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """x as (N, features) in a dtype that the loop reads: uint8, float32 and float64 stay as they are."""
+def dense_rows(x: Any, features: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """x as (N, features) in a dtype that the loop reads: uint8, float32 and float64 stay as they are, read-only too."""
     array = samples_array(x)
     if array.ndim < 2 or array.size != len(array) * features:
-        raise ValueError(f"x must have {features} features a sample, got shape {array.shape}")
-    array = array.reshape(len(array), features)
-    if array.dtype == np.uint8:
-        return np.ascontiguousarray(array)
-    return _arrays.kernel_array(array, _arrays.float_dtype(array, dtype))
+        alone = " (a single sample is x[None])" if array.shape == (features,) else ""
+        raise ValueError(f"x must have {features} features a sample, got shape {array.shape}{alone}")
+    wanted = array.dtype if array.dtype == np.uint8 else _arrays.float_dtype(array, dtype)
+    return np.require(array.reshape(len(array), features), wanted, ["C_CONTIGUOUS", "ALIGNED", "ENSUREARRAY"])
 
 
 def compress(x: NDArray[Any], dtype: np.dtype[Any], scale: float) -> Compressed:

@@ -18,7 +18,7 @@ STEPS = ("loss", "gradient", "loss_and_gradient")  # the methods of a network th
 
 
 class LayerStep:
-    """The interface of `CompiledStep`, without compiled code; `reason` says why. Made by `fastbp.compile`."""
+    """A step, `prepare`, `run` and `report` as `CompiledStep` has them, by the layers; `reason` says why."""
 
     compiled = False
 

@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastbp import _checks
 from fastbp import threads as _threads
 from fastbp._checks import whole_number
+from fastbp._parameters import share_memory
+from fastbp.engine.chain import NotCompilable
 from fastbp.engine.data import Data, checked_order
 from fastbp.engine.step import CompiledStep
 
@@ -31,6 +34,9 @@ def fit_many(
     trained by one thread, `threads` at a time (None: as many as kernels may use): the same bits as one after the
     other. ValueError and TypeError as in `fastbp.compile(strict=True)` and `run`, before any network has changed.
     """
+    for what, things in (("networks", networks), ("optimizers", optimizers)):
+        if isinstance(things, str) or not hasattr(things, "__iter__"):
+            raise TypeError(f"{what} must be a sequence, one optimizer for each network, got {things!r}")
     networks, optimizers = list(networks), list(optimizers)
     if len(networks) != len(optimizers):
         raise ValueError(f"each network needs an optimizer: got {len(networks)} networks, {len(optimizers)} optimizers")
@@ -40,12 +46,14 @@ def fit_many(
     if not networks:
         raise ValueError("no network to train")
     at_once = _threads.get_num_threads() if threads is None else whole_number(threads, "threads", 1)
-    steps = [CompiledStep(network, optimizer) for network, optimizer in zip(networks, optimizers, strict=True)]
-    arrays = [id(array) for network in networks for array in network.params.values()]
+    steps = [
+        _step(n, network, optimizer) for n, (network, optimizer) in enumerate(zip(networks, optimizers, strict=True))
+    ]
+    arrays = [array for network in networks for array in network.params.values()]
     for optimizer in optimizers:
         states = [getattr(optimizer, name) or {} for name in optimizer.state_names]
-        arrays += {id(array) for state in states for array in state.values()}
-    if len(set(arrays)) < len(arrays):
+        arrays += {id(array): array for state in states for array in state.values()}.values()
+    if share_memory(arrays):
         raise ValueError("two networks or optimizers share an array: each thread needs its own, see copy.deepcopy")
     prepared: dict[Any, Data] = {}
     data = []
@@ -60,6 +68,14 @@ def fit_many(
     return _run(steps, data, checked, at_once)
 
 
+def _step(n: int, network: Any, optimizer: Any) -> CompiledStep:
+    _checks.optimizer(optimizer)
+    try:
+        return CompiledStep(network, optimizer)
+    except NotCompilable as error:
+        raise NotCompilable(f"networks[{n}] can't be trained side by side with others: {error}") from None
+
+
 def _orders(orders: Any, networks: int, samples: int) -> list[NDArray[np.int64]]:
     if not hasattr(orders, "__len__"):
         raise TypeError(f"orders must be one order (steps, batch), or one for each network, got {orders!r}")
@@ -70,7 +86,7 @@ def _orders(orders: Any, networks: int, samples: int) -> list[NDArray[np.int64]]
         raise ValueError(f"orders must be one order, or one for each of the {networks} networks, got {len(orders)}")
     checked = [checked_order(order, samples) for order in orders]
     if len({len(order) for order in checked}) > 1:
-        raise ValueError("the orders must have as many steps each")
+        raise ValueError(f"the orders must have as many steps each, got {[len(order) for order in checked]}")
     return checked
 
 

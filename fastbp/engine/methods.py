@@ -133,7 +133,8 @@ def _probe(network: Any, rng: np.random.Generator) -> Any:
     arrays = {id(value): _weights(value, rng) for value in network.params.values()}
     known = arrays | {id(layer): _on_oracle(layer, arrays) for layer in chain}
     probe = copy.copy(network)
-    vars(probe).update({name: _replaced(value, known) for name, value in vars(network).items()})
+    known[id(network)] = probe
+    vars(probe).update({name: _copied(value, known) for name, value in vars(network).items()})
     return probe
 
 
@@ -152,14 +153,9 @@ def _on_oracle(layer: Any, arrays: dict[int, Any]) -> Any:
     return made
 
 
-def _replaced(value: Any, known: dict[int, Any]) -> Any:
-    """The value with what is known replaced, in containers too; whatever else stays what it is."""
-    if id(value) in known:
-        return known[id(value)]
-    if isinstance(value, dict):
-        made = copy.copy(value)
-        made.update({key: _replaced(item, known) for key, item in value.items()})
-        return made
-    if type(value) in (list, tuple):
-        return type(value)(_replaced(item, known) for item in value)
-    return value
+def _copied(value: Any, known: dict[int, Any]) -> Any:
+    """A deep copy, in which what is known by its id is replaced; what can't be copied stays what it is."""
+    try:
+        return copy.deepcopy(value, known)
+    except Exception:
+        return known.get(id(value), value)

@@ -6,12 +6,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import _arrays
 from fastbp._checks import finite
 from fastbp._parameters import layers_of
 from fastbp.engine import team
 from fastbp.engine.chain import NotCompilable, Operation, bind, chain_of
-from fastbp.engine.data import KINDS, NO_LABELS, Data, LayerData, address, prepare, samples_array, scaled
+from fastbp.engine.data import (
+    NO_LABELS,
+    SAMPLE_KINDS,
+    Data,
+    LayerData,
+    address,
+    dense_rows,
+    prepare,
+    samples_array,
+    scaled,
+)
 from fastbp.engine.methods import check_predict
 from fastbp.engine.workspace import Workspace
 from fastbp.kernels import plan, training
@@ -48,10 +57,11 @@ def predict(network: Any, x: ArrayLike | Data, *, scale: float = 1.0) -> NDArray
         affine_first = operations[0].affine is not None
         data = prepare(x, NO_LABELS, features, classes, dtype, scale=scale, sparse=None, affine_first=affine_first)
         return _scores(network, operations, data)
-    rows = _rows(x, features, dtype)
-    data = Data(len(rows), features, classes, dtype, scale, KINDS[rows.dtype.name], NO_LABELS, rows)
+    x = samples_array(x)
+    rows = dense_rows(x[None] if x.shape == (features,) else x, features, dtype)
+    data = Data(len(rows), features, classes, dtype, scale, SAMPLE_KINDS[rows.dtype.name], NO_LABELS, rows)
     scores = _scores(network, operations, data)
-    return scores[0] if np.ndim(x) == 1 else scores
+    return scores[0] if x.ndim == 1 else scores
 
 
 def _by_methods(network: Any, x: Any, scale: float, reason: NotCompilable) -> NDArray[Any]:
@@ -114,17 +124,6 @@ def _scores(network: Any, operations: list[Operation], data: Data) -> NDArray[An
             scratch,
         )
     return scores
-
-
-def _rows(x: ArrayLike, features: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    array = samples_array(x)
-    count = 1 if array.ndim == 1 else len(array) if array.ndim else 0
-    if array.ndim == 0 or array.size != count * features:
-        raise ValueError(f"x must have {features} features a sample, got shape {array.shape}")
-    array = array.reshape(count, features)
-    if array.dtype == np.uint8:
-        return np.ascontiguousarray(array)
-    return _arrays.kernel_array(array, _arrays.float_dtype(array, dtype))
 
 
 def _nothing(steps: int) -> None:

@@ -19,7 +19,7 @@ from fastbp.engine.report import report
 from fastbp.engine.workspace import Workspace
 from fastbp.kernels import plan, training
 
-KINDS = {
+OPTIMIZER_KINDS = {
     optimizers.SGD: plan.SGD,
     optimizers.Momentum: plan.MOMENTUM,
     optimizers.Nesterov: plan.NESTEROV,
@@ -141,8 +141,8 @@ class CompiledStep:
                     raise not_held(name)
             if len(params) == len(names):
                 return
-        self._dtype, self._arrays = bind(self.network, self._operations)
         self._workspace = None
+        self._dtype, self._arrays = bind(self.network, self._operations)
         if exchanged:
             check_steps(self.network, self._operations, self._dtype)
             self._computes = computes
@@ -253,7 +253,7 @@ def _states(optimizer: Any, params: Any) -> Any:
 
 
 def _kind(optimizer: Any) -> int:
-    for cls, kind in KINDS.items():
+    for cls, kind in OPTIMIZER_KINDS.items():
         if type(optimizer) is cls:
             return int(kind)
     cls = type(optimizer)

@@ -85,23 +85,25 @@ class Workspace:
     def make_room_for(self, data: Data, threads: int) -> None:
         """Buffers for so many threads and, for compressed samples, what only these need."""
         if len(self.batch) < threads:
-            self.batch, self._longest = np.repeat(self.batch[:1], threads, 0), 0
+            self._longest = 0
+            self.batch = np.repeat(self.batch[:1], threads, 0)
         longest = max(1, data.longest)
         if not data.is_sparse or self._longest >= longest:
             return
-        self._longest = longest
         first, batch = self.operations[0], self.batch
+        self._longest = 0  # until all is there: memory may run out, or Ctrl-C come
         self._rows = []  # the smaller ones of before are let go
         for row in batch:
             row[plan.BEGINS] = self._buffer(self.capacity + 1, dtype=np.int64, kept=self._rows)
             row[plan.BATCH_COLUMNS] = self._buffer(self.capacity, longest, dtype=np.int32, kept=self._rows)
             row[plan.BATCH_VALUES] = self._buffer(self.capacity, longest, kept=self._rows)
-        if not batch[0, plan.PADDED_W]:
+        if not batch[0, plan.PADDED_DOUT]:
             stride = padded_columns(first.outputs, lanes(self.dtype))
             batch[:, plan.STRIDE] = stride
             batch[:, plan.PADDED_W] = self._buffer(first.inputs, stride)
             for place in (plan.PADDED_OUT, plan.PADDED_DOUT):
                 batch[:, place] = self._buffer(self.capacity, stride)
+        self._longest = longest
 
     def scratch(self, threads: int) -> NDArray[Any]:
         """Memory for the products of so many threads."""
