@@ -239,7 +239,7 @@ NETWORKS: dict[str, tuple[Any, str]] = {
     ),
     "a short bias": (edited(b1=np.ones(4)), r"W1 of shape \(6, 5\) and b1 of shape \(4,\) don't go with 6 inputs"),
     "a matrix of one axis": (edited(W1=np.ones(30)), r"W1 of shape \(30,\)"),
-    "a parameter too many": (with_layers(net().layers, {}), "is not among the network's params"),
+    "a parameter too many": (with_layers(net().layers, {}), r"the W of Affine \+ Relu is not among"),
     "an extra parameter": (edited(), "no layer holds params"),
     "fortran": (edited(W1=np.asfortranarray(W1)), "W1 is no writable, C-contiguous array"),
     "half precision": (edited(W1=W1.astype("f2")), "not all float32 or all float64"),

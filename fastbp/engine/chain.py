@@ -87,14 +87,16 @@ def bind(network: Any, operations: list[Operation]) -> tuple[np.dtype[Any], list
     ValueError naming the parameter that is not its layer's array; NotCompilable for arrays the loop can't work on.
     """
     names = {id(value): name for name, value in network.params.items()}
-    found, arrays = set(), []
+    found, arrays, foreign = set(), [], []
     for operation in operations:
         if operation.affine is None:
             continue
         for key in ("W", "b"):
             value = getattr(operation.affine, key)
             name = names.get(id(value))
-            if name is not None:
+            if name is None:
+                foreign.append(f"{key} of {operation.names}")
+            else:
                 found.add(name)
                 setattr(operation, key, name)
             arrays.append(value)
@@ -103,8 +105,8 @@ def bind(network: Any, operations: list[Operation]) -> tuple[np.dtype[Any], list
     for name in network.params:
         if name not in found:
             raise not_held(name)
-    if len(found) < len(arrays):
-        raise NotCompilable("a layer's W or b is not among the network's params")
+    if foreign:
+        raise NotCompilable(f"the {foreign[0]} is not among the network's params")
     _check_arrays(network.params)
     _connect(operations)
     return arrays[0].dtype, arrays

@@ -126,10 +126,7 @@ class CompiledStep:
         exchanged = not _same(self._computes, computes)
         if exchanged:
             self._computes, self._arrays = [], []  # looked at again after an error, too
-            try:
-                self._operations, self._loss = chain_of(self.network)
-            except NotCompilable as error:
-                raise NotCompilable(f"{error}; fastbp.compile, called again, leaves it to the layers") from None
+            self._operations, self._loss = _once_more(chain_of, self.network)
         now = [getattr(o.affine, key) for o in self._operations if o.affine is not None for key in ("W", "b")]
         params = self.network.params
         names = [name for o in self._operations if o.affine is not None for name in (o.W, o.b)]
@@ -142,9 +139,9 @@ class CompiledStep:
             if len(params) == len(names):
                 return
         self._workspace = None
-        self._dtype, self._arrays = bind(self.network, self._operations)
+        self._dtype, self._arrays = _once_more(bind, self.network, self._operations)
         if exchanged:
-            check_steps(self.network, self._operations, self._dtype)
+            _once_more(check_steps, self.network, self._operations, self._dtype)
             self._computes = computes
 
     def check(self) -> None:
@@ -237,6 +234,14 @@ class CompiledStep:
             if not goes_on():
                 break
         return losses[:taken]
+
+
+def _once_more(look: Callable[..., Any], *arguments: Any) -> Any:
+    """What `look` finds in a network that was compiled before. NotCompilable says what to do."""
+    try:
+        return look(*arguments)
+    except NotCompilable as error:
+        raise NotCompilable(f"{error}; fastbp.compile, called again, leaves it to the layers") from None
 
 
 def _same(some: Sequence[Any], others: Sequence[Any]) -> bool:
