@@ -27,7 +27,7 @@ class Peer:
     def reset(self) -> None:
         network = Network(self._initial, fastbp.layers)
         optimizer = getattr(fastbp, self._optimizer)(lr=RATES[self._optimizer])
-        self._step: Any = fastbp.compile(network, optimizer)  # type: ignore[attr-defined]
+        self._step: Any = fastbp.compile(network, optimizer)
         self._data = self._step.prepare(self._x, self._t, sparse=self.sparse)
 
     def run(self, order: NDArray[np.intp]) -> NDArray[Any]:

@@ -25,7 +25,7 @@ class Peer:
         self._losses: list[float] = []
         losses = self._losses
 
-        class Recorded(MLPClassifier):  # type: ignore[misc]
+        class Recorded(MLPClassifier):  # type: ignore[misc]  # scikit-learn has no types
             def _backprop(self, *arguments: Any, **named: Any) -> Any:
                 result = super()._backprop(*arguments, **named)
                 losses.append(result[0])

