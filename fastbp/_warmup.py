@@ -17,7 +17,7 @@ from fastbp import threads
 from fastbp._interrupt import interrupts_end
 from fastbp.engine import compile
 from fastbp.engine.data import compress
-from fastbp.kernels.optimizers import sum_of_squares
+from fastbp.kernels.fingerprint import fingerprint
 from fastbp.layers import Affine, Relu, Sigmoid, SoftmaxWithLoss
 from fastbp.networks import TwoLayerNet
 from fastbp.optimizers import Optimizer
@@ -106,7 +106,7 @@ def steps(dtypes: Any) -> list[Step]:
         if dtype.name not in DTYPES:
             raise TypeError(f"dtype must be float32 or float64, got {dtype}")
         found += _steps(dtype.name)
-    return found
+    return [*found, ("Fingerprints", lambda: fingerprint(0, 0))]
 
 
 def _steps(dtype: str) -> Iterator[Step]:
@@ -124,7 +124,6 @@ def _steps(dtype: str) -> Iterator[Step]:
         yield f"{optimizer.__name__} of {dtype}", partial(_update, optimizer, dtype)
     yield f"Training loop of {dtype}", partial(_training, dtype)
     yield f"Compressing samples for {dtype}", partial(_compressing, dtype)
-    yield f"Weight decay of {dtype}", partial(sum_of_squares, np.zeros(1, dtype))
 
 
 def _training(dtype: str) -> None:

@@ -1,6 +1,5 @@
 """Gradients by central differences, and the check of backpropagation against them."""
 
-import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp import _arrays
-from fastbp._parameters import holders
+from fastbp.chain import Chain
+from fastbp.copies import float64_copy
 
 Array = NDArray[Any]
 
@@ -141,14 +141,17 @@ ABSOLUTE_TOLERANCE = 1e-8
 def check_gradients(network: Any, x: ArrayLike, t: ArrayLike) -> GradientCheck:
     """Backpropagation against central differences on a float64 copy of the network, for each parameter.
 
-    The network has `params`, `gradient(x, t)`, `loss(x, t)` and `layers`, a dict or a list, that hold the parameters
-    themselves. Where the two disagree, smaller steps decide, so that a kink (ReLU at 0) nearby isn't taken for a wrong
-    gradient; at a kink itself the slope on either side is right.
-    ValueError naming the parameter when no layer holds it.
+    The network has `params`, `gradient(x, t)` and `loss(x, t)`. Its layers may hold parameters themselves or views of
+    them, as `params["W1"].T` of tied weights, in blocks, lists and dicts too: the copy keeps such relations. Where the
+    two disagree, smaller steps decide, so that a kink (ReLU at 0) nearby isn't taken for a wrong gradient; at a kink
+    itself the slope on either side is right.
+    ValueError, and no verdict, naming the parameter, when it came apart from its layer or can't be copied.
     """
-    twin = _float64_copy(network)
+    Chain.of(network).check_held()
+    twin = float64_copy(network)
     x = np.array(_arrays.real_array(x, "x"), np.float64)
     twin.gradient(x, t)  # compiles the kernels, outside the timing
+    _check_copy(network, lambda: float(twin.loss(x, t)))
     start = time.perf_counter()
     gradients = twin.gradient(x, t)
     backprop_seconds = time.perf_counter() - start
@@ -159,6 +162,31 @@ def check_gradients(network: Any, x: ArrayLike, t: ArrayLike) -> GradientCheck:
     start = time.perf_counter()
     checks = {name: _check_parameter(loss, p, np.asarray(gradients[name])) for name, p in twin.params.items()}
     return GradientCheck(checks, time.perf_counter() - start, backprop_seconds)
+
+
+def _check_copy(network: Any, loss: Callable[[], float]) -> None:
+    """ValueError when the loss of a copy depends on the network's own arrays, as through a function that names them.
+
+    Each of them is NaN for the time of a forward pass, and then what it was: nothing else finds whatever a closure or
+    another module holds.
+    """
+    if np.isnan(loss()):
+        return
+    for name, parameter in network.params.items():
+        if parameter.dtype.kind != "f" or not parameter.flags.writeable:
+            continue
+        kept = parameter.copy()
+        try:
+            parameter[...] = np.nan
+            with np.errstate(invalid="ignore"):
+                touched = bool(np.isnan(loss()))
+        finally:
+            parameter[...] = kept
+        if touched:
+            raise ValueError(
+                f"a copy of the network still computes with params[{name!r}] of the network itself, which must be held "
+                "by a function or another object that can't be copied: its gradient can't be checked"
+            )
 
 
 def _check_parameter(loss: Callable[[Array], float], parameter: Array, gradient: Array) -> ParameterCheck:
@@ -195,16 +223,3 @@ def _measure_again(loss: Callable[[Array], float], parameter: Array, gradient: A
             if step == 1e-6:
                 slopes += [(above - here) / step, (here - below) / step]
             numerical[index] = min(slopes, key=lambda slope: abs(slope - gradient[index]))
-
-
-def _float64_copy(network: Any) -> Any:
-    """A deep copy of a network with its parameters in float64; its layers hold the new arrays.
-
-    ValueError naming a parameter that no layer holds (`params[name] is layer.W`).
-    """
-    twin = copy.deepcopy(network)
-    wide = {id(parameter): np.array(parameter, np.float64) for parameter in twin.params.values()}
-    for name, layer, key in holders(twin):
-        setattr(layer, key, wide[id(twin.params[name])])
-    twin.params.update({name: wide[id(parameter)] for name, parameter in twin.params.items()})
-    return twin

@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 import fastbp.layers
 from fastbp import _arrays, _checks, gradient
 from fastbp._files import atomic_write
-from fastbp.kernels.optimizers import sum_of_squares
+from fastbp.originals import original
 
 
+@original
 class TwoLayerNet:
     """Affine, ReLU, Affine and a softmax loss (the book's section 5.7).
 
@@ -79,7 +80,7 @@ class TwoLayerNet:
         loss = self.last_layer.forward(self.predict(x), t)
         if self.weight_decay_lambda:  # 0 · inf would be NaN
             for layer in (self.layers["Affine1"], self.layers["Affine2"]):
-                squares = sum_of_squares(_arrays.inputs(layer.W, "W").reshape(-1))
+                squares = float(np.sum(np.square(layer.W, dtype=np.float64)))
                 loss = loss + 0.5 * self.weight_decay_lambda * squares
         return loss
 
@@ -88,12 +89,10 @@ class TwoLayerNet:
         return share_right(self._scores(x), t)
 
     def _scores(self, x: Any) -> Any:
-        """What `predict` returns; of many samples by chunks that stay in the caches."""
-        if type(self).predict is TwoLayerNet.predict and "predict" not in vars(self):
-            from fastbp.engine import predict  # which imports this module
+        """What `predict` returns; of many samples by chunks that stay in the caches, where that is the same."""
+        from fastbp.engine import predict  # which imports this module
 
-            return predict(self, x)
-        return self.predict(x)
+        return predict(self, x)
 
     def numerical_gradient(self, x: Any, t: Any) -> dict[str, NDArray[Any]]:
         """The float64 gradient of the loss for each parameter by central differences: slow, and poor in float32.

@@ -10,10 +10,12 @@ from fastbp import _arrays
 from fastbp._checks import not_negative, share, whole_number
 from fastbp.kernels import optimizers as kernels
 from fastbp.kernels import plain
+from fastbp.originals import original
 
 States = dict[str, NDArray[Any]]
 
 
+@original
 class Optimizer:
     """What the optimizers share. Each knows its kernel, the numbers that go into it, and the names of its state.
 
@@ -71,6 +73,7 @@ class Optimizer:
         self.advance(1)
 
 
+@original
 class SGD(Optimizer):
     """p ← p − lr · gradient (the book's section 6.1.2). ValueError when lr is negative or not finite."""
 
@@ -84,6 +87,7 @@ class SGD(Optimizer):
         return (not_negative(self.lr, "lr"),)
 
 
+@original
 class Momentum(Optimizer):
     """v ← momentum · v − lr · gradient, p ← p + v (the book's section 6.1.4; Polyak 1964).
 
@@ -103,6 +107,7 @@ class Momentum(Optimizer):
         return not_negative(self.lr, "lr"), share(self.momentum, "momentum")
 
 
+@original
 class Nesterov(Momentum):
     """p ← p + momentum² · v − (1 + momentum) · lr · gradient, then v ← momentum · v − lr · gradient.
 
@@ -113,6 +118,7 @@ class Nesterov(Momentum):
     kind = "nesterov"
 
 
+@original
 class AdaGrad(Optimizer):
     """h ← h + gradient², p ← p − lr · gradient / (√h + 1e-7) (the book's section 6.1.5; Duchi, Hazan, Singer 2011).
 
@@ -131,6 +137,7 @@ class AdaGrad(Optimizer):
         return (not_negative(self.lr, "lr"),)
 
 
+@original
 class RMSprop(Optimizer):
     """h ← decay_rate · h + (1 − decay_rate) · gradient², p ← p − lr · gradient / (√h + 1e-7).
 
@@ -151,6 +158,7 @@ class RMSprop(Optimizer):
         return not_negative(self.lr, "lr"), share(self.decay_rate, "decay_rate")
 
 
+@original
 class Adam(Optimizer):
     """m ← m + (1 − beta1) · (gradient − m), v ← v + (1 − beta2) · (gradient² − v), p ← p − lr_t · m / (√v + 1e-7).
 

@@ -14,7 +14,7 @@ from fastbp._warmup import Helper, steps, take
 from fastbp.engine import compile
 from fastbp.kernels.cache import cache_folder, cached_kernels
 from fastbp.threads import get_num_threads
-from fastbp.trainer import COMPILING, Trainer, epoch_line, says_it_compiles
+from fastbp.trainer import COMPILING, Trainer, says_it_compiles
 
 
 def train_with_progress(trainer: Trainer, quiet: bool = False) -> float:
@@ -23,8 +23,7 @@ def train_with_progress(trainer: Trainer, quiet: bool = False) -> float:
     shown = console.file.isatty() and not quiet
     with nullcontext() if quiet else _compiling(console) if shown else says_it_compiles(console.print):
         _use_all_kernels(trainer)
-    if not quiet:
-        trainer.callbacks += (lambda done: console.print(epoch_line(done)),)
+    trainer.verbose, trainer._say = not quiet, console.print
     start = time.perf_counter()
     with interrupts_raised(), _TrainingProgress(trainer, console) if shown else nullcontext():
         trainer.train()
@@ -75,8 +74,8 @@ def _compiling(console: Console) -> Iterator[None]:
 def _use_all_kernels(trainer: Trainer) -> None:
     """Computes what an epoch does, and changes nothing. Sizes matter: what is worth threads has kernels of its own."""
     network, samples = trainer.network, len(trainer.x_train)
-    if trainer.runs == "compiled loop":
-        one = compile(copy.deepcopy(network), copy.deepcopy(trainer.optimizer))
+    one = compile(copy.deepcopy(network), copy.deepcopy(trainer.optimizer))
+    if one.compiled:
         one.run(trainer.x_train[:1], trainer.t_train[:1], [[0]])
     else:
         for size in {trainer.batch_size, samples % trainer.batch_size or trainer.batch_size}:

@@ -1,7 +1,6 @@
 """The training loop: epochs of mini-batches, with the book's arguments and lists."""
 
 import math
-import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any, Literal
@@ -9,14 +8,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import _arrays, _checks, optimizers
+from fastbp import _arrays, _checks, optimizers, originals
 from fastbp._checks import generator, whole_number
-from fastbp._parameters import holders, layers_of, not_held
-from fastbp.engine import CompiledStep, NotCompilable, predict
-from fastbp.engine.data import Data, LayerData
+from fastbp.chain import Chain, NotCompilable
+from fastbp.engine import predict
+from fastbp.engine.data import Data, Followed, LayerData
 from fastbp.engine.layerwise import classes_of, loss_and_gradient
+from fastbp.engine.step import CompiledStep
 from fastbp.kernels import cache
-from fastbp.networks import TwoLayerNet, share_right
+from fastbp.networks import share_right
 
 COMPILING = "compiling the kernels: once, for up to a minute, then they are kept"
 
@@ -41,13 +41,13 @@ class Trainer:
     front, the accuracies are taken on (None: all). Each callback is called with the trainer after each epoch. A loss
     that is NaN raises FloatingPointError before the step changes anything, unless `on_nan="ignore"`.
 
-    ValueError and TypeError for arguments that don't fit, among them labels that a plain `TwoLayerNet` can't take;
-    ValueError from the training, naming the parameter, when the network has layers and none of them holds it
-    (`params["W1"] is layer.W`): it would not be trained.
+    ValueError and TypeError for arguments that don't fit, among them labels that the network is sure to refuse;
+    ValueError from the training, naming the parameter, when one came apart from its layer, which has another array in
+    its place: it would not be trained.
 
-    A network and an optimizer that `fastbp.compile` knows are trained in its compiled loop, others by their own
-    methods; `runs` says which. Data are read where they lie, but in the compiled loop samples that are mostly zeros
-    and labels are copied when `train` begins.
+    At the start and after each epoch the trainer looks whether `fastbp.compile`'s loop does the same as the network and
+    the optimizer: then it takes the steps, else they do; `runs` says who did. A `train_step` of a subclass is called
+    for each step. What callbacks change, samples and labels too, counts from the next epoch on.
 
     `train_loss_list` has the loss before each update, `train_acc_list` and `test_acc_list` the accuracies (0 to 1)
     after each epoch, `current_epoch` and `current_iter` how many of each are done.
@@ -101,74 +101,88 @@ class Trainer:
         self.train_acc_list: list[float] = []
         self.test_acc_list: list[float] = []
         self._order: NDArray[np.intp] = np.empty(0, np.intp)
-        self._holders: list[tuple[str, Any, str]] | None = None
-        self._engine: tuple[CompiledStep, Data] | None = None
-        self._compressed: dict[str, Data] = {}  # the data that accuracies are taken on, where zeros are skipped
-        self._looked_at: tuple[Any, ...] = ()  # what the engine was looked for with
+        self._step: CompiledStep | None = None
+        self._held: list[tuple[str, Any, Any, Any]] | None = None
+        self._followed = {"train": Followed(), "test": Followed()}
+        self._ran: dict[str, int] = {}  # steps, by what took them
+        self._by_layers = ""  # what takes steps where the compiled loop doesn't, and why
+        self._skips_zeros = False  # whether the last steps did
+        self._say: Callable[[str], object] = print
 
     @property
     def runs(self) -> str:
-        """How the steps are taken: "compiled loop", or "layer by layer" and why."""
-        try:
-            CompiledStep(self.network, self.optimizer)
-        except NotCompilable as error:
-            return f"layer by layer: {error}"
-        return "compiled loop"
+        """What took the steps: "compiled loop", or "layer by layer" and why; with their numbers where both did."""
+        if len(self._ran) < 2:
+            return next(iter(self._ran), "no step yet")
+        return "; ".join(f"{steps} steps {by}" for by, steps in self._ran.items())
 
     def train_step(self) -> float:
         """One mini-batch: forward, backward, update. Returns the loss before the update."""
-        compiled = self._find_engine()
-        self._check_holders()
+        step = self._compiled()
+        if step is None:
+            self._check_held()
         batch = self._next_batch()
-        if compiled:
-            self._run(batch[None])
-            return self.train_loss_list[-1]
+        if step is None:
+            return self._step_by_layers(batch)
+        data = step.prepare(self.x_train[batch], self.t_train[batch], sparse=False)
+        self._run(step, data, np.arange(len(batch))[None])
+        return self.train_loss_list[-1]
+
+    def train(self) -> None:
+        """All epochs that are left, an accuracy on training and test data after each."""
+        with says_it_compiles(self._say) if self.verbose else nullcontext():
+            self._train()
+
+    def _train(self) -> None:
+        self._followed = {"train": Followed(), "test": Followed()}  # the arrays may have changed
+        own_steps = "train_step" in vars(self) or type(self).train_step is not Trainer.train_step
+        while self.current_epoch < self.epochs:
+            end = (self.current_epoch + 1) * self.iter_per_epoch
+            step = None if own_steps else self._compiled()
+            while self.current_iter < end:
+                if own_steps:
+                    self.train_step()
+                elif step is not None:
+                    self._run_batches(step, end - self.current_iter)
+                else:
+                    self._check_held()
+                    self._step_by_layers(self._next_batch())
+            self._finish_epoch()
+
+    def _compiled(self) -> CompiledStep | None:
+        """The step of the compiled loop, where that does the same as network and optimizer now."""
+        step = self._step
+        if step is None or step.network is not self.network or step.optimizer is not self.optimizer:
+            step = self._step = CompiledStep(self.network, self.optimizer)
+        try:
+            step.bind()
+        except NotCompilable as error:
+            self._by_layers, self._skips_zeros = f"layer by layer: {error}", False
+            return None
+        return step
+
+    def _step_by_layers(self, batch: NDArray[np.intp]) -> float:
         loss, gradients = loss_and_gradient(self.network, self.x_train[batch], self.t_train[batch])
         if math.isnan(loss) and self.on_nan == "raise":
             raise self._nan()
         self.optimizer.update(self.network.params, gradients)
-        self._note([loss])
+        self._note([loss], self._by_layers)
         return loss
 
-    def train(self) -> None:
-        """All epochs that are left, an accuracy on training and test data after each."""
-        with says_it_compiles(print) if self.verbose else nullcontext():
-            self._train()
+    def _data(self, which: str, step: CompiledStep) -> Data:
+        """The training or test data as the compiled loop takes them: the test data where zeros are skipped."""
+        x, t = (self.x_train, self.t_train) if which == "train" else (self.x_test, self.t_test)
+        sparse = None if which == "train" else True
+        return self._followed[which].data(step, x, t, sparse=sparse, watched=self._runs_foreign_code())
 
-    def _train(self) -> None:
-        self._looked_at = ()  # layers may have been replaced since, and labels changed
-        while self.current_epoch < self.epochs:
-            end = (self.current_epoch + 1) * self.iter_per_epoch
-            while self.current_iter < end:
-                if self._find_engine():
-                    self._check_holders()
-                    self._run_batches(end - self.current_iter)
-                else:
-                    self.train_step()
-            self._finish_epoch()
+    def _runs_foreign_code(self) -> bool:
+        """Whether code of the user's own runs between two epochs, and may change the data."""
+        return bool(self.callbacks) or type(self) is not Trainer or not _accuracy_is_ours(self.network)
 
-    def _find_engine(self) -> bool:
-        """Whether the compiled loop takes the steps; it and the data are prepared once, and when any is replaced."""
-        data = self.x_train, self.t_train, self.x_test, self.t_test
-        now = (*data, self.network, self.optimizer, *layers_of(self.network))
-        try:
-            if len(self._looked_at) != len(now) or not all(map(operator.is_, self._looked_at, now)):
-                self._holders, self._engine, self._compressed, self._looked_at = None, None, {}, now
-                self._prepare(CompiledStep(self.network, self.optimizer))
-            elif self._engine is not None:
-                self._engine[0].bind()
-        except NotCompilable:
-            self._engine, self._compressed = None, {}
-        return self._engine is not None
-
-    def _prepare(self, step: CompiledStep) -> None:
-        train = step.prepare(self.x_train, self.t_train)
-        self._engine = step, train
-        if train.is_sparse and _scores_are_predicted(self.network):
-            self._compressed = {"train": train, "test": step.prepare(self.x_test, self.t_test, sparse=True)}
-
-    def _run_batches(self, steps: int) -> None:
+    def _run_batches(self, step: CompiledStep, steps: int) -> None:
         """So many steps, as far as their batches are drawn and of one size."""
+        data = self._data("train", step)
+        self._skips_zeros = data.is_sparse
         batches = [self._next_batch()]
         while len(batches) < steps:
             following = self._next_batch(ahead=len(batches))
@@ -178,19 +192,19 @@ class Trainer:
         whole = [batch for batch in batches if len(batch) == self.batch_size]
         for run in (whole, batches[len(whole) :]):
             if run:
-                self._run(np.array(run))
+                self._run(step, data, np.array(run))
 
-    def _run(self, order: NDArray[np.intp]) -> None:
-        assert self._engine is not None
-        step, data = self._engine
+    def _run(self, step: CompiledStep, data: Data, order: NDArray[np.intp]) -> None:
         stops = self.on_nan == "raise"
-        losses = step.run_noting(data, order, lambda some: self._note(some.tolist()), stops=stops)
+        losses = step.run_noting(data, order, lambda some: self._note(some.tolist(), "compiled loop"), stops=stops)
         if stops and len(losses) and math.isnan(losses[-1]):
             raise self._nan()
 
-    def _note(self, losses: list[float]) -> None:
+    def _note(self, losses: list[float], by: str) -> None:
         self.train_loss_list += losses
         self.current_iter += len(losses)
+        if losses:
+            self._ran[by] = self._ran.get(by, 0) + len(losses)
 
     def _nan(self) -> FloatingPointError:
         return FloatingPointError(
@@ -198,14 +212,22 @@ class Trainer:
             "in the data"
         )
 
-    def _check_holders(self) -> None:
-        """ValueError when a parameter isn't its layer's any more. The search takes 10 µs, once; then this takes 0.3."""
-        if self._holders is None:
-            self._holders = holders(self.network) if layers_of(self.network) else []
+    def _check_held(self) -> None:
+        """ValueError when a parameter came apart from its layer. A search, once; then a look at what was found."""
         params = self.network.params
-        for name, layer, key in self._holders:
-            if params[name] is not getattr(layer, key):
-                raise not_held(name)
+        for name, owner, key, array in self._held or ():
+            if params.get(name) is not array or getattr(owner, key, None) is not array:
+                self._held = None
+                break
+        if self._held is None or len(self._held) > len(params):
+            chain = Chain.of(self.network)
+            chain.check_held()
+            self._held = [
+                (name, place.owner, place.key, array)
+                for name, array in params.items()
+                for place in chain.holders(name)
+                if place.array is array and isinstance(place.key, str) and not isinstance(place.owner, Mapping)
+            ]
 
     def _next_batch(self, ahead: int = 0) -> NDArray[np.intp]:
         samples = len(self.x_train)
@@ -223,13 +245,14 @@ class Trainer:
         self.test_acc_list.append(self._accuracy("test", self.x_test[:count], self.t_test[:count]))
         self.current_epoch += 1
         if self.verbose:
-            print(epoch_line(self))
+            self._say(epoch_line(self))
         for callback in self.callbacks:
             callback(self)
 
     def _accuracy(self, which: str, x: NDArray[Any], t: NDArray[Any]) -> float:
-        if which in self._compressed:
-            return share_right(predict(self.network, self._compressed[which].first(len(x))), t)
+        step = self._compiled() if self._skips_zeros and _accuracy_is_ours(self.network) else None
+        if step is not None:
+            return share_right(predict(self.network, self._data(which, step).first(len(x))), t)
         return float(self.network.accuracy(x, t))
 
 
@@ -254,12 +277,10 @@ def epoch_line(trainer: Trainer) -> str:
     )
 
 
-def _scores_are_predicted(network: Any) -> bool:
+def _accuracy_is_ours(network: Any) -> bool:
     """Whether the network's accuracy is that of the scores which `fastbp.predict` computes."""
-    return isinstance(network, TwoLayerNet) and all(
-        method not in vars(network) and getattr(type(network), method) is getattr(TwoLayerNet, method)
-        for method in ("accuracy", "predict")
-    )
+    own = getattr(network, "__dict__", {})
+    return originals.defines(type(network), "accuracy", "_scores") and not {"accuracy", "_scores"} & own.keys()
 
 
 def _optimizer(optimizer: Any, arguments: Mapping[str, Any] | None) -> Any:

@@ -10,7 +10,8 @@ from numba import config
 
 import fastbp
 from fastbp import Affine, Relu, Sigmoid, SoftmaxWithLoss
-from fastbp.engine import CompiledStep, LayerStep
+from fastbp.engine import TrainingStep
+from fastbp.engine.layerwise import LayerStep
 
 COMPILES = not config.DISABLE_JIT
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
@@ -81,15 +82,15 @@ def optimizer(name: str = "SGD") -> Any:
     return getattr(fastbp, name)(**OPTIMIZERS[name])
 
 
-def compiled(network: Any, steps: Any) -> CompiledStep:
+def compiled(network: Any, steps: Any) -> TrainingStep:
     step = fastbp.compile(network, steps, strict=True)
-    assert isinstance(step, CompiledStep)
+    assert step.compiled
     return step
 
 
 def by_layers(network: Any, steps: Any) -> LayerStep:
     """The same steps by the layers' own methods."""
-    return LayerStep(network, steps, "asked for")
+    return LayerStep(network, steps)
 
 
 def batches(samples: int, steps: int, batch: int, seed: int = 94) -> np.ndarray:

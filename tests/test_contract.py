@@ -12,7 +12,7 @@ from processes import python
 
 import fastbp
 from fastbp import layers, reference, trainer
-from fastbp.engine import LayerStep, chain, step
+from fastbp.engine import operations, step
 from fastbp.kernels import plan
 
 PACKAGE = Path(fastbp.__file__).parent
@@ -118,8 +118,8 @@ def test_kernels_keep_the_contract(file: str, function: ast.FunctionDef) -> None
         assert names == [name for name in saved if name in names], function.name
 
 
-# The compiled loop, instead of which the layers take the steps.
-WITHOUT_PLAIN = {"train"}
+# The compiled loop, instead of which the layers take the steps, and what only it needs.
+WITHOUT_PLAIN = {"train", "fingerprint"}
 
 
 def test_plain_kernels_have_the_same_names_and_parameters() -> None:
@@ -166,9 +166,9 @@ def test_caches_agree_on_their_folder(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_the_compiled_loop_knows_every_optimizer_and_every_layer_of_a_chain() -> None:
     """A new one is either known there, or written down here."""
     assert {cls.__name__ for cls in step.OPTIMIZER_KINDS} == {cls.__name__ for cls in trainer.OPTIMIZERS.values()}
-    assert {cls.__name__ for cls in chain.CODES} == set(LAYERS) - {"AddLayer", "MulLayer", "SoftmaxWithLoss"}
+    assert {cls.__name__ for cls in operations.CODES} == set(LAYERS) - {"AddLayer", "MulLayer", "SoftmaxWithLoss"}
     assert len(set(step.OPTIMIZER_KINDS.values())) == len(step.OPTIMIZER_KINDS)
-    assert len(set(chain.CODES.values())) == len(chain.CODES)
+    assert len(set(operations.CODES.values())) == len(operations.CODES)
 
 
 def test_optimizers_and_their_range_kernels_have_the_loop_s_order() -> None:
@@ -201,11 +201,3 @@ def test_the_engine_compiles_nothing_of_its_own() -> None:
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in {"numba", "llvmlite"}:
                 assert [alias.name for alias in node.names] == ["config"], f"{file.name}:{node.lineno}"
             assert not (isinstance(node, ast.Import) and any("numba" in a.name for a in node.names)), file.name
-
-
-def test_the_two_kinds_of_steps_have_the_same_interface() -> None:
-    for name in ("__call__", "prepare", "run", "report"):
-        ours, plain = (
-            inspect.signature(getattr(cls, name)).parameters.values() for cls in (step.CompiledStep, LayerStep)
-        )
-        assert [(p.name, p.default, p.kind) for p in ours] == [(p.name, p.default, p.kind) for p in plain], name

@@ -160,12 +160,15 @@ def test_prepared_data_that_do_not_go_with_it() -> None:
         fastbp.predict(chain("A", (50, 3)), prepared, scale=0.5)
 
 
-def test_prepared_data_need_the_compiled_loop() -> None:
-    prepared = compiled(chain("A", (50, 3)), fastbp.SGD()).prepare(np.ones((9, 50)), np.zeros(9, int))
+@pytest.mark.parametrize("share", [0.1, 0.9], ids=["compressed", "dense"])
+def test_prepared_data_go_to_the_layers_too(share: float) -> None:
+    x = zeros_mostly(9, 50, share=share)
+    prepared = compiled(chain("A", (50, 3)), fastbp.SGD()).prepare(x, np.zeros(9, int), scale=0.5)
     network = chain("A", (50, 3))
-    network.layers[0].forward = network.layers[0].forward
-    with pytest.raises(ValueError, match="prepared data need the compiled loop: Affine has a forward of its own"):
-        fastbp.predict(network, prepared)
+    expected = network.predict(0.5 * x)
+    forward = network.layers[0].forward
+    network.layers[0].forward = lambda x: 2 * forward(x)
+    np.testing.assert_array_equal(fastbp.predict(network, prepared), 2 * expected)
 
 
 def by_layers_alone(*, own: bool) -> Any:

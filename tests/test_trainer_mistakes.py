@@ -120,6 +120,9 @@ def test_labels_of_every_form_pass(labels: np.ndarray) -> None:
 class Another(TwoLayerNet):
     """Its labels may be anything."""
 
+    def loss(self, x: Any, t: Any) -> Any:
+        return super().loss(x, np.array([len(str(label)) % 3 for label in t]))
+
 
 class AnotherLoss:
     """A last layer whose labels may be anything."""

@@ -1,39 +1,34 @@
-"""Training steps by the layers themselves: what `fastbp.compile` falls back to."""
+"""Training steps by the layers themselves, or by a network's own methods: where the compiled loop can't stand in."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import _arrays, layers, reference
+from fastbp import _arrays, layers, originals, reference
 from fastbp._checks import finite
-from fastbp._parameters import holders, layers_of
-from fastbp.engine.chain import NotCompilable, decay_of, last_layer
-from fastbp.engine.data import LayerData, checked_order, run_arguments, samples_array, scaled
-from fastbp.engine.report import layers_report
-from fastbp.networks import TwoLayerNet
+from fastbp.chain import Chain, NotCompilable
+from fastbp.engine.data import Data, LayerData, checked_order, run_arguments, samples_array, scaled
+from fastbp.engine.operations import decay_of
+from fastbp.engine.proof import STEPS, prove
+from fastbp.engine.reads import Reads
 
 AFFINE, SOFTMAX = (layers.Affine, reference.Affine), (layers.SoftmaxWithLoss, reference.SoftmaxWithLoss)
-STEPS = ("loss", "gradient", "loss_and_gradient")  # the methods of a network that a training step asks for
 
 
 class LayerStep:
-    """A step, `prepare`, `run` and `report` as `CompiledStep` has them, by the layers; `reason` says why."""
+    """Steps of one network with one optimizer, one after the other."""
 
-    compiled = False
-
-    def __init__(self, network: Any, optimizer: Any, reason: str) -> None:
-        self.network, self.optimizer, self.reason = network, optimizer, reason
+    def __init__(self, network: Any, optimizer: Any) -> None:
+        self.network, self.optimizer = network, optimizer
 
     def __call__(self, x: ArrayLike, t: ArrayLike, *, scale: float = 1.0) -> float:
         """One step on a batch. Returns the loss before the update."""
         data = self.prepare(x, t, scale=scale)
         return self._step(data.x, data.t)
 
-    def prepare(self, x: Any, t: ArrayLike, *, scale: float = 1.0, sparse: bool | None = None) -> LayerData:
+    def prepare(self, x: Any, t: ArrayLike, *, scale: float = 1.0) -> LayerData:
         """Samples and labels as arrays, the samples times `scale`; labels are checked where their classes are known."""
-        if sparse:
-            raise ValueError(f"sparse=True needs the compiled loop: {self.reason}")
         scale = finite(scale, "scale")
         x = samples_array(x.toarray() if hasattr(x, "tocsr") else x)
         t = np.asanyarray(t)
@@ -45,23 +40,13 @@ class LayerStep:
         return LayerData(scaled(x, scale), t)
 
     def run(
-        self,
-        x: Any,
-        t: Any = None,
-        order: ArrayLike | None = None,
-        *,
-        scale: float = 1.0,
-        sparse: bool | None = None,
+        self, x: Any, t: Any = None, order: ArrayLike | None = None, *, scale: float = 1.0, sparse: bool | None = None
     ) -> NDArray[np.float64]:
         """A step for each row of `order` (steps, batch); the losses (steps,). Data as in `CompiledStep.run`."""
-        x, t, order = run_arguments(x, t, order, scale, sparse, LayerData)
-        data = x if isinstance(x, LayerData) else self.prepare(x, t, scale=scale, sparse=sparse)
+        x, t, order = run_arguments(x, t, order, scale, sparse)
+        data = layer_data(x) if isinstance(x, Data | LayerData) else self.prepare(x, t, scale=scale)
         batches = checked_order(order, data.samples)
         return np.array([self._step(data.x[batch], data.t[batch]) for batch in batches], np.float64)
-
-    def report(self, batch: int = 100) -> str:
-        """Which layers there are, and why they are not compiled."""
-        return layers_report(layers_of(self.network), _loss_of(self.network), self.optimizer, self.reason)
 
     def _step(self, x: NDArray[Any], t: NDArray[Any]) -> float:
         loss, gradients = loss_and_gradient(self.network, x, t)
@@ -69,55 +54,64 @@ class LayerStep:
         return loss
 
 
+def layer_data(data: Data | LayerData) -> LayerData:
+    """Prepared data for the layers: what was given is used, in the shape and dtype in which it was."""
+    if isinstance(data, LayerData):
+        return data
+    x, t, scale = data.given
+    return LayerData(scaled(samples_array(x.toarray() if hasattr(x, "tocsr") else x), scale), np.asanyarray(t))
+
+
 def loss_and_gradient(network: Any, x: Any, t: Any) -> tuple[float, Any]:
     """The loss and the gradients by name: by the network's own methods where it has them, else through its layers."""
-    if hasattr(network, "gradient") and not _from_both(network):
+    if hasattr(network, "gradient") and not _is_half(network):
         gradients = network.gradient(x, t)
         # A gradient says nothing of the loss: one more forward pass.
-        return float(network.loss(x, t) if hasattr(network, "loss") else through_layers(network, x, t)[0]), gradients
+        return float(network.loss(x, t) if hasattr(network, "loss") else _through_layers(network, x, t)[0]), gradients
     if hasattr(network, "loss_and_gradient"):
         loss, gradients = network.loss_and_gradient(x, t)
         return float(loss), gradients
-    loss, gradients = through_layers(network, x, t)
+    loss, gradients = _through_layers(network, x, t)
     return float(network.loss(x, t)) if hasattr(network, "loss") else loss, gradients
 
 
-def through_layers(network: Any, x: Any, t: Any) -> tuple[float, dict[str, Any]]:
+def _is_half(network: Any) -> bool:
+    """Whether its `gradient` is half of its `loss_and_gradient`, as in the library's networks."""
+    names = ("gradient", "loss_and_gradient")
+    own = getattr(network, "__dict__", {})
+    return originals.defines(type(network), *names) and not any(name in own for name in names)
+
+
+def _through_layers(network: Any, x: Any, t: Any) -> tuple[float, dict[str, Any]]:
     """The loss and the gradients by name: through the chain of layers and back, with the network's weight decay."""
-    chain = layers_of(network)
-    for layer in chain:
-        x = layer.forward(x)
-    last = last_layer(network)
-    loss = float(last.forward(x, t))
-    dout = last.backward(1)
-    for layer in reversed(chain):
-        dout = layer.backward(dout)
-    places, decay = holders(network), decay_of(network)
-    gradients = {name: getattr(layer, f"d{key}") for name, layer, key in places}
-    if decay:
-        for name, layer, key in places:
-            if key == "W":
-                loss += 0.5 * decay * float(np.sum(np.square(layer.W, dtype=np.float64)))
-                gradients[name] = gradients[name] + decay * layer.W
+    chain = Chain.of(network)
+    if chain.loss is None:
+        raise ValueError(f"{chain.name} has neither a gradient(x, t) nor a last_layer: nothing says what its loss is")
+    loss = float(chain.loss.forward(chain.forward(x), t))
+    chain.backward(chain.loss.backward(1))
+    gradients: dict[str, Any] = {}
+    decay = decay_of(network)
+    for name, parameter in chain.params.items():
+        keys = [(place.owner, place.key) for place in chain.holders(name) if place.array is parameter]
+        if not keys:
+            chain.check_held()
+            raise ValueError(f"give {chain.name} a gradient(x, t): no layer holds params[{name!r}] itself")
+        found = [getattr(owner, f"d{key}") for owner, key in keys]
+        gradients[name] = sum(found[1:], found[0])
+        if decay and any(key == "W" for _, key in keys):
+            loss += 0.5 * decay * float(np.sum(np.square(parameter, dtype=np.float64)))
+            gradients[name] = gradients[name] + decay * parameter
     return loss, gradients
-
-
-def _from_both(network: Any) -> bool:
-    """Whether its `gradient` is the half of `loss_and_gradient` that it is in TwoLayerNet."""
-    return getattr(network.gradient, "__func__", None) is TwoLayerNet.gradient
-
-
-def _loss_of(network: Any) -> Any:
-    try:
-        return last_layer(network)
-    except NotCompilable:  # the loss is in its methods
-        return None
 
 
 def classes_of(network: Any) -> int | None:
     """How many classes labels may name; None where a method of the network's own, or its forward pass, says that."""
-    if type(network) is not TwoLayerNet and any(hasattr(network, name) for name in STEPS):
+    chain = Chain.of(network)
+    *_, last = chain.layers or [None]
+    if not (isinstance(last, AFFINE) and isinstance(chain.loss, SOFTMAX) and np.ndim(last.W) == 2):
         return None
-    *_, last = layers_of(network) or [None]
-    known = isinstance(last, AFFINE) and isinstance(_loss_of(network), SOFTMAX)
-    return int(np.shape(last.W)[-1]) if known and np.ndim(last.W) == 2 else None
+    try:
+        prove(chain, STEPS, Reads())  # that labels go to the loss as they are
+    except NotCompilable:
+        return None
+    return int(np.shape(last.W)[1])

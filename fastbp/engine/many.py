@@ -11,8 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastbp import _checks
 from fastbp import threads as _threads
 from fastbp._checks import whole_number
-from fastbp._parameters import share_memory
-from fastbp.engine.chain import NotCompilable
+from fastbp.chain import NotCompilable, share_memory
 from fastbp.engine.data import Data, checked_order
 from fastbp.engine.step import CompiledStep
 
@@ -70,8 +69,10 @@ def fit_many(
 
 def _step(n: int, network: Any, optimizer: Any) -> CompiledStep:
     _checks.optimizer(optimizer)
+    step = CompiledStep(network, optimizer)
     try:
-        return CompiledStep(network, optimizer)
+        step.bind()
+        return step
     except NotCompilable as error:
         raise NotCompilable(f"networks[{n}] can't be trained side by side with others: {error}") from None
 

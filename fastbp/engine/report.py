@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.engine.chain import Operation
+from fastbp.engine.operations import Operation
 
 
 def report(operations: list[Operation], loss: Any, optimizer: Any, dtype: np.dtype[Any], batch: int) -> str:

@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp._checks import finite
-from fastbp._parameters import layers_of
+from fastbp.chain import Chain, NotCompilable
 from fastbp.engine import team
-from fastbp.engine.chain import NotCompilable, Operation, bind, chain_of
 from fastbp.engine.data import (
     NO_LABELS,
     SAMPLE_KINDS,
@@ -21,7 +20,10 @@ from fastbp.engine.data import (
     samples_array,
     scaled,
 )
-from fastbp.engine.methods import check_predict
+from fastbp.engine.layerwise import layer_data
+from fastbp.engine.operations import Operation, bind, operations_of
+from fastbp.engine.proof import prove
+from fastbp.engine.reads import Reads
 from fastbp.engine.workspace import Workspace
 from fastbp.kernels import plan, training
 
@@ -34,19 +36,20 @@ def predict(network: Any, x: ArrayLike | Data, *, scale: float = 1.0) -> NDArray
     """The scores (N, classes) of samples x (N, D), before softmax, or (classes,) of a single sample.
 
     x may be float32, float64 or, with `scale` to multiply it with, uint8; a scipy.sparse matrix; or what `prepare` of
-    a step made. In compiled code where `fastbp.compile` knows the layers, and `network.predict`, if there is one, says
-    what they say (tried once, on a copy with random weights); else by `network.predict`. ValueError and TypeError when
-    x doesn't fit.
+    a step made. In compiled code where `fastbp.compile` knows the layers and `network.predict`, if there is one, is
+    proved to pass the samples through them; else by `network.predict`. ValueError and TypeError when x doesn't fit.
     """
     scale = finite(scale, "scale")
     if isinstance(x, Data | LayerData) and scale != 1:
         raise TypeError("prepared data have a scale of their own")
+    chain = Chain.of(network)
     try:
-        operations, _ = chain_of(network)
-        dtype, _ = bind(network, operations)
-        check_predict(network, operations, dtype)
+        reads = Reads()
+        operations = operations_of(chain, reads)
+        dtype, _ = bind(chain, operations, reads)
+        prove(chain, ("predict",), reads)
     except NotCompilable as error:
-        return _by_methods(network, x, scale, error)
+        return _by_methods(chain, x, scale, error)
     if isinstance(x, LayerData):
         x = x.x
     features, classes = operations[0].inputs, operations[-1].outputs
@@ -64,21 +67,16 @@ def predict(network: Any, x: ArrayLike | Data, *, scale: float = 1.0) -> NDArray
     return scores[0] if x.ndim == 1 else scores
 
 
-def _by_methods(network: Any, x: Any, scale: float, reason: NotCompilable) -> NDArray[Any]:
+def _by_methods(chain: Chain, x: Any, scale: float, reason: NotCompilable) -> NDArray[Any]:
     """By the network's `predict`, or through its layers where it has none."""
-    if isinstance(x, Data):
-        raise ValueError(f"prepared data need the compiled loop: {reason}")
-    chain = layers_of(network)
-    if not chain and not hasattr(network, "predict"):
+    has_predict = hasattr(chain.network, "predict")
+    if not chain.layers and not has_predict:
         raise reason
-    scores = (
-        x.x if isinstance(x, LayerData) else scaled(samples_array(x.toarray() if hasattr(x, "tocsr") else x), scale)
-    )
-    if hasattr(network, "predict"):
-        return np.asarray(network.predict(scores))
-    for layer in chain:
-        scores = layer.forward(scores)
-    return np.asarray(scores)
+    if isinstance(x, Data | LayerData):
+        samples = layer_data(x).x
+    else:
+        samples = scaled(samples_array(x.toarray() if hasattr(x, "tocsr") else x), scale)
+    return np.asarray(chain.network.predict(samples) if has_predict else chain.forward(samples))
 
 
 def _scores(network: Any, operations: list[Operation], data: Data) -> NDArray[Any]:

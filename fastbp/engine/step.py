@@ -1,25 +1,26 @@
-"""`fastbp.compile`: a network and an optimizer as one compiled loop."""
+"""Training steps of a network in the compiled loop."""
 
 import copy
-import operator
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp import optimizers
-from fastbp._parameters import not_held
+from fastbp.chain import Chain, NotCompilable
 from fastbp.engine import team
-from fastbp.engine.chain import NotCompilable, bind, chain_of, decay_of
 from fastbp.engine.data import Data, checked_order, prepare, run_arguments
-from fastbp.engine.methods import check_steps, what_computes
+from fastbp.engine.operations import Operation, bind, check_unchanged, decay_of, operations_of
+from fastbp.engine.proof import STEPS, prove
+from fastbp.engine.reads import MISSING, Reads
 from fastbp.engine.report import report
 from fastbp.engine.workspace import Workspace
 from fastbp.kernels import plan, training
 
-OPTIMIZER_KINDS = {
+OPTIMIZER_KINDS: dict[type, int] = {
     optimizers.SGD: plan.SGD,
     optimizers.Momentum: plan.MOMENTUM,
     optimizers.Nesterov: plan.NESTEROV,
@@ -34,22 +35,23 @@ MOST_STEPS_OF_A_SLICE = 20_000
 
 
 class CompiledStep:
-    """Training steps of one network with one optimizer, in compiled code. Made by `fastbp.compile`.
+    """Training steps of one network with one optimizer, in compiled code.
 
-    The network's arrays are trained in place. Weights, hyperparameters and `weight_decay_lambda` are read at each
-    call. One object belongs to one thread at a time, as a layer does.
+    `bind` comes before everything else, and again whenever code of the user's own has run: NotCompilable for what the
+    loop can't run. The network's arrays are trained in place; weights and hyperparameters are read when a run begins.
+    One object belongs to one thread at a time, as a layer does.
     """
-
-    compiled = True
 
     def __init__(self, network: Any, optimizer: Any) -> None:
         self.network, self.optimizer = network, optimizer
-        _kind(optimizer)
-        self._operations, self._loss = chain_of(network)
-        self._computes = what_computes(network)
-        self._dtype, self._arrays = bind(network, self._operations)
-        check_steps(network, self._operations, self._dtype)
         self._workspace: Workspace | None = None
+        self._reads: Reads | None = None
+        self._operations: list[Operation] = []
+        self._arrays: list[NDArray[Any]] = []
+        self._forms: list[Any] = []  # what of the arrays may be changed in place
+        self._shapes: list[Any] = []
+        self._decays: dict[str, float] = {}
+        self._refusal = ""  # why the loop can't run the network
 
     def __call__(self, x: ArrayLike, t: ArrayLike, *, scale: float = 1.0) -> float:
         """One step on a batch: forward, backward, update. Returns the loss before the update.
@@ -68,7 +70,6 @@ class CompiledStep:
         times is used; or a scipy.sparse matrix, which is copied. `sparse` says whether the first Affine skips zeros,
         for which samples are compressed; None measures how many zeros there are. ValueError and TypeError as in a step.
         """
-        self.bind()
         first = self._operations[0]
         classes, affine = self._operations[-1].outputs, first.affine is not None
         return prepare(x, t, first.inputs, classes, self._dtype, scale=scale, sparse=sparse, affine_first=affine)
@@ -101,55 +102,64 @@ class CompiledStep:
         data, steps = self._data(data, order, None, 1.0, None)
         return self._run(data, steps, stops=stops, done=done)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """The plan holds addresses of this network's arrays: a copy makes its own at its first use."""
-        return {"network": self.network, "optimizer": self.optimizer}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        # The network may hold this very step, and be no more than begun.
-        self.network, self.optimizer = state["network"], state["optimizer"]
-        self._operations, self._computes, self._arrays, self._workspace = [], [], [], None
-
     @property
     def takes(self) -> tuple[int, int, np.dtype[Any], bool]:
         """What data have to be prepared for."""
-        self.bind()
         first = self._operations[0]
         return first.inputs, self._operations[-1].outputs, self._dtype, first.affine is not None
 
     def bind(self) -> None:
-        """Looks again at what the network consists of, if any of it was exchanged.
+        """Looks again at what the network and the optimizer consist of, where any of it was exchanged.
 
-        ValueError naming the parameter that is not its layer's array; NotCompilable for what the loop can't run.
+        ValueError naming the parameter that came apart from its layer; NotCompilable for what the loop can't run.
         """
-        computes = what_computes(self.network)
-        exchanged = not _same(self._computes, computes)
-        if exchanged:
-            self._computes, self._arrays = [], []  # looked at again after an error, too
-            self._operations, self._loss = _once_more(chain_of, self.network)
-        now = [getattr(o.affine, key) for o in self._operations if o.affine is not None for key in ("W", "b")]
-        params = self.network.params
-        names = [name for o in self._operations if o.affine is not None for name in (o.W, o.b)]
-        if _same(now, self._arrays) and all(array.flags.carray for array in now):
-            for name, array in zip(names, now, strict=True):
-                if name not in params:
-                    raise ValueError(f"params has no {name!r} any more, which a layer still holds")
-                if params[name] is not array:
-                    raise not_held(name)
-            if len(params) == len(names):
-                return
-        self._workspace = None
-        self._dtype, self._arrays = _once_more(bind, self.network, self._operations)
-        if exchanged:
-            _once_more(check_steps, self.network, self._operations, self._dtype)
-            self._computes = computes
+        if self._reads is None or not self._reads.same() or self._forms != _forms(self._arrays):
+            self._look()
+        elif self._refusal:
+            raise NotCompilable(self._refusal)
+
+    def _look(self) -> None:
+        reads, self._reads, self._refusal, self._arrays, self._forms = Reads(), None, "", [], []
+        try:
+            self._look_at_all(reads)
+        except NotCompilable as error:
+            self._refusal = str(error)
+            self._reads = reads
+            raise
+        self._reads = reads
+
+    def _look_at_all(self, reads: Reads) -> None:
+        for name in ("network", "optimizer"):
+            reads.item(vars(self), name)
+        check_optimizer(self.optimizer, reads)
+        chain = Chain.of(self.network)
+        operations = operations_of(chain, reads)
+        dtype, arrays = bind(chain, operations, reads)
+        self._decays = prove(chain, STEPS, reads)
+        self._decay()
+        shapes = [dtype, *(replace(operation, affine=None) for operation in operations)]
+        if self._workspace and shapes != self._shapes:
+            self._workspace = None
+        if self._workspace:
+            self._workspace.operations = operations
+        self._operations, self._dtype, self._loss, self._shapes = operations, dtype, chain.loss, shapes
+        self._arrays, self._forms = arrays, _forms(arrays)
+
+    def _decay(self) -> float:
+        """λ of the weight decay: what was proved of the methods, of the network's attribute where it has none."""
+        decays = set(self._decays.values())
+        if "loss_and_gradient" not in self._decays and not {"loss", "gradient"} <= self._decays.keys():
+            decays.add(decay_of(self.network))
+        if len(decays) > 1:
+            raise NotCompilable(f"the weight decay of its loss is another than that of its gradient: {sorted(decays)}")
+        return decays.pop()
 
     def check(self) -> None:
         """ValueError and TypeError for whatever would keep a run from starting."""
         self.bind()
         self.optimizer.scalars()
         _states(copy.copy(self.optimizer), self.network.params)  # what that makes is the copy's
-        decay_of(self.network)
+        self._decay()
 
     def run_alone(self, data: Data, order: NDArray[np.int64], stop: threading.Event) -> NDArray[np.float64]:
         """As run, on this thread alone and until `stop` is set."""
@@ -157,20 +167,16 @@ class CompiledStep:
 
     def report(self, batch: int = 100) -> str:
         """What runs where in a step of so many samples: a table with the operations and bytes of each layer."""
-        self.bind()
         return report(self._operations, self._loss, self.optimizer, self._dtype, batch)
 
     def flops(self, batch: int, share_used: float = 1.0) -> float:
         """Useful floating-point operations of one step; the first layer multiplies such a share of its inputs."""
-        if not self._operations:
-            self.bind()
         each = [operation.flops(batch, n == 0) for n, operation in enumerate(self._operations)]
         return share_used * each[0] + sum(each[1:])
 
     def _data(self, x: Any, t: Any, order: Any, scale: float, sparse: bool | None) -> tuple[Data, NDArray[np.int64]]:
-        x, t, order = run_arguments(x, t, order, scale, sparse, Data)
+        x, t, order = run_arguments(x, t, order, scale, sparse)
         if isinstance(x, Data):
-            self.bind()
             x.check_fits(*self.takes[:3])
             return x, checked_order(order, x.samples)
         data = self.prepare(x, t, scale=scale, sparse=sparse)
@@ -188,8 +194,8 @@ class CompiledStep:
     ) -> NDArray[np.float64]:
         """The steps, in slices, whose losses go to `done` as they come; those of all that were taken."""
         optimizer, params = self.optimizer, self.network.params
-        scalars, decay = optimizer.scalars(), decay_of(self.network)
-        kind, states = _kind(optimizer), _states(optimizer, params)
+        scalars, decay = optimizer.scalars(), self._decay()
+        kind, states = OPTIMIZER_KINDS[type(optimizer)], _states(optimizer, params)
         batch = order.shape[1]
         work = self._workspace
         if work is None or work.capacity < batch:
@@ -236,16 +242,8 @@ class CompiledStep:
         return losses[:taken]
 
 
-def _once_more(look: Callable[..., Any], *arguments: Any) -> Any:
-    """What `look` finds in a network that was compiled before. NotCompilable says what to do."""
-    try:
-        return look(*arguments)
-    except NotCompilable as error:
-        raise NotCompilable(f"{error}; fastbp.compile, called again, leaves it to the layers") from None
-
-
-def _same(some: Sequence[Any], others: Sequence[Any]) -> bool:
-    return len(some) == len(others) and all(map(operator.is_, some, others))
+def _forms(arrays: list[NDArray[Any]]) -> list[Any]:
+    return [(array.shape, array.dtype, array.flags.carray) for array in arrays]
 
 
 def _states(optimizer: Any, params: Any) -> Any:
@@ -257,9 +255,13 @@ def _states(optimizer: Any, params: Any) -> Any:
     return states
 
 
-def _kind(optimizer: Any) -> int:
-    for cls, kind in OPTIMIZER_KINDS.items():
-        if type(optimizer) is cls:
-            return int(kind)
-    cls = type(optimizer)
-    raise NotCompilable(f"{cls.__module__}.{cls.__name__} is no optimizer that the compiled loop knows")
+def check_optimizer(optimizer: Any, reads: Reads) -> None:
+    """NotCompilable unless this is one of the loop's optimizers, and its methods are the library's."""
+    cls = reads.attribute(optimizer, "__class__")
+    if cls not in OPTIMIZER_KINDS or cls is not type(optimizer):
+        raise NotCompilable(f"{cls.__module__}.{cls.__name__} is no optimizer that the compiled loop knows")
+    own = reads.dict_of(optimizer)
+    for name in ("update", "scalars", "step_sizes", "advance", "state_for"):
+        if reads.item(own, name) is not MISSING:
+            raise NotCompilable(f"{cls.__name__} has an {name} of its own")
+    check_unchanged(cls, reads)

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.engine.chain import Operation
 from fastbp.engine.data import Data, address
+from fastbp.engine.operations import Operation
 from fastbp.kernels import plan
 from fastbp.kernels.codegen import CACHE_LINE, lanes
 from fastbp.kernels.product import scratch_size

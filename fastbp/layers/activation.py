@@ -8,8 +8,10 @@ from numpy.typing import ArrayLike, NDArray
 from fastbp import _arrays
 from fastbp.kernels.relu import relu_backward, relu_forward
 from fastbp.kernels.sigmoid import sigmoid_backward, sigmoid_forward
+from fastbp.originals import original
 
 
+@original
 class Relu:
     """max(x, 0), with `mask` = x <= 0 of the last forward (the book's section 5.5.1). NaN passes."""
 
@@ -33,6 +35,7 @@ class Relu:
         return dx
 
 
+@original
 class Sigmoid:
     """1 / (1 + exp(−x)), with `out`, the very array that the last forward returned (the book's section 5.5.2)."""
 

@@ -8,8 +8,10 @@ from numpy.typing import ArrayLike, NDArray
 from fastbp import _arrays, threads
 from fastbp.kernels.affine import affine_backward, affine_backward_threads, affine_forward, affine_forward_threads
 from fastbp.kernels.product import scratch_size
+from fastbp.originals import original
 
 
+@original
 class Affine:
     """x @ W + b (the book's section 5.6). W and b are the caller's own arrays, read anew at each call.
 

@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 
 from fastbp import _arrays
+from fastbp.originals import original
 
 
+@original
 class MulLayer:
     """x · y (the book's section 5.4.1)."""
 
@@ -27,6 +29,7 @@ class MulLayer:
         return dout * self.y, dout * self.x
 
 
+@original
 class AddLayer:
     """x + y (the book's section 5.4.2)."""
 

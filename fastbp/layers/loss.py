@@ -7,8 +7,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastbp import _arrays
 from fastbp.kernels.softmax_loss import softmax_loss_backward, softmax_loss_forward
+from fastbp.originals import original
 
 
+@original
 class SoftmaxWithLoss:
     """Softmax and cross-entropy, mean over the batch (the book's section 5.6.3).
 

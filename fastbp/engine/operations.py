@@ -1,7 +1,8 @@
-"""What of a network the compiled loop can run: its chain of layers, as operations."""
+"""The operations of the compiled loop that a network's chain of layers is."""
 
 import math
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,13 +10,12 @@ import numpy as np
 from numba import config
 from numpy.typing import NDArray
 
-from fastbp import layers
-from fastbp._parameters import layers_of, not_held, share_memory
+from fastbp import layers, originals
+from fastbp.chain import LOSS_NAMES, Chain, NotCompilable, share_memory
+from fastbp.engine.reads import MISSING, Reads
 from fastbp.kernels import plan
 
-
-class NotCompilable(ValueError):
-    """Why a network or an optimizer can't run in the compiled loop."""
+_CONTAINERS = {"layers": (dict, OrderedDict, list, tuple), "params": (dict, OrderedDict)}
 
 
 @dataclass
@@ -46,20 +46,23 @@ class Operation:
 
 # Which operation a layer is: all that a new one needs, but for its code in `kernels.plan` (after the affine ones, which
 # come first) and its branches in `forward` and `backward` of `kernels.operations`.
-CODES = {layers.Affine: plan.AFFINE, layers.Relu: plan.RELU, layers.Sigmoid: plan.SIGMOID}
+CODES: dict[type, int] = {layers.Affine: plan.AFFINE, layers.Relu: plan.RELU, layers.Sigmoid: plan.SIGMOID}
+LOSSES = (layers.SoftmaxWithLoss,)
 
 
-def chain_of(network: Any) -> tuple[list[Operation], Any]:
-    """The operations and the loss of a network. NotCompilable, naming the layer, when one is foreign."""
+def operations_of(chain: Chain, reads: Reads) -> list[Operation]:
+    """The operations of a network, whose loss the loop knows too. NotCompilable, naming the layer, when one is foreign.
+
+    What is looked at goes to `reads`.
+    """
     if config.DISABLE_JIT:
         raise NotCompilable("NUMBA_DISABLE_JIT is set, and the compiled loop can't run as Python")
-    _check_network(network)
-    operations: list[Operation] = []
-    chain = layers_of(network)
-    if len({id(layer) for layer in chain}) < len(chain):
+    _check_parts(chain, reads)
+    if len({id(layer) for layer in chain.layers}) < len(chain.layers):
         raise NotCompilable("one layer is there twice, where its second forward pass replaces what the first kept")
-    for layer in chain:
-        code = CODES[_known(layer, tuple(CODES))]
+    operations: list[Operation] = []
+    for layer in chain.layers:
+        code = CODES[_known(layer, CODES.keys(), reads)]
         name = type(layer).__name__
         below = operations[-1] if operations else None
         if code == plan.RELU and below is not None and below.code == plan.AFFINE:
@@ -68,31 +71,23 @@ def chain_of(network: Any) -> tuple[list[Operation], Any]:
             operations.append(Operation(code, name, layer if code == plan.AFFINE else None))
     if all(operation.affine is None for operation in operations):
         raise NotCompilable("the network has no Affine layer")
-    loss = last_layer(network)
-    _known(loss, (layers.SoftmaxWithLoss,))
-    return operations, loss
+    _known(chain.loss, LOSSES, reads)
+    return operations
 
 
-def last_layer(network: Any) -> Any:
-    """`last_layer` or, as in the book's chapter 5, `lastLayer`."""
-    for name in ("last_layer", "lastLayer"):
-        if hasattr(network, name):
-            return getattr(network, name)
-    raise NotCompilable(f"{type(network).__name__} has no last_layer")
-
-
-def bind(network: Any, operations: list[Operation]) -> tuple[np.dtype[Any], list[NDArray[Any]]]:
+def bind(chain: Chain, operations: list[Operation], reads: Reads) -> tuple[np.dtype[Any], list[NDArray[Any]]]:
     """Gives each operation the names of its parameters and its sizes; their dtype, and the arrays in the chain's order.
 
-    ValueError naming the parameter that is not its layer's array; NotCompilable for arrays the loop can't work on.
+    ValueError naming the parameter that came apart from its layer; NotCompilable for arrays the loop can't work on.
     """
-    names = {id(value): name for name, value in network.params.items()}
+    reads.contents(chain.params)
+    names = {id(value): name for name, value in chain.params.items()}
     found, arrays, foreign = set(), [], []
     for operation in operations:
         if operation.affine is None:
             continue
         for key in ("W", "b"):
-            value = getattr(operation.affine, key)
+            value = reads.item(reads.dict_of(operation.affine), key)
             name = names.get(id(value))
             if name is None:
                 foreign.append(f"{key} of {operation.names}")
@@ -100,14 +95,15 @@ def bind(network: Any, operations: list[Operation]) -> tuple[np.dtype[Any], list
                 found.add(name)
                 setattr(operation, key, name)
             arrays.append(value)
+    if chain.params.keys() - found:
+        chain.check_held()
     if share_memory(arrays):
         raise NotCompilable("two layers share one W or b, or the memory of one")
-    for name in network.params:
-        if name not in found:
-            raise not_held(name)
     if foreign:
         raise NotCompilable(f"the {foreign[0]} is not among the network's params")
-    _check_arrays(network.params)
+    if chain.params.keys() - found:
+        raise NotCompilable(f"no layer holds params[{sorted(chain.params.keys() - found)[0]!r}]")
+    _check_arrays(chain.params)
     _connect(operations)
     return arrays[0].dtype, arrays
 
@@ -120,21 +116,48 @@ def decay_of(network: Any) -> float:
     return decay
 
 
-def _check_network(network: Any) -> None:
-    if not hasattr(network, "layers") or not isinstance(getattr(network, "params", None), Mapping):
-        raise NotCompilable(f"{type(network).__name__} has no layers and params")
+def _check_parts(chain: Chain, reads: Reads) -> None:
+    """NotCompilable where the network has no layers, params or loss, or these could be others at each look."""
+    network, own = chain.network, reads.dict_of(chain.network)
+    if chain.container is None or not isinstance(chain.params, Mapping):
+        raise NotCompilable(f"{chain.name} has no layers and params")
+    if chain.loss is None:
+        raise NotCompilable(f"{chain.name} has no last_layer")
+    for name in ("layers", "params", *LOSS_NAMES):
+        in_class = reads.in_class(type(network), name)
+        reads.item(own, name)
+        if hasattr(type(in_class), "__get__") and not originals.defines(type(network), name):
+            raise NotCompilable(f"{name} of {chain.name} is computed at each look (a {type(in_class).__name__})")
+    for name, value in (("layers", chain.container), ("params", chain.params)):
+        if type(value) not in _CONTAINERS[name]:
+            raise NotCompilable(f"{name} of {chain.name} is a {type(value).__name__}, no dict or list")
+    reads.contents(chain.container)
 
 
-def _known(layer: Any, known: tuple[type, ...]) -> type:
-    """The class of the library that a layer is, or is but for its name."""
-    for cls in known:
-        if isinstance(layer, cls):
-            for method in ("forward", "backward"):
-                if method in vars(layer) or getattr(type(layer), method) is not getattr(cls, method):
-                    raise NotCompilable(f"{type(layer).__name__} has a {method} of its own")
-            return cls
-    module = type(layer).__module__
-    raise NotCompilable(f"{module}.{type(layer).__name__} is no layer that the compiled loop knows")
+def _known(layer: Any, known: Iterable[type], reads: Reads) -> type:
+    """The class of the library that a layer is, or is but for its name and constructor."""
+    cls, name = reads.attribute(layer, "__class__"), type(layer).__name__
+    if cls is not type(layer):
+        raise NotCompilable(f"{name} calls itself {cls!r}")
+    found = cls if cls in known else reads.result(originals.original_class, cls)
+    if found not in known:
+        base = next((base for base in cls.__mro__ if base in known), None)
+        if base is None:
+            raise NotCompilable(f"{cls.__module__}.{name} is no layer that the compiled loop knows")
+        raise NotCompilable(f"{name} has {originals.own_attributes(cls, base)} of its own")
+    own = reads.dict_of(layer)
+    for method in ("forward", "backward"):
+        if reads.item(own, method) is not MISSING:
+            raise NotCompilable(f"{name} has a {method} of its own")
+    check_unchanged(found, reads)
+    return found
+
+
+def check_unchanged(cls: type, reads: Reads) -> None:
+    """NotCompilable where a method of one of the library's classes was replaced."""
+    replaced = reads.result(originals.changed, cls)
+    if replaced is not None:
+        raise NotCompilable(f"{cls.__name__}.{replaced} is not the library's own any more")
 
 
 def _check_arrays(params: Mapping[str, Any]) -> None:

@@ -1,0 +1,194 @@
+"""What a network is: its layers in order, its loss, and which layer holds which parameter.
+
+A network, as the book writes one, has `params`, a dict of arrays; `layers`, a dict (chapter 5) or a list (chapter 8),
+through which samples pass in order; and `last_layer` (chapters 7 and 8) or `lastLayer` (chapter 5), the loss. A layer
+holds a parameter by having the very array (`layer.W is params["W1"]`) or a view of it (`params["W1"].T`), itself or
+in a block, list or dict of its own.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+LOSS_NAMES = ("last_layer", "lastLayer")
+
+# What layers keep for their backward pass and what that computes, in the book's names: arrays that are no parameters,
+# though their shape may be that of one.
+_NO_PARAMETERS = {
+    *("x", "out", "y", "t", "mask", "col", "col_W", "xc", "xn", "std", "arg_max", "loss"),
+    *("running_mean", "running_var", "grads", "grad"),
+}
+# What a search for arrays doesn't enter.
+_CLOSED = (str, bytes, int, float, complex, type, ModuleType, FunctionType, BuiltinFunctionType, MethodType, np.generic)
+MOST_OBJECTS = 10_000  # that a search looks at; a layer may hold a whole data set in lists
+
+
+class NotCompilable(ValueError):
+    """Why a network or an optimizer can't run in the compiled loop."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a layer holds an array: `owner`, the layer or something in it, has it as attribute or item `key`."""
+
+    layer: Any
+    owner: Any
+    key: Any
+    array: NDArray[Any]
+    place: str  # the layer, from the network: .layers['Affine1']
+    within: str  # the array, from the layer: .W
+
+    @property
+    def path(self) -> str:
+        """How one writes the array."""
+        return f"network{self.place}{self.within}"
+
+
+class Chain:
+    """One reading of a network. `layers` in order, `loss` (None where there is none), `params` as the network has it.
+
+    Everything else takes this value and reads no network by itself.
+    """
+
+    def __init__(self, network: Any) -> None:
+        self.network = network
+        self.params: Any = getattr(network, "params", None)
+        self.container: Any = getattr(network, "layers", None)
+        self.loss: Any = next((getattr(network, name) for name in LOSS_NAMES if hasattr(network, name)), None)
+        self.layers: list[Any] = [layer for _, layer in _entries(self.container)]
+
+    @classmethod
+    def of(cls, network: Any) -> "Chain":
+        """The network as it is now. It may lack any of its parts; what needs one asks for it."""
+        return cls(network)
+
+    @property
+    def name(self) -> str:
+        """The name of the network's class."""
+        return type(self.network).__name__
+
+    def forward(self, x: Any) -> Any:
+        """The scores: x through all layers."""
+        for layer in self.layers:
+            x = layer.forward(x)
+        return x
+
+    def backward(self, dout: Any) -> Any:
+        """The gradient of x, from that of the scores: through all layers, the last one first."""
+        for layer in reversed(self.layers):
+            dout = layer.backward(dout)
+        return dout
+
+    @cached_property
+    def places(self) -> list[Place]:
+        """Every array that is found in the layers, at most one place an object has for it."""
+        budget = [MOST_OBJECTS]
+        found = []
+        for where, layer in _entries(self.container):
+            for owner, key, array, within in _arrays_in(layer, {id(self.network)}, budget):
+                found.append(Place(layer, owner, key, array, f".layers[{where!r}]", within))
+        return found
+
+    def holders(self, name: str) -> list[Place]:
+        """Where layers hold `params[name]`, or memory of it."""
+        array = self.params[name]
+        if not isinstance(array, np.ndarray):
+            return [place for place in self.places if place.array is array]
+        return [place for place in self.places if place.array is array or np.may_share_memory(place.array, array)]
+
+    def check_held(self) -> None:
+        """ValueError naming a parameter that came apart from its layer: it would not be trained, or not be checked.
+
+        That is one of which no layer holds any memory while a layer has an array of its shape that is no parameter's.
+        What can't be found is not judged: a network may use a parameter without a layer.
+        """
+        strays: list[Place] | None = None
+        for name, array in self.params.items():
+            if self.holders(name):
+                continue
+            if strays is None:
+                strays = [place for place in self.places if self._is_stray(place)]
+            for place in strays:
+                if place.array.shape == np.shape(array):
+                    raise came_apart(name, array, place)
+
+    def _is_stray(self, place: Place) -> bool:
+        """Whether this may once have been a parameter, and shares memory with none."""
+        if any(name in _NO_PARAMETERS or name.startswith(("_", "d")) for name in re.findall(r"\.(\w+)", place.within)):
+            return False
+        arrays = [array for array in self.params.values() if isinstance(array, np.ndarray)]
+        return place.array.dtype.kind == "f" and not any(np.may_share_memory(place.array, array) for array in arrays)
+
+
+def came_apart(name: str, array: Any, place: Place) -> ValueError:
+    """What to say of a parameter whose layer has another array in its place."""
+    tie = f"{place.path} = network.params[{name!r}]"
+    equal = isinstance(array, np.ndarray) and np.array_equal(array, place.array)
+    after = ", as after a copy or joblib.load," if equal else ""
+    return ValueError(
+        f"no layer holds params[{name!r}]: {place.path} is another array of its shape{after} so training one "
+        f"would not change the other. Tie them again ({tie}), and change parameters in place "
+        f"(params[{name!r}][...] = value)"
+    )
+
+
+def share_memory(arrays: Iterable[Any]) -> bool:
+    """Whether some of these contiguous arrays, views or the same array twice, overlap in memory."""
+    places = sorted((int(a.ctypes.data), a.nbytes) for a in arrays if isinstance(a, np.ndarray) and a.nbytes)
+    return any(start + size > after for (start, size), (after, _) in pairwise(places))
+
+
+def _entries(container: Any) -> list[tuple[Any, Any]]:
+    """(Key or index, layer) of what has `forward` in a dict or list."""
+    if isinstance(container, Mapping):
+        items: Iterable[tuple[Any, Any]] = container.items()
+    elif isinstance(container, Iterable) and not isinstance(container, str | np.ndarray):
+        items = enumerate(container)
+    else:
+        return []
+    return [(key, layer) for key, layer in items if hasattr(layer, "forward")]
+
+
+def _arrays_in(root: Any, seen: set[int], budget: list[int]) -> Iterator[tuple[Any, Any, Any, str]]:
+    """(Owner, key, array, path) for each array that can be reached from an object through attributes and containers."""
+    waiting = [(root, "")]
+    while waiting and budget[0] > 0:
+        owner, path = waiting.pop()
+        if id(owner) in seen:
+            continue
+        seen.add(id(owner))
+        for key, value, way in _parts(owner):
+            budget[0] -= 1
+            if isinstance(value, np.ndarray):
+                yield owner, key, value, path + way
+            elif not isinstance(value, _CLOSED) and value is not None:
+                waiting.append((value, path + way))
+
+
+def _parts(owner: Any) -> Iterable[tuple[Any, Any, str]]:
+    """(Key, value, how one writes it) of an object's attributes, or of a container's items."""
+    if isinstance(owner, Mapping):
+        return [(key, value, f"[{key!r}]") for key, value in owner.items()]
+    if isinstance(owner, list | tuple):
+        return [(index, value, f"[{index}]") for index, value in enumerate(owner)]
+    if isinstance(owner, set | frozenset):
+        return [(None, value, "") for value in owner]
+    return [(key, value, f".{key}") for key, value in attributes_of(owner).items()]
+
+
+def attributes_of(value: Any) -> dict[str, Any]:
+    """The attributes that an object itself has, in its __dict__ and its slots."""
+    found = dict(getattr(value, "__dict__", {}))
+    for cls in type(value).__mro__:
+        slots = vars(cls).get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if name not in ("__dict__", "__weakref__") and hasattr(value, name):
+                found.setdefault(name, getattr(value, name))
+    return found

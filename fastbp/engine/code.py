@@ -1,0 +1,178 @@
+"""A look at the code of a method before it is called on stand-ins: what it names, and what it does beside computing."""
+
+import dis
+import linecache
+import sys
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from types import CodeType, FunctionType, TracebackType
+from typing import Any
+
+import numpy as np
+
+from fastbp.engine import values
+from fastbp.engine.reads import MISSING, Reads
+
+# What a method may do without being looked at by value: none of these reads or changes anything but its arguments.
+BUILTINS: dict[str, Any] = {
+    each.__name__: each
+    for each in (
+        *(abs, all, any, bool, dict, divmod, enumerate, filter, int, iter, len, list, map, max, min, next, pow, range),
+        *(reversed, round, sorted, str, sum, tuple, zip),
+    )
+}
+
+# By the names of CPython's opcodes: what changes something, or behaves otherwise with a stand-in than with an array.
+_REFUSED = {
+    "STORE_ATTR": "it stores to an attribute",
+    "DELETE_ATTR": "it deletes an attribute",
+    "STORE_GLOBAL": "it stores to a global variable",
+    "DELETE_GLOBAL": "it deletes a global variable",
+    "IMPORT_NAME": "it imports",
+    "LOAD_BUILD_CLASS": "it defines a class",
+    "PUSH_EXC_INFO": "it handles exceptions",
+    "IS_OP": "it asks for an identity",
+    "MATCH_CLASS": "it matches patterns",
+    "MATCH_KEYS": "it matches patterns",
+    "MATCH_MAPPING": "it matches patterns",
+    "MATCH_SEQUENCE": "it matches patterns",
+    "GET_LEN": "it matches patterns",
+    "LOAD_NAME": "it names what only a class body sees",
+    "SETUP_ANNOTATIONS": "it annotates",
+    "GET_AWAITABLE": "it waits",
+    "GET_AITER": "it waits",
+}
+# Attributes that lead out of what is looked at: templates that read attributes, the frames of generators, and what
+# NumPy's numbers write to files.
+_REFUSED_NAMES = {
+    *("format", "format_map", "gi_frame", "gi_code", "cr_frame", "cr_code", "ag_frame", "ag_code"),
+    *("tofile", "dump"),
+}
+_READS = {"LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR", "LOAD_SUPER_METHOD"}
+
+
+def on_stand_ins(function: FunctionType, reads: Reads, run: Any, is_plain: Callable[[Any], bool]) -> Callable[..., Any]:
+    """The function with stand-ins for NumPy and the builtins. NotProved, from `run`, where its code isn't known."""
+    body = reads.attribute(function, "__code__")
+    names, refusal = _scan(body)
+    if refusal:
+        line, why = refusal
+        raise _at(run.refuse(why), body, line)
+    for defaults in (reads.attribute(function, "__defaults__"), reads.attribute(function, "__kwdefaults__")):
+        given = () if defaults is None else tuple(defaults.values()) if isinstance(defaults, dict) else defaults
+        if isinstance(defaults, dict):
+            reads.contents(defaults)
+        if not all(map(is_plain, given)):
+            raise _at(run.refuse("a default of its arguments is no number, string or None"), body)
+    closure = function.__closure__ or ()
+    for variable, cell in zip(body.co_freevars, closure, strict=True):
+        if variable != "__class__":
+            raise _at(run.refuse(f"it names {variable}, a variable of the function around it"), body)
+        reads.attribute(cell, "cell_contents")
+    visible: dict[str, Any] = {"__builtins__": {}, "__name__": function.__module__}
+    for name, line in names:
+        visible[name] = _named(name, function, reads, run, (body, line))
+    found = FunctionType(body, visible, function.__name__, function.__defaults__, function.__closure__)
+    found.__kwdefaults__ = function.__kwdefaults__
+    return found
+
+
+def _named(name: str, function: FunctionType, reads: Reads, run: Any, where: tuple[CodeType, int]) -> Any:
+    """What a global name means to the method: NumPy, one of the builtins, or super."""
+    value = reads.item(function.__globals__, name)
+    if value is np:
+        return values.Functions(run, "numpy")
+    if value is MISSING and name in _STAND_INS:
+        return _STAND_INS[name](run)
+    if value is MISSING and name in BUILTINS:
+        return BUILTINS[name]
+    raise _at(run.refuse(f"it names {name}"), *where)
+
+
+class _SuperFunction(values.StandIn):
+    """For the name super."""
+
+    __slots__ = ()
+
+    def __call__(self) -> "_Super":
+        """What super() is in a method, which its frame tells: the class that it stands in, and its first argument."""
+        run, frame = values.run_of(self), sys._getframe(1)
+        cls, first = frame.f_locals.get("__class__"), frame.f_locals.get((*frame.f_code.co_varnames, "")[0])
+        if not isinstance(cls, type) or first is not run.self:
+            raise run.refuse("it calls super() outside of a method")
+        return _Super(run, cls)
+
+
+_STAND_INS = {"super": _SuperFunction, "float": values.Float, "isinstance": values.IsInstance}
+
+
+class _Super(values.StandIn):
+    """For super(): the methods of the classes above."""
+
+    __slots__ = ("_cls",)
+
+    def __init__(self, run: Any, cls: type) -> None:
+        super().__init__(run)
+        object.__setattr__(self, "_cls", cls)
+
+    def __getattribute__(self, name: str) -> Any:
+        return values.run_of(self).above(object.__getattribute__(self, "_cls"), name)
+
+
+@lru_cache(maxsize=256)
+def _scan(body: CodeType) -> tuple[tuple[tuple[str, int], ...], tuple[int, str] | None]:
+    """The global names of a code object and of those inside it, with their lines; the line and reason of a refusal."""
+    names: dict[str, int] = {}
+    line = body.co_firstlineno
+    for instruction in dis.get_instructions(body):
+        positions = instruction.positions
+        line = (positions.lineno if positions else None) or line
+        what, name = instruction.opname, instruction.argval
+        if what in _REFUSED:
+            return (), (line, _REFUSED[what])
+        if what == "STORE_DEREF" and name == "__class__":
+            return (), (line, "it stores to __class__")
+        if what in _READS and (name in _REFUSED_NAMES or (name.startswith("__") and name.endswith("__"))):
+            return (), (line, f"it reads {name}")
+        if what == "LOAD_GLOBAL":
+            names.setdefault(name, line)
+    for inner in body.co_consts:
+        if isinstance(inner, CodeType):
+            more, refusal = _scan(inner)
+            if refusal:
+                return (), refusal
+            names = dict(more) | names
+    return tuple(names.items()), None
+
+
+# Where it is
+
+
+def _at(error: Exception, body: CodeType, line: int | None = None) -> Exception:
+    error.place = body.co_filename, line or body.co_firstlineno  # type: ignore[attr-defined]
+    return error
+
+
+def line_of(error: Exception) -> str:
+    """Where a method was refused: `line 34 of net.py, "return x.shape[0]": `, or nothing where that can't be told."""
+    place = getattr(error, "place", None)
+    if place is None:
+        place = next(_frames(error.__traceback__), None)
+    if place is None:
+        return ""
+    file, line = place
+    text = linecache.getline(file, line).strip()
+    said = f', "{text}"' if text else ""
+    return f"line {line} of {Path(file).name}{said}: "
+
+
+def _frames(traceback: TracebackType | None) -> Iterator[tuple[str, int]]:
+    """(File, line) of the frames outside of this folder, the innermost first."""
+    found = []
+    while traceback is not None:
+        file = traceback.tb_frame.f_code.co_filename
+        if Path(file).parent != Path(__file__).parent:
+            found.append((file, traceback.tb_lineno))
+        traceback = traceback.tb_next
+    return reversed(found)

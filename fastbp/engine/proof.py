@@ -1,0 +1,370 @@
+"""Whether the methods of a network compute, for every input, what its chain of layers does.
+
+The compiled loop stands in for a network's own `loss`, `gradient` and `predict` only where this has been proved. The
+proof has two parts, and runs none of the user's objects:
+
+1. The code (`engine/code.py`). A method, and each that it calls on `self`, may name its arguments, attributes of
+   `self`, and a short list of builtins and of NumPy's functions; it may neither store to an attribute or a global, nor
+   import, nor handle an exception, nor compare identities. Code that does is not called.
+2. A run on stand-ins. The method is called with a stand-in for `self` and opaque values for the samples and labels. An
+   attribute is read where it is a number, a string, a list or dict of such, one of the layers, or `params`. What the
+   layers return or hold is opaque again and knows its origin: it may be handed to the next layer, to the loss, to the
+   backward pass and to the caller, and take part in the sums and products of weight decay (`engine/values.py`).
+   Whatever else is done with it, its shape, an element, a comparison, a truth value, a NumPy function, refuses the
+   proof; the refusal is kept, as the method might swallow the exception.
+
+So nothing that the method does can depend on the values, the shape or the dtype of what it is given: it does for every
+input what it did here, which is compared with the chain. Each call starts with layers that have passed nothing forward,
+`loss` must return the loss of its own samples and labels, `gradient` must make its own forward pass in the chain's
+order, start backward with 1, and return each parameter's own gradient, plus λ times that parameter for weight decay.
+What was read of the network, its class, its functions and their globals is kept, and looked at again whenever a run
+begins (`Reads.same`): where any of it has been exchanged, the proof is made anew.
+
+Taken for granted: the layers of the chain are the library's own and unchanged (`engine/operations.py` looks at that);
+Python's builtins and NumPy are what they were; a metaclass and a tracing tool change nothing of attribute access; no
+other thread changes the network during a run; weights are finite where λ is 0 (0·inf, which the book's loss then is
+NaN by, is left out); and the opcodes of CPython 3.11 to 3.14 mean what their names say.
+"""
+
+from collections import OrderedDict
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+from fastbp.chain import Chain, NotCompilable
+from fastbp.engine import code, values
+from fastbp.engine.reads import MISSING, Reads
+from fastbp.engine.values import Loss, NotProved, Opaque, Parameter, StandIn, hidden
+
+STEPS = ("loss", "gradient", "loss_and_gradient")  # the methods of a network that a training step asks for
+
+# Attributes that may be read as they are: they can't be changed in place.
+_PLAIN = (int, float, complex, bool, str, bytes, type(None), range, slice)
+_NUMBERS = (np.bool_, np.number)
+_COPIED = (dict, OrderedDict, list, tuple)
+
+
+def prove(chain: Chain, methods: tuple[str, ...], reads: Reads) -> dict[str, float]:
+    """Proves those of the methods that the network has; λ of the weight decay, by the name of the method that has it.
+
+    NotCompilable naming the line that there is no proof for. What was read, in either case, goes to `reads`.
+    """
+    decays = {}
+    cls = type(chain.network)
+    if (
+        reads.attribute(chain.network, "__class__") is not cls
+        or reads.attribute(type(cls), "__getattribute__") is not type.__getattribute__
+        or reads.in_class(cls, "__getattribute__") is not object.__getattribute__
+    ):
+        raise NotCompilable(f"{chain.name} has attributes that are not looked up as usual")
+    for name in methods:
+        if not _has(chain.network, name, reads):
+            continue
+        run = _Run(chain, reads)
+        try:
+            decay = run.decay_of(name)
+        except RecursionError:
+            raise NotCompilable(f"{chain.name}.{name} calls itself without end") from None
+        except Exception as error:
+            raise _not_compilable(chain, name, run.refusal or error, error) from None
+        if decay is not None:
+            decays[name] = decay
+    return decays
+
+
+def _has(network: Any, name: str, reads: Reads) -> bool:
+    in_class = reads.in_class(type(network), name)
+    return in_class is not MISSING or reads.item(reads.dict_of(network), name) is not MISSING
+
+
+def _not_compilable(chain: Chain, name: str, reason: Exception, raised: Exception) -> NotCompilable:
+    where = code.line_of(raised)
+    said = str(reason) if isinstance(reason, NotProved) else f"{type(reason).__name__}: {reason}"
+    return NotCompilable(
+        f"{chain.name} has a {name} of its own, which can't be proved to do what its layers do: {where}{said}"
+    )
+
+
+class _Run:
+    """One call of a method on stand-ins: what the layers have passed on, and what was refused."""
+
+    def __init__(self, chain: Chain, reads: Reads) -> None:
+        self.chain, self.reads = chain, reads
+        self.refusal: NotProved | None = None
+        self.samples, self.labels = Opaque(self, "the samples"), Opaque(self, "the labels")
+        self.self = _Self(self)
+        self.passes = 0  # forward passes begun
+        self.forward = [0] * len(chain.layers)  # the pass that each layer made last
+        self.backward = [0] * len(chain.layers)  # and that of which it made the gradients
+        self.lost = 0  # the pass of the last loss
+        self._copies: dict[int, tuple[Any, Any]] = {}  # of containers, by their id: the copy, and what was in it
+        names = {id(array): name for name, array in chain.params.items()}
+        keys = [(id(p.owner), p.key, names[id(p.array)]) for p in chain.places if id(p.array) in names]
+        parameters = {name: Parameter(self, name) for name in chain.params}
+        self._layers: dict[int, StandIn] = {
+            id(layer): _Layer(self, place, {key: parameters[name] for owner, key, name in keys if owner == id(layer)})
+            for place, layer in enumerate(chain.layers)
+        }
+        self._layers[id(chain.loss)] = _LastLayer(self)
+        self.parameters = parameters
+
+    def refuse(self, why: str) -> NotProved:
+        """The exception to raise for what is not proved. Kept, in case the method swallows it."""
+        error = NotProved(why)
+        self.refusal = self.refusal or error
+        return error
+
+    def decay_of(self, name: str) -> float | None:
+        """Calls the method; the λ of weight decay that it adds, None of a `predict`. NotProved for anything unknown."""
+        method = self.attribute(name)
+        if type(method) is not _Method:
+            raise self.refuse("it is no method of the class")
+        result = method(self.samples) if name == "predict" else method(self.samples, self.labels)
+        for container, (copy, contents) in self._copies.items():
+            if not _same_contents(copy, contents):
+                raise self.refuse(f"it changes a {type(copy).__name__} of the network's ({container})")
+        if self.refusal:
+            raise self.refusal
+        if name == "predict":
+            self._check_scores(result)
+            return None
+        if name == "loss":
+            return self._loss_decay(result)
+        if name == "gradient":
+            return self._gradient_decay(result)
+        if type(result) is not tuple or len(result) != 2:
+            raise self.refuse("it returns something else than the loss and the gradients")
+        decays = self._loss_decay(result[0]), self._gradient_decay(result[1])
+        if decays[0] != decays[1]:
+            raise self.refuse(f"the weight decay of its loss is {decays[0]}, that of its gradients {decays[1]}")
+        return decays[0]
+
+    # What a method returned
+
+    def _check_scores(self, result: Any) -> None:
+        if hidden(result) != ("output", len(self.chain.layers) - 1, self.passes):
+            raise self.refuse("it returns something else than the scores of the last layer")
+
+    def _loss_decay(self, result: Any) -> float:
+        found = result if type(result) is Loss else None
+        if found is None or values.loss_of(found) != (1.0, self.lost) or not self.lost:
+            raise self.refuse("it returns something else than the loss of its samples, plus weight decay")
+        return self._one_decay({name: 2 * factor for name, factor in values.decays_of(found).items()})
+
+    def _gradient_decay(self, result: Any) -> float:
+        if type(result) is not dict or result.keys() != self.parameters.keys():
+            raise self.refuse(f"it returns something else than a dict with a gradient for each of {[*self.parameters]}")
+        factors: dict[str, float] = {}
+        for name, gradient in result.items():
+            if not values.is_gradient(gradient, name):
+                raise self.refuse(f"what it returns for {name} is something else than the gradient of {name}")
+            decays = values.decays_of(gradient)
+            if decays.keys() - {name}:
+                raise self.refuse(f"it adds another parameter to the gradient of {name}")
+            factors[name] = decays.get(name, 0.0)
+        return self._one_decay(factors)
+
+    def _one_decay(self, factors: dict[str, float]) -> float:
+        """The λ of all weights. NotProved where they differ, or a bias decays: the loop knows one for all weights."""
+        weights = {name for name, array in self.chain.params.items() if np.ndim(array) == 2}
+        if any(factor != 0 for name, factor in factors.items() if name not in weights):
+            raise self.refuse("it decays a parameter that is no matrix of weights")
+        found = {factors.get(name, 0.0) for name in weights} or {0.0}
+        if not all(0 <= decay < np.inf for decay in found):
+            raise self.refuse(f"its weight decay is {found.pop()}")
+        if len(found) > 1:
+            raise self.refuse(f"it decays the weights unequally, by {sorted(found)}")
+        return found.pop()
+
+    # What a method reads
+
+    def attribute(self, name: str) -> Any:
+        """What `self.name` is, as a stand-in."""
+        network, reads = self.chain.network, self.reads
+        in_class = reads.in_class(type(network), name)
+        if type(in_class) is property:
+            return self.call(in_class.fget, (), {})
+        own = reads.item(reads.dict_of(network), name)
+        if own is not MISSING and not hasattr(type(in_class), "__set__"):
+            return self._stand_in(own, name)
+        if isinstance(in_class, FunctionType):
+            return _Method(self, in_class)
+        if in_class is MISSING or hasattr(type(in_class), "__get__"):
+            raise self.refuse(f"self.{name} is no plain attribute")
+        return self._stand_in(in_class, name)
+
+    def above(self, cls: type, name: str) -> Any:
+        """What `super().name` is, in a method of `cls`."""
+        order = type(self.chain.network).__mro__
+        for base in order[order.index(cls) + 1 :]:
+            found = self.reads.item(vars(base), name)
+            if isinstance(found, FunctionType):
+                return _Method(self, found)
+            if found is not MISSING:
+                break
+        raise self.refuse(f"super().{name} is no method")
+
+    def _stand_in(self, value: Any, name: str) -> Any:
+        if type(value) in _PLAIN or isinstance(value, _NUMBERS):
+            return value
+        if id(value) in self._layers:
+            return self._layers[id(value)]
+        if value is self.chain.params and type(value) in (dict, OrderedDict):
+            return self._copy(value, self.parameters)
+        if type(value) in _COPIED:
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            return self._copy(value, {key: self._stand_in(each, f"{name}[{key!r}]") for key, each in items})
+        raise self.refuse(f"self.{name} is of type {type(value).__name__}, which a proof can't read")
+
+    def _copy(self, container: Any, items: dict[Any, Any]) -> Any:
+        """A copy that the method may have: of its type, the same one each time, looked at again at the end."""
+        if id(container) not in self._copies:
+            self.reads.contents(container)
+            copy = type(container)(items if isinstance(container, dict) else items.values())
+            self._copies[id(container)] = copy, (list(copy.items()) if isinstance(copy, dict) else list(copy))
+        return self._copies[id(container)][0]
+
+    def call(self, function: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        """Calls a function of the network's class with a stand-in for self, after a look at its code."""
+        if type(function) is not FunctionType:
+            raise self.refuse("it is no plain function")
+        runnable = code.on_stand_ins(function, self.reads, self, _plain)
+        return runnable(self.self, *arguments, **named)
+
+
+def _plain(value: Any) -> bool:
+    return type(value) in _PLAIN or (type(value) is tuple and all(map(_plain, value)))
+
+
+def _same_contents(copy: Any, contents: list[Any]) -> bool:
+    now = list(copy.items()) if isinstance(copy, dict) else list(copy)
+    if len(now) != len(contents):
+        return False
+    if isinstance(copy, dict):
+        return all(a[0] is b[0] and a[1] is b[1] for a, b in zip(now, contents, strict=True))
+    return all(a is b for a, b in zip(now, contents, strict=True))
+
+
+class _Self(StandIn):
+    """For `self`: its attributes."""
+
+    __slots__ = ()
+
+    def __getattribute__(self, name: str) -> Any:
+        return values.run_of(self).attribute(name)
+
+
+class _Method(StandIn):
+    """For a method of the network: it can be called."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, run: _Run, function: FunctionType) -> None:
+        super().__init__(run)
+        object.__setattr__(self, "_function", function)
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        return values.run_of(self).call(object.__getattribute__(self, "_function"), arguments, named)
+
+
+class _Layer(StandIn):
+    """For a layer of the chain: its two passes, its parameters and their gradients."""
+
+    __slots__ = ("_parameters", "_place")
+
+    def __init__(self, run: _Run, place: int, parameters: dict[str, Parameter]) -> None:
+        super().__init__(run)
+        object.__setattr__(self, "_place", place)
+        object.__setattr__(self, "_parameters", parameters)
+
+    def __getattribute__(self, name: str) -> Any:
+        run, place = values.run_of(self), object.__getattribute__(self, "_place")
+        parameters = object.__getattribute__(self, "_parameters")
+        if name in ("forward", "backward"):
+            return _Pass(run, place, name)
+        if name in parameters:
+            return parameters[name]
+        if name[:1] == "d" and name[1:] in parameters:
+            if not run.passes or run.backward[place] != run.passes or run.forward[place] != run.passes:
+                raise run.refuse(f"it reads {name} of a layer before that has gone backward")
+            return values.Gradient(run, parameters[name[1:]])
+        raise run.refuse(f"it reads {name} of a layer")
+
+
+class _Pass(StandIn):
+    """For a layer's forward or backward."""
+
+    __slots__ = ("_name", "_place")
+
+    def __init__(self, run: _Run, place: int, name: str) -> None:
+        super().__init__(run)
+        object.__setattr__(self, "_place", place)
+        object.__setattr__(self, "_name", name)
+
+    def __call__(self, value: Any) -> Opaque:
+        run, place = values.run_of(self), object.__getattribute__(self, "_place")
+        if object.__getattribute__(self, "_name") == "forward":
+            return _forward(run, place, value)
+        return _backward(run, place, value)
+
+
+def _forward(run: _Run, place: int, x: Any) -> Opaque:
+    if place == 0 and x is run.samples:
+        run.passes += 1
+    elif place == 0 or hidden(x) != ("output", place - 1, run.passes):
+        raise run.refuse("a layer's forward gets something else than the output of the layer before it")
+    run.forward[place] = run.passes
+    return Opaque(run, "the scores", ("output", place, run.passes))
+
+
+def _backward(run: _Run, place: int, dout: Any) -> Opaque:
+    if hidden(dout) != ("gradient", place, run.passes):
+        raise run.refuse("a layer's backward gets something else than the gradient of the layer above it")
+    run.backward[place] = run.passes
+    return Opaque(run, "a gradient", ("gradient", place - 1, run.passes))
+
+
+class _LastLayer(StandIn):
+    """For the loss."""
+
+    __slots__ = ()
+
+    def __getattribute__(self, name: str) -> Any:
+        run = values.run_of(self)
+        if name in ("forward", "backward"):
+            return _LossPass(run, name)
+        raise run.refuse(f"it reads {name} of the last layer")
+
+
+class _LossPass(StandIn):
+    """For its forward and backward."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, run: _Run, name: str) -> None:
+        super().__init__(run)
+        object.__setattr__(self, "_name", name)
+
+    def __call__(self, *arguments: Any) -> Any:
+        run = values.run_of(self)
+        if object.__getattribute__(self, "_name") == "forward":
+            return _loss(run, *arguments)
+        return _begin_backward(run, *arguments)
+
+
+def _loss(run: _Run, scores: Any, t: Any) -> Loss:
+    if hidden(scores) != ("output", len(run.chain.layers) - 1, run.passes) or not run.passes:
+        raise run.refuse("the loss gets something else than the scores of the last layer")
+    if t is not run.labels:
+        raise run.refuse("the loss gets something else than the labels as they are given")
+    run.lost = run.passes
+    return Loss(run, 1.0, run.passes, {})
+
+
+def _begin_backward(run: _Run, dout: Any = 1) -> Opaque:
+    if type(dout) not in (int, float) or dout != 1:
+        raise run.refuse("the backward pass starts with something else than 1")
+    if not run.lost or run.lost != run.passes or set(run.forward) != {run.passes}:
+        raise run.refuse("the backward pass starts before its own forward pass")
+    return Opaque(run, "a gradient", ("gradient", len(run.chain.layers) - 1, run.passes))

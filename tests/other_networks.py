@@ -1,0 +1,459 @@
+"""Networks whose methods do something else than their layers, on some inputs: none may run in the compiled loop.
+
+Three samples of three classes, on which most of them do what the layers do, don't show it.
+"""
+
+import os
+import threading
+from typing import Any
+
+import numpy as np
+from book_networks import BookNet, Deep, MultiLayerNet, OtherDecay
+
+from fastbp import Affine, Relu, SoftmaxWithLoss
+
+WEIGHTS = np.array([1.0, 1.0, 1.0, 5.0, 9.0])
+CALLS: list[int] = []
+
+
+class Net(BookNet):
+    """Of five classes."""
+
+    def __init__(self) -> None:
+        super().__init__((6, 5, 5))
+
+
+class ClassWeights(Net):
+    def loss(self, x: Any, t: Any) -> Any:
+        return self.lastLayer.forward(self.predict(x), np.eye(5)[t] * WEIGHTS[t][:, None])
+
+
+class OwnWeights(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = WEIGHTS
+
+    def gradient(self, x: Any, t: Any) -> Any:
+        grads = super().gradient(x, t)
+        return grads | {"b2": grads["b2"] * self.weights}
+
+
+class MergedClasses(Net):
+    def loss(self, x: Any, t: Any) -> Any:
+        return self.lastLayer.forward(self.predict(x), np.minimum(t, 3))
+
+
+class SoftLabelsApart(Net):
+    def loss(self, x: Any, t: Any) -> Any:
+        return self.lastLayer.forward(self.predict(x), 0.9 * t + 0.02 if t.ndim == 2 else t)
+
+
+class BatchSize(Net):
+    def gradient(self, x: Any, t: Any) -> Any:
+        grads = super().gradient(x, t)
+        return {k: g * (8 / 7) for k, g in grads.items()} if len(x) == 7 else grads
+
+
+class Dtype(Net):
+    def predict(self, x: Any) -> Any:
+        return super().predict(x / 255 if x.dtype == np.uint8 else x)
+
+
+class Dimensions(Net):
+    def predict(self, x: Any) -> Any:
+        return super().predict(x.reshape(x.shape[0], -1))
+
+
+class NotANumber(Net):
+    def predict(self, x: Any) -> Any:
+        return super().predict(np.nan_to_num(x))
+
+
+class ZeroRows(Net):
+    def loss(self, x: Any, t: Any) -> Any:
+        used = np.any(x, axis=1)
+        return super().loss(x[used], t[used])
+
+
+class Clipped(Net):
+    """Gradients of a norm above 5 are scaled down: small samples don't show it."""
+
+    def gradient(self, x: Any, t: Any) -> Any:
+        grads = super().gradient(x, t)
+        norm = sum(float(np.sum(g**2)) for g in grads.values()) ** 0.5
+        return {k: g * min(1.0, 5 / norm) for k, g in grads.items()}
+
+
+class Counting(Net):
+    steps = 0
+
+    def gradient(self, x: Any, t: Any) -> Any:
+        self.steps += 1
+        return super().gradient(x, t)
+
+
+class Noting(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norms: list[float] = []
+
+    def gradient(self, x: Any, t: Any) -> Any:
+        grads = super().gradient(x, t)
+        self.norms.append(float(np.linalg.norm(grads["W1"])))
+        return grads
+
+
+class NotingElsewhere(Net):
+    def loss(self, x: Any, t: Any) -> Any:
+        CALLS.append(1)
+        return super().loss(x, t)
+
+
+class NotingInADefault(Net):
+    def loss(self, x: Any, t: Any, seen: list[int] = []) -> Any:  # noqa: B006
+        seen.append(1)
+        return super().loss(x, t)
+
+
+class NotingInAList(Net):
+    """Its list holds a number: no array is asked for anything."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = [0]
+
+    def loss(self, x: Any, t: Any) -> Any:
+        self.seen[0] += 1
+        return super().loss(x, t)
+
+
+class Printing(Net):
+    def loss(self, x: Any, t: Any) -> Any:
+        print("loss")
+        return super().loss(x, t)
+
+
+class Noisy(Net):
+    def predict(self, x: Any) -> Any:
+        return super().predict(x + np.random.randn(*x.shape))
+
+
+class Drawing(Net):
+    """It draws, and does nothing with that."""
+
+    def loss(self, x: Any, t: Any) -> Any:
+        np.random.rand()
+        return super().loss(x, t)
+
+
+class Environment(Net):
+    def loss(self, x: Any, t: Any) -> Any:
+        return 2 * super().loss(x, t) if "FASTBP_TWICE" in os.environ else super().loss(x, t)
+
+
+class Frozen(Net):
+    def gradient(self, x: Any, t: Any) -> Any:
+        return super().gradient(x, t) | {"b1": np.zeros(5)}
+
+
+class FrozenByZero(Net):
+    def gradient(self, x: Any, t: Any) -> Any:
+        grads = super().gradient(x, t)
+        return grads | {"W1": 0.0 * grads["W1"]}
+
+
+class Swapped(Net):
+    """Two gradients of one shape change places."""
+
+    def gradient(self, x: Any, t: Any) -> Any:
+        grads = super().gradient(x, t)
+        grads["b1"], grads["b2"] = grads["b2"], grads["b1"]
+        return grads
+
+
+class Stale(Net):
+    """It returns the gradients of its forward pass on other samples."""
+
+    def gradient(self, x: Any, t: Any) -> Any:
+        grads = super().gradient(x, t)
+        super().gradient(x[::-1], t)
+        return grads
+
+
+class WithoutForward(Net):
+    """It relies on a loss before it."""
+
+    def gradient(self, x: Any, t: Any) -> Any:
+        dout = self.lastLayer.backward(1)
+        for layer in reversed(list(self.layers.values())):
+            dout = layer.backward(dout)
+        return {f"{key}{n}": getattr(self.layers[f"Affine{n}"], f"d{key}") for n in (1, 2) for key in "Wb"}
+
+
+class Half(Net):
+    """The backward pass begins with a half."""
+
+    def gradient(self, x: Any, t: Any) -> Any:
+        self.loss(x, t)
+        dout = self.lastLayer.backward(0.5)
+        for layer in reversed(list(self.layers.values())):
+            dout = layer.backward(dout)
+        first, second = self.layers["Affine1"], self.layers["Affine2"]
+        return {"W1": first.dW, "b1": first.db, "W2": second.dW, "b2": second.db}
+
+
+class Skipping(Deep):
+    """It leaves a layer out on the way back."""
+
+    def gradient(self, x: Any, t: Any) -> Any:
+        self.loss(x, t)
+        dout = self.lastLayer.backward(1)
+        for name in reversed(list(self.layers)):
+            if name != "Relu3":
+                dout = self.layers[name].backward(dout)
+        return {f"{key}{n}": getattr(self.layers[f"Affine{n}"], f"d{key}") for n in range(1, 5) for key in "Wb"}
+
+
+class Residual(Net):
+    def predict(self, x: Any) -> Any:
+        hidden = self.layers["Relu1"].forward(self.layers["Affine1"].forward(x))
+        return self.layers["Affine2"].forward(hidden + hidden)
+
+
+class Temperature(Net):
+    """A number that divides the scores, 1 at first."""
+
+    T = 1.0
+
+    def loss(self, x: Any, t: Any) -> Any:
+        return self.lastLayer.forward(self.predict(x) / self.T, t)
+
+
+class Cautious(Net):
+    """It swallows whatever is raised."""
+
+    def loss(self, x: Any, t: Any) -> Any:
+        try:
+            if x.max() > 1e6:
+                return super().loss(x / 2, t)
+        except Exception:
+            pass
+        return super().loss(x, t)
+
+
+class Suspicious(Net):
+    def loss(self, x: Any, t: Any) -> Any:
+        return super().loss(x, t) if isinstance(x, str) else 2 * super().loss(x, t)
+
+
+class ByIdentity(Net):
+    first: Any = None
+
+    def loss(self, x: Any, t: Any) -> Any:
+        return 2 * super().loss(x, t) if x is t else super().loss(x, t)
+
+
+class ByPattern(Net):
+    def loss(self, x: Any, t: Any) -> Any:
+        match t:
+            case [0, *_]:
+                return 2 * super().loss(x, t)
+        return super().loss(x, t)
+
+
+class ByTemplate(Net):
+    def loss(self, x: Any, t: Any) -> Any:
+        return super().loss(x, t) if "{0.dtype}".format(t) == "int64" else 2 * super().loss(x, t)  # noqa: UP030, UP032
+
+
+class ByText(Net):
+    def loss(self, x: Any, t: Any) -> Any:
+        return 2 * super().loss(x, t) if f"{self.layers['Affine1']}".startswith("<fastbp") else super().loss(x, t)
+
+
+class Reordering(Net):
+    """It turns a list of its own around, at each call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.order = ["W1", "W2"]
+
+    def gradient(self, x: Any, t: Any) -> Any:
+        grads = super().gradient(x, t)
+        self.order.reverse()
+        return grads if self.order[0] == "W2" else {k: 2 * g for k, g in grads.items()}
+
+
+class Rebinding(Net):
+    def gradient(self, x: Any, t: Any) -> Any:
+        grads = super().gradient(x, t)
+        self.params["b1"] = 2 * self.params["b1"]
+        return grads
+
+
+class Importing(Net):
+    def loss(self, x: Any, t: Any) -> Any:
+        import random
+
+        return super().loss(x, t) if random.random() < 2 else 0.0
+
+
+class Closure(Net):
+    pass
+
+
+def _closing(factor: list[float]) -> Any:
+    def loss(self: Any, x: Any, t: Any) -> Any:
+        return factor[0] * BookNet.loss(self, x, t)
+
+    return loss
+
+
+Closure.loss = _closing([2.0])  # type: ignore[method-assign]
+
+
+class UnequalDecay(BookNet):
+    def gradient(self, x: Any, t: Any) -> Any:
+        grads = super().gradient(x, t)
+        return grads | {"W1": grads["W1"] + 0.2 * self.params["W1"], "W2": grads["W2"] + 0.1 * self.params["W2"]}
+
+
+class DecayInTheLoss(OtherDecay):
+    gradient = BookNet.gradient
+
+
+class DecayInTheGradient(OtherDecay):
+    loss = BookNet.loss
+
+
+class DecayOfBiases(MultiLayerNet):
+    def gradient(self, x: Any, t: Any) -> Any:
+        grads = super().gradient(x, t)
+        return grads | {"b1": grads["b1"] + 0.1 * self.params["b1"]}
+
+
+class DecayInPlace(MultiLayerNet):
+    """+= changes the layer's own dW, which is returned twice."""
+
+    def gradient(self, x: Any, t: Any) -> Any:
+        grads = super().gradient(x, t)
+        for n in (1, 2, 3, 4):
+            grads[f"W{n}"] += 0.0 * self.params[f"W{n}"]
+        return grads
+
+
+class LayersAsAProperty(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept, self.looks = self.layers, 0
+
+    def __getattribute__(self, name: str) -> Any:
+        return super().__getattribute__("kept" if name == "layers" and "kept" in vars(self) else name)
+
+
+class Property(Net):
+    """`layers` is computed at each look."""
+
+    def __init__(self) -> None:
+        self._kept: Any = None
+        super().__init__()
+
+    @property
+    def layers(self) -> Any:
+        return self._kept
+
+    @layers.setter
+    def layers(self, value: Any) -> None:
+        self._kept = value
+
+
+class LayerWithMethods(Net):
+    def __init__(self) -> None:
+        super().__init__()
+
+        class Watched(Affine):
+            @property
+            def x(self) -> Any:
+                return self._x
+
+            @x.setter
+            def x(self, value: Any) -> None:
+                self._x = value if value is None else 2 * value
+
+        self.layers["Affine1"] = Watched(self.params["W1"], self.params["b1"])
+
+
+class PatchedLayer(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        forward = self.layers["Relu1"].forward
+        self.layers["Relu1"].forward = lambda x: forward(2 * x)
+
+
+class OwnLoss(Net):
+    def __init__(self) -> None:
+        super().__init__()
+
+        class Twice(SoftmaxWithLoss):
+            def forward(self, x: Any, t: Any) -> float:
+                return 2 * super().forward(x, t)
+
+        self.lastLayer = Twice()
+
+
+class TwoNames(Net):
+    """last_layer and lastLayer are two losses, of which the methods use the second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last_layer = SoftmaxWithLoss(eps=0.5)
+
+
+class Locked(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = threading.Lock()
+
+    def loss(self, x: Any, t: Any) -> Any:
+        with self.lock:
+            return super().loss(x, t)
+
+
+class Generator(Net):
+    def gradient(self, x: Any, t: Any) -> Any:
+        return dict(self._pairs(x, t))
+
+    def _pairs(self, x: Any, t: Any) -> Any:
+        grads = super().gradient(x, t)
+        for name in grads:
+            yield name, grads[name] if len(name) == 2 and t[0] < 9 else None
+
+
+class Patched(Net):
+    """A method of the object itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        gradient = self.gradient
+        self.gradient = lambda x, t: {name: 3 * g for name, g in gradient(x, t).items()}  # type: ignore[method-assign]
+
+
+class MoreLayers(Net):
+    """One of its layers stands elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.extra = Relu()
+
+    def predict(self, x: Any) -> Any:
+        return self.extra.forward(super().predict(x))
+
+
+OTHER: dict[str, Any] = {
+    name: cls
+    for name, cls in list(globals().items())
+    if isinstance(cls, type)
+    and issubclass(cls, BookNet)
+    and cls.__module__ == __name__
+    and cls not in (Net, Stale, WithoutForward)
+}
