@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.reads import Reads
+
 LOSS_NAMES = ("last_layer", "lastLayer")
 
 # What layers keep for their backward pass and what that computes, in the book's names: arrays that are no parameters,
@@ -27,7 +29,7 @@ _NO_PARAMETERS = {
 }
 # What a search for arrays doesn't enter.
 _CLOSED = (str, bytes, int, float, complex, type, ModuleType, FunctionType, BuiltinFunctionType, MethodType, np.generic)
-MOST_OBJECTS = 10_000  # that a search looks at; a layer may hold a whole data set in lists
+MOST_OBJECTS = 10_000  # that a search looks at in a layer, which may hold a whole data set in lists
 
 
 class NotCompilable(ValueError):
@@ -50,11 +52,18 @@ class Place:
         """How one writes the array."""
         return f"network{self.place}{self.within}"
 
+    def read(self, reads: Reads) -> None:
+        """Notes that the array stands here."""
+        if isinstance(self.owner, dict | list | tuple):
+            reads.contents(self.owner)
+        elif isinstance(self.key, str):
+            reads.attribute(self.owner, self.key)
+
 
 class Chain:
     """One reading of a network. `layers` in order, `loss` (None where there is none), `params` as the network has it.
 
-    Everything else takes this value and reads no network by itself.
+    It may lack any of its parts; who needs one asks for it.
     """
 
     def __init__(self, network: Any) -> None:
@@ -63,11 +72,6 @@ class Chain:
         self.container: Any = getattr(network, "layers", None)
         self.loss: Any = next((getattr(network, name) for name in LOSS_NAMES if hasattr(network, name)), None)
         self.layers: list[Any] = [layer for _, layer in _entries(self.container)]
-
-    @classmethod
-    def of(cls, network: Any) -> "Chain":
-        """The network as it is now. It may lack any of its parts; what needs one asks for it."""
-        return cls(network)
 
     @property
     def name(self) -> str:
@@ -88,54 +92,73 @@ class Chain:
 
     @cached_property
     def places(self) -> list[Place]:
-        """Every array that is found in the layers, at most one place an object has for it."""
-        budget = [MOST_OBJECTS]
+        """Where the layers hold arrays: every array that is found in them, once in each object that has it."""
         found = []
+        seen = {id(self.network)}
         for where, layer in _entries(self.container):
-            for owner, key, array, within in _arrays_in(layer, {id(self.network)}, budget):
+            for owner, key, array, within in _arrays_in(layer, seen):
                 found.append(Place(layer, owner, key, array, f".layers[{where!r}]", within))
         return found
 
     def holders(self, name: str) -> list[Place]:
         """Where layers hold `params[name]`, or memory of it."""
         array = self.params[name]
-        if not isinstance(array, np.ndarray):
-            return [place for place in self.places if place.array is array]
-        return [place for place in self.places if place.array is array or np.may_share_memory(place.array, array)]
+        return [place for place in self.places if place.array is array or _overlap(place.array, array)]
 
-    def check_held(self) -> None:
-        """ValueError naming a parameter that came apart from its layer: it would not be trained, or not be checked.
+    def check_held(self, reads: Reads | None = None) -> None:
+        """ValueError naming the parameters that came apart from their layers: they would not be trained, or checked.
 
         That is one of which no layer holds any memory while a layer has an array of its shape that is no parameter's.
-        What can't be found is not judged: a network may use a parameter without a layer.
+        What can't be found is not judged: a network may use a parameter without a layer. While what goes to `reads` is
+        the same, the verdict is.
         """
         strays: list[Place] | None = None
+        apart = []
         for name, array in self.params.items():
-            if self.holders(name):
-                continue
-            if strays is None:
-                strays = [place for place in self.places if self._is_stray(place)]
-            for place in strays:
-                if place.array.shape == np.shape(array):
-                    raise came_apart(name, array, place)
+            holders = self.holders(name)
+            if not holders:
+                strays = [place for place in self.places if self._is_stray(place)] if strays is None else strays
+                apart += [(name, array, place) for place in strays if place.array.shape == np.shape(array)][:1]
+            if reads is not None:
+                for place in holders:
+                    place.read(reads)
+        if reads is not None:
+            reads.contents(self.params)
+        if apart:
+            raise came_apart(apart)
 
     def _is_stray(self, place: Place) -> bool:
         """Whether this may once have been a parameter, and shares memory with none."""
-        if any(name in _NO_PARAMETERS or name.startswith(("_", "d")) for name in re.findall(r"\.(\w+)", place.within)):
+        names = re.findall(r"\.(\w+)", place.within)  # without the keys of dicts
+        if not names or names[-1] in _NO_PARAMETERS or _is_gradient(place.owner, names[-1]):
             return False
-        arrays = [array for array in self.params.values() if isinstance(array, np.ndarray)]
-        return place.array.dtype.kind == "f" and not any(np.may_share_memory(place.array, array) for array in arrays)
+        return place.array.dtype.kind == "f" and not any(_overlap(place.array, each) for each in self.params.values())
 
 
-def came_apart(name: str, array: Any, place: Place) -> ValueError:
-    """What to say of a parameter whose layer has another array in its place."""
-    tie = f"{place.path} = network.params[{name!r}]"
+def _is_gradient(owner: Any, name: str) -> bool:
+    """Whether an attribute is that of another one's gradient, as dW is W's."""
+    return name.startswith("d") and hasattr(owner, name[1:])
+
+
+def _overlap(some: Any, other: Any) -> bool:
+    """Whether two arrays share an element's memory."""
+    if not (isinstance(some, np.ndarray) and isinstance(other, np.ndarray) and np.may_share_memory(some, other)):
+        return False
+    try:
+        return np.shares_memory(some, other, 10_000)  # type: ignore[arg-type]  # any number of steps, not two
+    except np.exceptions.TooHardError:
+        return True
+
+
+def came_apart(apart: list[tuple[str, Any, Place]]) -> ValueError:
+    """What to say of parameters whose layers have other arrays in their place."""
+    name, array, place = apart[0]
     equal = isinstance(array, np.ndarray) and np.array_equal(array, place.array)
-    after = ", as after a copy or joblib.load," if equal else ""
+    after = ", as after a copy or joblib.load," if equal else ","
+    ties = "; ".join(f"{place.path} = network.params[{name!r}]" for name, _, place in apart)
     return ValueError(
-        f"no layer holds params[{name!r}]: {place.path} is another array of its shape{after} so training one "
-        f"would not change the other. Tie them again ({tie}), and change parameters in place "
-        f"(params[{name!r}][...] = value)"
+        f"no layer holds params[{name!r}]: {place.path} is another array of its shape{after} and training one would "
+        f"not change the other. Tie them again ({ties}), and change parameters in place (params[{name!r}][...] = value)"
     )
 
 
@@ -156,16 +179,16 @@ def _entries(container: Any) -> list[tuple[Any, Any]]:
     return [(key, layer) for key, layer in items if hasattr(layer, "forward")]
 
 
-def _arrays_in(root: Any, seen: set[int], budget: list[int]) -> Iterator[tuple[Any, Any, Any, str]]:
+def _arrays_in(root: Any, seen: set[int]) -> Iterator[tuple[Any, Any, Any, str]]:
     """(Owner, key, array, path) for each array that can be reached from an object through attributes and containers."""
-    waiting = [(root, "")]
-    while waiting and budget[0] > 0:
+    waiting, looked_at = [(root, "")], 0
+    while waiting and looked_at < MOST_OBJECTS:
         owner, path = waiting.pop()
         if id(owner) in seen:
             continue
         seen.add(id(owner))
+        looked_at += 1
         for key, value, way in _parts(owner):
-            budget[0] -= 1
             if isinstance(value, np.ndarray):
                 yield owner, key, value, path + way
             elif not isinstance(value, _CLOSED) and value is not None:
@@ -180,10 +203,10 @@ def _parts(owner: Any) -> Iterable[tuple[Any, Any, str]]:
         return [(index, value, f"[{index}]") for index, value in enumerate(owner)]
     if isinstance(owner, set | frozenset):
         return [(None, value, "") for value in owner]
-    return [(key, value, f".{key}") for key, value in attributes_of(owner).items()]
+    return [(key, value, f".{key}") for key, value in _attributes_of(owner).items()]
 
 
-def attributes_of(value: Any) -> dict[str, Any]:
+def _attributes_of(value: Any) -> dict[str, Any]:
     """The attributes that an object itself has, in its __dict__ and its slots."""
     found = dict(getattr(value, "__dict__", {}))
     for cls in type(value).__mro__:

@@ -147,7 +147,7 @@ def check_gradients(network: Any, x: ArrayLike, t: ArrayLike) -> GradientCheck:
     itself the slope on either side is right.
     ValueError, and no verdict, naming the parameter, when it came apart from its layer or can't be copied.
     """
-    Chain.of(network).check_held()
+    Chain(network).check_held()
     twin = float64_copy(network)
     x = np.array(_arrays.real_array(x, "x"), np.float64)
     twin.gradient(x, t)  # compiles the kernels, outside the timing

@@ -4,6 +4,7 @@ The compiled loop stands in for methods of these classes. A class can be changed
 `fastbp.Affine.backward = mine`: then the loop would compute something else than the class does, so it looks here first.
 """
 
+from operator import attrgetter, is_
 from types import FunctionType
 from typing import Any, NamedTuple, TypeVar
 
@@ -11,11 +12,15 @@ Class = TypeVar("Class", bound=type)
 
 
 class _Definition(NamedTuple):
-    attributes: dict[str, Any]
-    functions: list[tuple[str, FunctionType, Any, Any, Any]]  # name, function, its code and its two kinds of defaults
+    names: tuple[str, ...]
+    values: tuple[Any, ...]
+    functions: tuple[FunctionType, ...]
+    bodies: tuple[Any, ...]  # of each function: its code, and its two kinds of defaults
+    size: int  # how many attributes the class has, harmless new ones included
 
 
 _definitions: dict[type, _Definition] = {}
+_body = attrgetter("__code__", "__defaults__", "__kwdefaults__")
 
 # What a class has without having been given a method: these differ between releases of Python.
 _OF_EVERY_CLASS = {
@@ -27,12 +32,10 @@ _OF_EVERY_CLASS = {
 
 def original(cls: Class) -> Class:
     """Decorates a class whose definition is kept, for `changed`."""
-    functions = [
-        (name, value, value.__code__, value.__defaults__, value.__kwdefaults__)
-        for name, value in vars(cls).items()
-        if isinstance(value, FunctionType)
-    ]
-    _definitions[cls] = _Definition(dict(vars(cls)), functions)
+    kept = {name: value for name, value in vars(cls).items() if name not in _OF_EVERY_CLASS}
+    functions = tuple(value for value in kept.values() if isinstance(value, FunctionType))
+    bodies = tuple(map(_body, functions))
+    _definitions[cls] = _Definition(tuple(kept), tuple(kept.values()), functions, bodies, len(vars(cls)))
     return cls
 
 
@@ -43,17 +46,18 @@ def changed(cls: type) -> str | None:
 
 def _changed(cls: type) -> str | None:
     definition, now = _definitions[cls], vars(cls)
-    if now != definition.attributes:
-        for name in sorted({*now, *definition.attributes} - _OF_EVERY_CLASS):
-            if now.get(name) is not definition.attributes.get(name):
-                return name
-    for name, function, code, defaults, keyword_defaults in definition.functions:
-        if (
-            function.__code__ is not code
-            or function.__defaults__ is not defaults
-            or function.__kwdefaults__ is not keyword_defaults
-        ):
-            return name
+    if not all(map(is_, map(now.get, definition.names), definition.values)):
+        return next(
+            name for name, value in zip(definition.names, definition.values, strict=True) if now.get(name) is not value
+        )
+    if len(now) != definition.size:
+        new = now.keys() - _OF_EVERY_CLASS - set(definition.names)
+        if new:
+            return min(new)
+        _definitions[cls] = definition._replace(size=len(now))
+    for function, body in zip(definition.functions, definition.bodies, strict=True):
+        if not all(map(is_, _body(function), body)):
+            return function.__name__
     return None
 
 
@@ -64,10 +68,15 @@ def original_class(cls: type) -> type | None:
 
 
 def own_attributes(cls: type, base: type) -> str:
-    """The names that `cls` and what it comes from have beside those of `base`: "a forward", or "x, y"; "" for none."""
+    """The names that `cls` and what it comes from have beside those of `base`: "forward, x"; "" for none."""
     names = {name for each in cls.__mro__ if each not in base.__mro__ for name in vars(each)}
-    own = sorted(names - _OF_EVERY_CLASS - {"__init__"})
-    return f"a {own[0]}" if len(own) == 1 else ", ".join(own)
+    return ", ".join(sorted(names - _OF_EVERY_CLASS - {"__init__"}))
+
+
+def attributes(cls: type) -> list[str]:
+    """The names that a class of the library and those that it comes from define, special methods left out."""
+    found = {name: None for base in cls.__mro__ if base in _definitions for name in _definitions[base].names}
+    return [name for name in found if not name.startswith("__")]
 
 
 def defines(cls: type, *names: str) -> bool:

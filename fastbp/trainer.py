@@ -10,13 +10,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastbp import _arrays, _checks, optimizers, originals
 from fastbp._checks import generator, whole_number
-from fastbp.chain import Chain, NotCompilable
 from fastbp.engine import predict
-from fastbp.engine.data import Data, Followed, LayerData
-from fastbp.engine.layerwise import classes_of, loss_and_gradient
+from fastbp.engine.data import Data, LayerData
+from fastbp.engine.followed import Followed
+from fastbp.engine.layerwise import LayerStep, classes_of, loss_and_gradient
 from fastbp.engine.step import CompiledStep
+from fastbp.engine.training_step import TrainingStep
 from fastbp.kernels import cache
 from fastbp.networks import share_right
+from fastbp.originals import original
+from fastbp.reads import Reads
 
 COMPILING = "compiling the kernels: once, for up to a minute, then they are kept"
 
@@ -30,6 +33,7 @@ OPTIMIZERS: dict[str, type[optimizers.Optimizer]] = {
 }
 
 
+@original
 class Trainer:
     """Trains a network on mini-batches (the book's `common/trainer.py`).
 
@@ -101,32 +105,27 @@ class Trainer:
         self.train_acc_list: list[float] = []
         self.test_acc_list: list[float] = []
         self._order: NDArray[np.intp] = np.empty(0, np.intp)
-        self._step: CompiledStep | None = None
-        self._held: list[tuple[str, Any, Any, Any]] | None = None
+        self._step: TrainingStep | None = None
         self._followed = {"train": Followed(), "test": Followed()}
         self._ran: dict[str, int] = {}  # steps, by what took them
-        self._by_layers = ""  # what takes steps where the compiled loop doesn't, and why
         self._skips_zeros = False  # whether the last steps did
+        self._may_have_changed: set[str] = set()  # which data, by code of the user's own
         self._say: Callable[[str], object] = print
 
     @property
     def runs(self) -> str:
         """What took the steps: "compiled loop", or "layer by layer" and why; with their numbers where both did."""
-        if len(self._ran) < 2:
-            return next(iter(self._ran), "no step yet")
-        return "; ".join(f"{steps} steps {by}" for by, steps in self._ran.items())
+        ran, own = dict(self._ran), self.current_iter - sum(self._ran.values())
+        if own > 0:
+            ran["by a train_step of its own"] = own
+        if len(ran) < 2:
+            return next(iter(ran), "no step yet")
+        return "; ".join(f"{steps} steps {by}" for by, steps in ran.items())
 
     def train_step(self) -> float:
         """One mini-batch: forward, backward, update. Returns the loss before the update."""
-        step = self._compiled()
-        if step is None:
-            self._check_held()
-        batch = self._next_batch()
-        if step is None:
-            return self._step_by_layers(batch)
-        data = step.prepare(self.x_train[batch], self.t_train[batch], sparse=False)
-        self._run(step, data, np.arange(len(batch))[None])
-        return self.train_loss_list[-1]
+        runner = self._runner()
+        return self._take(runner, self._next_batch())
 
     def train(self) -> None:
         """All epochs that are left, an accuracy on training and test data after each."""
@@ -135,60 +134,59 @@ class Trainer:
 
     def _train(self) -> None:
         self._followed = {"train": Followed(), "test": Followed()}  # the arrays may have changed
-        own_steps = "train_step" in vars(self) or type(self).train_step is not Trainer.train_step
+        one_by_one = not originals.defines(type(self), "train_step", "_next_batch") or "train_step" in vars(self)
         while self.current_epoch < self.epochs:
             end = (self.current_epoch + 1) * self.iter_per_epoch
-            step = None if own_steps else self._compiled()
+            runner = None if one_by_one else self._runner()
             while self.current_iter < end:
-                if own_steps:
+                if runner is None:
                     self.train_step()
-                elif step is not None:
-                    self._run_batches(step, end - self.current_iter)
+                elif isinstance(runner, CompiledStep):
+                    self._run_batches(runner, end - self.current_iter)
                 else:
-                    self._check_held()
-                    self._step_by_layers(self._next_batch())
+                    self._take(runner, self._next_batch())
             self._finish_epoch()
 
-    def _compiled(self) -> CompiledStep | None:
-        """The step of the compiled loop, where that does the same as network and optimizer now."""
+    def _runner(self) -> CompiledStep | LayerStep:
+        """What takes the next steps: the compiled loop, where that does the same as network and optimizer now."""
         step = self._step
         if step is None or step.network is not self.network or step.optimizer is not self.optimizer:
-            step = self._step = CompiledStep(self.network, self.optimizer)
-        try:
-            step.bind()
-        except NotCompilable as error:
-            self._by_layers, self._skips_zeros = f"layer by layer: {error}", False
-            return None
-        return step
+            step = self._step = TrainingStep(self.network, self.optimizer)
+        return step.runner()
 
-    def _step_by_layers(self, batch: NDArray[np.intp]) -> float:
-        loss, gradients = loss_and_gradient(self.network, self.x_train[batch], self.t_train[batch])
+    def _take(self, runner: CompiledStep | LayerStep, batch: NDArray[np.intp]) -> float:
+        """A step on the samples of this batch."""
+        x, t = self.x_train[batch], self.t_train[batch]
+        self._skips_zeros = False
+        if isinstance(runner, CompiledStep):
+            self._run(runner, runner.prepare(x, t, sparse=False), np.arange(len(batch))[None])
+            return self.train_loss_list[-1]
+        assert self._step is not None
+        runner.check_held()
+        loss, gradients = loss_and_gradient(self.network, x, t)
         if math.isnan(loss) and self.on_nan == "raise":
             raise self._nan()
         self.optimizer.update(self.network.params, gradients)
-        self._note([loss], self._by_layers)
+        self._note([loss], f"layer by layer: {self._step.refusal}")
         return loss
 
     def _data(self, which: str, step: CompiledStep) -> Data:
         """The training or test data as the compiled loop takes them: the test data where zeros are skipped."""
         x, t = (self.x_train, self.t_train) if which == "train" else (self.x_test, self.t_test)
-        sparse = None if which == "train" else True
-        return self._followed[which].data(step, x, t, sparse=sparse, watched=self._runs_foreign_code())
+        sparse, changed = None if which == "train" else True, which in self._may_have_changed
+        data = self._followed[which].data(step, x, t, sparse=sparse, watched=self._runs_foreign_code(), changed=changed)
+        self._may_have_changed.discard(which)
+        return data
 
     def _runs_foreign_code(self) -> bool:
         """Whether code of the user's own runs between two epochs, and may change the data."""
         return bool(self.callbacks) or type(self) is not Trainer or not _accuracy_is_ours(self.network)
 
     def _run_batches(self, step: CompiledStep, steps: int) -> None:
-        """So many steps, as far as their batches are drawn and of one size."""
+        """So many steps, as far as their batches are of one size."""
         data = self._data("train", step)
         self._skips_zeros = data.is_sparse
-        batches = [self._next_batch()]
-        while len(batches) < steps:
-            following = self._next_batch(ahead=len(batches))
-            batches.append(following)
-            if len(following) < self.batch_size:
-                break
+        batches = self._draw_batches(steps)
         whole = [batch for batch in batches if len(batch) == self.batch_size]
         for run in (whole, batches[len(whole) :]):
             if run:
@@ -212,32 +210,25 @@ class Trainer:
             "in the data"
         )
 
-    def _check_held(self) -> None:
-        """ValueError when a parameter came apart from its layer. A search, once; then a look at what was found."""
-        params = self.network.params
-        for name, owner, key, array in self._held or ():
-            if params.get(name) is not array or getattr(owner, key, None) is not array:
-                self._held = None
-                break
-        if self._held is None or len(self._held) > len(params):
-            chain = Chain.of(self.network)
-            chain.check_held()
-            self._held = [
-                (name, place.owner, place.key, array)
-                for name, array in params.items()
-                for place in chain.holders(name)
-                if place.array is array and isinstance(place.key, str) and not isinstance(place.owner, Mapping)
-            ]
+    def _next_batch(self) -> NDArray[np.intp]:
+        """The indices of the next step's samples."""
+        return self._draw_batches(1)[0]
 
-    def _next_batch(self, ahead: int = 0) -> NDArray[np.intp]:
+    def _draw_batches(self, steps: int) -> list[NDArray[np.intp]]:
+        """Those of the next steps, up to a last batch that is smaller."""
         samples = len(self.x_train)
         draw: Any = np.random if self.rng is None else self.rng
         if self.sampling == "choice":
-            return np.asarray(draw.choice(samples, self.batch_size))
-        start = (self.current_iter + ahead) % self.iter_per_epoch * self.batch_size
-        if start == 0:
-            self._order = draw.permutation(samples)
-        return self._order[start : start + self.batch_size]
+            return [np.asarray(draw.choice(samples, self.batch_size)) for _ in range(steps)]
+        batches: list[NDArray[np.intp]] = []
+        for ahead in range(steps):
+            start = (self.current_iter + ahead) % self.iter_per_epoch * self.batch_size
+            if start == 0:
+                self._order = draw.permutation(samples)
+            batches.append(self._order[start : start + self.batch_size])
+            if len(batches[-1]) < self.batch_size:
+                break
+        return batches
 
     def _finish_epoch(self) -> None:
         count = self.evaluate_sample_num_per_epoch
@@ -248,11 +239,16 @@ class Trainer:
             self._say(epoch_line(self))
         for callback in self.callbacks:
             callback(self)
+        if self._runs_foreign_code():
+            self._may_have_changed = {"train", "test"}
 
     def _accuracy(self, which: str, x: NDArray[Any], t: NDArray[Any]) -> float:
-        step = self._compiled() if self._skips_zeros and _accuracy_is_ours(self.network) else None
-        if step is not None:
-            return share_right(predict(self.network, self._data(which, step).first(len(x))), t)
+        """The share of samples, 0 to 1, that the network gets right; NaN for one without `accuracy`."""
+        runner = self._runner() if self._skips_zeros and _accuracy_is_ours(self.network) else None
+        if isinstance(runner, CompiledStep):
+            return share_right(predict(self.network, self._data(which, runner).first(len(x))), t)
+        if not hasattr(self.network, "accuracy"):
+            return math.nan
         return float(self.network.accuracy(x, t))
 
 
@@ -307,7 +303,7 @@ def _data(network: Any, samples: ArrayLike, labels: ArrayLike, name: str) -> tup
         raise ValueError(f"x_{name} is empty: expected at least one sample")
     if len(x) != len(t):
         raise ValueError(f"x_{name} has {len(x)} samples, but t_{name} has {len(t)} labels")
-    classes = classes_of(network)
+    classes = classes_of(network, Reads())
     if classes is not None:
         try:
             _arrays.targets(t, (len(t), classes), _arrays.FLOAT64)

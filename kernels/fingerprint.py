@@ -8,17 +8,21 @@ PRIME = 0x1E3779B97F4A7C15  # odd, its bits without a pattern
 
 @inlined
 def _mixed(hash_, word):
-    """Every bit of either changes about half of the bits: a sign that is flipped twice does not cancel out."""
     hash_ = (hash_ ^ word) * PRIME
     return hash_ ^ ((hash_ >> 29) & 0x7FFFFFFFF)
 
 
+@inlined
+def _spread(hash_, lane):
+    """Two more rounds: else equal changes in the last words of two chains, such as two signs, would cancel out."""
+    return _mixed(_mixed(hash_, lane), lane)
+
+
 @kernel
 def fingerprint(address, words):
-    """A hash of so many 64-bit words, which their order changes too.
+    """A hash of so many 64-bit words, which depends on their order too.
 
-    Eight chains side by side, as one multiplication waits for the last: 1 ms for 10 MB in the third-level cache, for
-    more what the memory gives.
+    Eight chains side by side, as one multiplication waits for the last.
     """
     memory = address_as_int64(address)
     a, b, c, d, e, f, g, h = 1, 2, 3, 4, 5, 6, 7, 8
@@ -29,4 +33,6 @@ def fingerprint(address, words):
         h = _mixed(h, memory[i + 7])
     for i in range(whole, words):
         a = _mixed(a, memory[i])
-    return _mixed(_mixed(_mixed(a, b), _mixed(c, d)), _mixed(_mixed(e, f), _mixed(g, h)))
+    first = _mixed(_mixed(_spread(a, 11), _spread(b, 12)), _mixed(_spread(c, 13), _spread(d, 14)))
+    second = _mixed(_mixed(_spread(e, 15), _spread(f, 16)), _mixed(_spread(g, 17), _spread(h, 18)))
+    return _mixed(first, second)

@@ -190,7 +190,7 @@ def test_without_the_compiled_loop(own: bool) -> None:
 
 
 def test_what_is_no_network() -> None:
-    for network in (object(), SimpleNamespace(params={})):
+    for network in (object(), type("Empty", (), {"params": {}})()):
         with pytest.raises(ValueError, match="has no layers and params"):
             fastbp.predict(network, np.ones((4, 6)))
 

@@ -1,5 +1,7 @@
 """Trainers, callbacks and optimizers of a user's own: what they override is called, what they change counts."""
 
+import copy
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +10,7 @@ import pytest
 from book_networks import BookNet
 from chains import COMPILES, zeros_mostly
 from checks import close
+from processes import python
 
 import fastbp
 from fastbp import SGD, Adam, Momentum, Trainer
@@ -175,8 +178,8 @@ class Decaying(Trainer):
 class Doubling(Trainer):
     """Two steps on each batch."""
 
-    def _next_batch(self, ahead: int = 0) -> Any:
-        return np.repeat(super()._next_batch(ahead), 2)[:BATCH]
+    def _next_batch(self) -> Any:
+        return np.repeat(super()._next_batch(), 2)[:BATCH]
 
 
 class Stopping(Trainer):
@@ -272,6 +275,51 @@ def test_a_step_that_is_all_its_own() -> None:
     loop = trainer(network, SAMPLES["dense"](), T, Whole)
     loop.train()
     assert loop.train_loss_list == by_hand(expected, SAMPLES["dense"](), T)
+    assert loop.runs == "by a train_step of its own"
+
+
+def test_a_train_step_that_replaced_the_trainers_own() -> None:
+    code = """
+import numpy as np, fastbp
+calls, original = [], fastbp.Trainer.train_step
+fastbp.Trainer.train_step = lambda self: (calls.append(1), original(self))[1]
+net = fastbp.TwoLayerNet(6, 5, 3)
+fastbp.Trainer(net, np.ones((40, 6)), np.zeros(40, int), np.ones((4, 6)), np.zeros(4, int), 2, 8, verbose=False).train()
+print(len(calls))
+"""
+    assert python(code).strip() == "10"
+
+
+def test_a_network_without_accuracy() -> None:
+    class Bare:
+        def __init__(self) -> None:
+            self.params = {"w": np.zeros(6)}
+
+        def loss(self, x: Any, t: Any) -> float:
+            return float(0.5 * np.mean((x @ self.params["w"] - t) ** 2))
+
+        def gradient(self, x: Any, t: Any) -> Any:
+            return {"w": x.T @ (x @ self.params["w"] - t) / len(x)}
+
+    x = SAMPLES["dense"]()
+    loop = trainer(Bare(), x, x @ np.arange(6.0))
+    loop.train()
+    assert loop.train_loss_list[-1] < loop.train_loss_list[0]
+    assert np.isnan(loop.train_acc_list + loop.test_acc_list).all()
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda loop: pickle.loads(pickle.dumps(loop))])
+def test_a_trainer_can_be_copied_on_the_way(copied: Any) -> None:
+    network = fastbp.TwoLayerNet(6, 5, 3, 0.5, rng=np.random.default_rng(7))
+    loop = trainer(network, SAMPLES["compressed"](), T)
+    loop.epochs = 2
+    loop.train()
+    other = copied(loop)
+    for each in (loop, other):
+        each.epochs = 3
+        each.train()
+    assert loop.train_loss_list == other.train_loss_list
+    assert other.network is not network
 
 
 def test_a_train_step_of_the_object() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.engine import values
-from fastbp.engine.reads import MISSING, Reads
+from fastbp.reads import MISSING, Reads
 
 # What a method may do without being looked at by value: none of these reads or changes anything but its arguments.
 BUILTINS: dict[str, Any] = {
@@ -82,7 +82,7 @@ def _named(name: str, function: FunctionType, reads: Reads, run: Any, where: tup
     """What a global name means to the method: NumPy, one of the builtins, or super."""
     value = reads.item(function.__globals__, name)
     if value is np:
-        return values.Functions(run, "numpy")
+        return values.Numpy(run, "numpy")
     if value is MISSING and name in _STAND_INS:
         return _STAND_INS[name](run)
     if value is MISSING and name in BUILTINS:
@@ -90,21 +90,21 @@ def _named(name: str, function: FunctionType, reads: Reads, run: Any, where: tup
     raise _at(run.refuse(f"it names {name}"), *where)
 
 
-class _SuperFunction(values.StandIn):
+def _super(run: Any) -> values.Call:
     """For the name super."""
 
-    __slots__ = ()
-
-    def __call__(self) -> "_Super":
+    def super_() -> "_Super":
         """What super() is in a method, which its frame tells: the class that it stands in, and its first argument."""
-        run, frame = values.run_of(self), sys._getframe(1)
+        frame = sys._getframe(2)
         cls, first = frame.f_locals.get("__class__"), frame.f_locals.get((*frame.f_code.co_varnames, "")[0])
         if not isinstance(cls, type) or first is not run.self:
             raise run.refuse("it calls super() outside of a method")
         return _Super(run, cls)
 
+    return values.Call(run, "super", super_)
 
-_STAND_INS = {"super": _SuperFunction, "float": values.Float, "isinstance": values.IsInstance}
+
+_STAND_INS = {"super": _super, "float": values.as_float, "isinstance": values.is_instance}
 
 
 class _Super(values.StandIn):
@@ -149,8 +149,8 @@ def _scan(body: CodeType) -> tuple[tuple[tuple[str, int], ...], tuple[int, str] 
 # Where it is
 
 
-def _at(error: Exception, body: CodeType, line: int | None = None) -> Exception:
-    error.place = body.co_filename, line or body.co_firstlineno  # type: ignore[attr-defined]
+def _at(error: values.NotProved, body: CodeType, line: int | None = None) -> values.NotProved:
+    error.place = body.co_filename, line or body.co_firstlineno
     return error
 
 

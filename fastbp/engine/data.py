@@ -12,7 +12,6 @@ from fastbp import _arrays
 from fastbp._checks import finite
 from fastbp.kernels import plan
 from fastbp.kernels.compress import compress_rows, count_nonzeros
-from fastbp.kernels.fingerprint import fingerprint
 
 # Compressed rows win below this share of non-zeros: on MNIST's 19 % a step of 784-50-10 takes 85 µs instead of 130, and
 # of 784-512-512-10 1750 instead of 2030; on the digits' 49 % one of 64-32-10 takes 6.9 instead of 5.5.
@@ -97,44 +96,6 @@ class LayerData:
     @property
     def samples(self) -> int:
         return len(self.x)
-
-
-class Followed:
-    """Samples and labels, prepared once, and made anew when the arrays that they come from have changed."""
-
-    def __init__(self) -> None:
-        self._made_from: tuple[Any, ...] = ()
-        self._prints: tuple[int, int] | None = None
-        self._data: Data | None = None
-
-    def data(self, step: Any, x: Any, t: Any, *, sparse: bool | None = None, watched: bool) -> Data:
-        """What `step.prepare(x, t)` makes of the arrays as they are now. `watched` says that they may change."""
-        made_from = x, t, sparse, *step.takes
-        known = len(self._made_from) == len(made_from) and all(map(_same, self._made_from, made_from))
-        if self._data is None or not known or (watched and self._prints != self._look(x, t)):
-            self._data, self._made_from, self._prints = None, (), None
-            data: Data = step.prepare(x, t, sparse=sparse)
-            self._data, self._made_from = data, made_from
-            self._prints = self._look(x, t) if watched else None
-        return self._data
-
-    def _look(self, x: Any, t: Any) -> tuple[int, int]:
-        """Fingerprints of what was copied: samples that are read where they lie are not."""
-        assert self._data is not None
-        read = not self._data.is_sparse and np.may_share_memory(self._data.x, x)
-        return 0 if read else print_of(x), print_of(t)
-
-
-def _same(a: Any, b: Any) -> bool:
-    return a is b or (not isinstance(a, np.ndarray) and bool(a == b))
-
-
-def print_of(array: NDArray[Any]) -> int:
-    """A fingerprint of an array's bytes: one pass over its memory."""
-    flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    words = flat.size // 8
-    rest = int.from_bytes(flat[8 * words :].tobytes(), "little")
-    return hash((int(fingerprint(address(flat), words)), rest))
 
 
 def run_arguments(x: Any, t: Any, order: Any, scale: float, sparse: bool | None) -> tuple[Any, Any, Any]:

@@ -1,5 +1,7 @@
 """Training steps by the layers themselves, or by a network's own methods: where the compiled loop can't stand in."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -7,11 +9,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastbp import _arrays, layers, originals, reference
 from fastbp._checks import finite
-from fastbp.chain import Chain, NotCompilable
+from fastbp.chain import LOSS_NAMES, Chain, NotCompilable
 from fastbp.engine.data import Data, LayerData, checked_order, run_arguments, samples_array, scaled
 from fastbp.engine.operations import decay_of
 from fastbp.engine.proof import STEPS, prove
-from fastbp.engine.reads import Reads
+from fastbp.engine.report import layers_report
+from fastbp.reads import Reads
 
 AFFINE, SOFTMAX = (layers.Affine, reference.Affine), (layers.SoftmaxWithLoss, reference.SoftmaxWithLoss)
 
@@ -21,6 +24,8 @@ class LayerStep:
 
     def __init__(self, network: Any, optimizer: Any) -> None:
         self.network, self.optimizer = network, optimizer
+        self._held: Reads | None = None
+        self._classes: tuple[Reads, int | None] | None = None
 
     def __call__(self, x: ArrayLike, t: ArrayLike, *, scale: float = 1.0) -> float:
         """One step on a batch. Returns the loss before the update."""
@@ -34,10 +39,22 @@ class LayerStep:
         t = np.asanyarray(t)
         if x.ndim == 0 or t.ndim == 0 or len(x) != len(t):
             raise ValueError(f"x and t must have a row for each sample, got shapes {x.shape} and {t.shape}")
-        classes = classes_of(self.network)
+        if self._classes is None or not self._classes[0].same():
+            reads = Reads()
+            self._classes = reads, classes_of(self.network, reads)
+        classes = self._classes[1]
         if classes is not None:
             _arrays.targets(t, (len(t), classes), _arrays.FLOAT64)
         return LayerData(scaled(x, scale), t)
+
+    def check_held(self) -> None:
+        """ValueError naming the parameters that came apart from their layers. A search, once, then a look."""
+        if self._held is None or not self._held.same():
+            self._held, reads = None, Reads()
+            reads.attribute(self.network, "params")
+            reads.attribute(self.network, "layers")
+            Chain(self.network).check_held(reads)
+            self._held = reads
 
     def run(
         self, x: Any, t: Any = None, order: ArrayLike | None = None, *, scale: float = 1.0, sparse: bool | None = None
@@ -48,7 +65,14 @@ class LayerStep:
         batches = checked_order(order, data.samples)
         return np.array([self._step(data.x[batch], data.t[batch]) for batch in batches], np.float64)
 
+    def reporter(self, reason: str) -> Callable[[int], str]:
+        """What writes the report, as the network and the optimizer are now."""
+        chain = Chain(self.network)
+        parts = [*chain.layers, chain.loss, self.optimizer]
+        return partial(layers_report, [type(part).__name__ for part in parts if part is not None], reason)
+
     def _step(self, x: NDArray[Any], t: NDArray[Any]) -> float:
+        self.check_held()
         loss, gradients = loss_and_gradient(self.network, x, t)
         self.optimizer.update(self.network.params, gradients)
         return loss
@@ -84,7 +108,7 @@ def _is_half(network: Any) -> bool:
 
 def _through_layers(network: Any, x: Any, t: Any) -> tuple[float, dict[str, Any]]:
     """The loss and the gradients by name: through the chain of layers and back, with the network's weight decay."""
-    chain = Chain.of(network)
+    chain = Chain(network)
     if chain.loss is None:
         raise ValueError(f"{chain.name} has neither a gradient(x, t) nor a last_layer: nothing says what its loss is")
     loss = float(chain.loss.forward(chain.forward(x), t))
@@ -104,14 +128,27 @@ def _through_layers(network: Any, x: Any, t: Any) -> tuple[float, dict[str, Any]
     return loss, gradients
 
 
-def classes_of(network: Any) -> int | None:
-    """How many classes labels may name; None where a method of the network's own, or its forward pass, says that."""
-    chain = Chain.of(network)
+def classes_of(network: Any, reads: Reads) -> int | None:
+    """How many classes labels may name; None where a method of the network's own, or its forward pass, says that.
+
+    While what goes to `reads` is the same, the answer is.
+    """
+    chain = Chain(network)
     *_, last = chain.layers or [None]
-    if not (isinstance(last, AFFINE) and isinstance(chain.loss, SOFTMAX) and np.ndim(last.W) == 2):
+    for name in ("layers", "params", *LOSS_NAMES):
+        reads.attribute(network, name)
+    if isinstance(chain.container, dict | list):
+        reads.contents(chain.container)
+    if not (isinstance(last, AFFINE) and isinstance(chain.loss, SOFTMAX)):
         return None
+    shape = np.shape(reads.attribute(last, "W"))
+    names = {id(array): name for name, array in chain.params.items()}
+    places = [
+        (layer, key, id(getattr(layer, key))) for layer in chain.layers if isinstance(layer, AFFINE) for key in "Wb"
+    ]
+    held = [(layer, key, names[array]) for layer, key, array in places if array in names]
     try:
-        prove(chain, STEPS, Reads())  # that labels go to the loss as they are
+        prove(chain, STEPS, held, reads)  # so labels go to the loss as they are
     except NotCompilable:
         return None
-    return int(np.shape(last.W)[1])
+    return int(shape[1]) if len(shape) == 2 else None

@@ -2,7 +2,7 @@
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from fastbp import layers, originals
 from fastbp.chain import LOSS_NAMES, Chain, NotCompilable, share_memory
-from fastbp.engine.reads import MISSING, Reads
+from fastbp.engine.proof import check_lookups
 from fastbp.kernels import plan
+from fastbp.reads import MISSING, Reads
 
 _CONTAINERS = {"layers": (dict, OrderedDict, list, tuple), "params": (dict, OrderedDict)}
 
@@ -44,10 +45,33 @@ class Operation:
         return itemsize * (own + batch * (self.inputs + self.outputs))
 
 
-# Which operation a layer is: all that a new one needs, but for its code in `kernels.plan` (after the affine ones, which
+# Which operation a layer is. A new one needs an entry here, its code in `kernels.plan` (after the affine ones, which
 # come first) and its branches in `forward` and `backward` of `kernels.operations`.
 CODES: dict[type, int] = {layers.Affine: plan.AFFINE, layers.Relu: plan.RELU, layers.Sigmoid: plan.SIGMOID}
 LOSSES = (layers.SoftmaxWithLoss,)
+
+
+def read(network: Any, reads: Reads) -> Chain:
+    """The chain of a network whose parts are found without running any code of its own; NotCompilable for another."""
+    if config.DISABLE_JIT:
+        raise NotCompilable("NUMBA_DISABLE_JIT is set, and the compiled loop can't run as Python")
+    check_lookups(network, reads)
+    own, name = reads.dict_of(network), type(network).__name__
+    for part in ("layers", "params", *LOSS_NAMES):
+        in_class = reads.in_class(type(network), part)
+        reads.item(own, part)
+        if hasattr(type(in_class), "__get__") and not originals.defines(type(network), part):
+            raise NotCompilable(f"{part} of {name} is computed at each look (a {type(in_class).__name__})")
+    chain = Chain(network)
+    if chain.container is None or chain.params is None:
+        raise NotCompilable(f"{name} has no layers and params")
+    for part, value in (("layers", chain.container), ("params", chain.params)):
+        if type(value) not in _CONTAINERS[part]:
+            raise NotCompilable(f"{part} of {name} is a {type(value).__name__}, no dict or list")
+    if chain.loss is None:
+        raise NotCompilable(f"{name} has no last_layer")
+    reads.contents(chain.container)
+    return chain
 
 
 def operations_of(chain: Chain, reads: Reads) -> list[Operation]:
@@ -55,9 +79,6 @@ def operations_of(chain: Chain, reads: Reads) -> list[Operation]:
 
     What is looked at goes to `reads`.
     """
-    if config.DISABLE_JIT:
-        raise NotCompilable("NUMBA_DISABLE_JIT is set, and the compiled loop can't run as Python")
-    _check_parts(chain, reads)
     if len({id(layer) for layer in chain.layers}) < len(chain.layers):
         raise NotCompilable("one layer is there twice, where its second forward pass replaces what the first kept")
     operations: list[Operation] = []
@@ -97,13 +118,18 @@ def bind(chain: Chain, operations: list[Operation], reads: Reads) -> tuple[np.dt
             arrays.append(value)
     if chain.params.keys() - found:
         chain.check_held()
-    if share_memory(arrays):
+    for name, array in chain.params.items():
+        reads.result(form_of, array)
+        _check_array(name, array)
+    if share_memory(array for array in arrays if type(array) is np.ndarray and array.flags.c_contiguous):
         raise NotCompilable("two layers share one W or b, or the memory of one")
     if foreign:
         raise NotCompilable(f"the {foreign[0]} is not among the network's params")
     if chain.params.keys() - found:
-        raise NotCompilable(f"no layer holds params[{sorted(chain.params.keys() - found)[0]!r}]")
-    _check_arrays(chain.params)
+        raise NotCompilable(f"no layer holds params[{min(chain.params.keys() - found)!r}]")
+    dtypes = sorted({str(array.dtype) for array in arrays})
+    if dtypes not in (["float32"], ["float64"]):
+        raise NotCompilable(f"the parameters are not all float32 or all float64: {dtypes}")
     _connect(operations)
     return arrays[0].dtype, arrays
 
@@ -116,24 +142,6 @@ def decay_of(network: Any) -> float:
     return decay
 
 
-def _check_parts(chain: Chain, reads: Reads) -> None:
-    """NotCompilable where the network has no layers, params or loss, or these could be others at each look."""
-    network, own = chain.network, reads.dict_of(chain.network)
-    if chain.container is None or not isinstance(chain.params, Mapping):
-        raise NotCompilable(f"{chain.name} has no layers and params")
-    if chain.loss is None:
-        raise NotCompilable(f"{chain.name} has no last_layer")
-    for name in ("layers", "params", *LOSS_NAMES):
-        in_class = reads.in_class(type(network), name)
-        reads.item(own, name)
-        if hasattr(type(in_class), "__get__") and not originals.defines(type(network), name):
-            raise NotCompilable(f"{name} of {chain.name} is computed at each look (a {type(in_class).__name__})")
-    for name, value in (("layers", chain.container), ("params", chain.params)):
-        if type(value) not in _CONTAINERS[name]:
-            raise NotCompilable(f"{name} of {chain.name} is a {type(value).__name__}, no dict or list")
-    reads.contents(chain.container)
-
-
 def _known(layer: Any, known: Iterable[type], reads: Reads) -> type:
     """The class of the library that a layer is, or is but for its name and constructor."""
     cls, name = reads.attribute(layer, "__class__"), type(layer).__name__
@@ -144,30 +152,46 @@ def _known(layer: Any, known: Iterable[type], reads: Reads) -> type:
         base = next((base for base in cls.__mro__ if base in known), None)
         if base is None:
             raise NotCompilable(f"{cls.__module__}.{name} is no layer that the compiled loop knows")
-        raise NotCompilable(f"{name} has {originals.own_attributes(cls, base)} of its own")
-    own = reads.dict_of(layer)
-    for method in ("forward", "backward"):
-        if reads.item(own, method) is not MISSING:
-            raise NotCompilable(f"{name} has a {method} of its own")
-    check_unchanged(found, reads)
+        raise NotCompilable(f"{name} has its own {originals.own_attributes(cls, base)}")
+    check_unchanged(layer, found, reads)
     return found
 
 
-def check_unchanged(cls: type, reads: Reads) -> None:
-    """NotCompilable where a method of one of the library's classes was replaced."""
+def check_unchanged(value: Any, cls: type, reads: Reads) -> None:
+    """NotCompilable where a method of one of the library's classes was replaced, in the class or in the object."""
+    own = reads.dict_of(value)
+    for name in originals.attributes(cls):
+        if reads.item(own, name) is not MISSING:
+            raise NotCompilable(f"the {type(value).__name__} has its own {name}")
     replaced = reads.result(originals.changed, cls)
     if replaced is not None:
         raise NotCompilable(f"{cls.__name__}.{replaced} is not the library's own any more")
 
 
-def _check_arrays(params: Mapping[str, Any]) -> None:
-    dtypes = set()
-    for name, value in params.items():
-        if type(value) is not np.ndarray or not value.flags.carray or value.size == 0:
-            raise NotCompilable(f"{name} is no writable, C-contiguous array with elements")
-        dtypes.add(value.dtype)
-    if len(dtypes) != 1 or next(iter(dtypes)) not in (np.float32, np.float64):
-        raise NotCompilable(f"the parameters are not all float32 or all float64: {sorted(map(str, dtypes))}")
+def one_decay(proved: dict[str, float], network: Any, reads: Reads) -> float:
+    """λ of the weight decay: what was proved of the methods, and the network's attribute where it lacks a method."""
+    decays = set(proved.values())
+    if "loss_and_gradient" not in proved and not {"loss", "gradient"} <= proved.keys():
+        decays.add(reads.result(decay_of, network))
+    if len(decays) > 1:
+        raise NotCompilable(f"the weight decay of its loss is another than that of its gradient: {sorted(decays)}")
+    return decays.pop()
+
+
+def form_of(array: Any) -> Any:
+    """What of an array can be changed in place, beside its elements."""
+    return (array.shape, array.dtype, array.flags.carray) if isinstance(array, np.ndarray) else None
+
+
+def held_in(operations: list[Operation]) -> list[tuple[Any, str, str]]:
+    """(Layer, attribute, name of the parameter that it is), as the proof asks for them."""
+    affine = [operation for operation in operations if operation.affine is not None]
+    return [each for o in affine for each in ((o.affine, "W", o.W), (o.affine, "b", o.b))]
+
+
+def _check_array(name: str, array: Any) -> None:
+    if type(array) is not np.ndarray or not array.flags.carray or array.size == 0:
+        raise NotCompilable(f"{name} is no writable, C-contiguous array with elements")
 
 
 def _connect(operations: list[Operation]) -> None:

@@ -27,6 +27,7 @@ NaN by, is left out); and the opcodes of CPython 3.11 to 3.14 mean what their na
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from types import FunctionType
 from typing import Any
 
@@ -34,34 +35,31 @@ import numpy as np
 
 from fastbp.chain import Chain, NotCompilable
 from fastbp.engine import code, values
-from fastbp.engine.reads import MISSING, Reads
-from fastbp.engine.values import Loss, NotProved, Opaque, Parameter, StandIn, hidden
+from fastbp.engine.values import Call, Loss, NotProved, Opaque, Parameter, StandIn, hidden
+from fastbp.reads import MISSING, Reads
 
 STEPS = ("loss", "gradient", "loss_and_gradient")  # the methods of a network that a training step asks for
 
 # Attributes that may be read as they are: they can't be changed in place.
 _PLAIN = (int, float, complex, bool, str, bytes, type(None), range, slice)
-_NUMBERS = (np.bool_, np.number)
 _COPIED = (dict, OrderedDict, list, tuple)
 
 
-def prove(chain: Chain, methods: tuple[str, ...], reads: Reads) -> dict[str, float]:
+Held = Iterable[tuple[Any, str, str]]  # (layer, attribute, name of the parameter that it is)
+
+
+def prove(chain: Chain, methods: tuple[str, ...], held: Held, reads: Reads) -> dict[str, float]:
     """Proves those of the methods that the network has; λ of the weight decay, by the name of the method that has it.
 
-    NotCompilable naming the line that there is no proof for. What was read, in either case, goes to `reads`.
+    `held` says which attributes of the layers are parameters. NotCompilable naming the line that there is no proof for.
+    What was read, in either case, goes to `reads`.
     """
+    check_lookups(chain.network, reads)
     decays = {}
-    cls = type(chain.network)
-    if (
-        reads.attribute(chain.network, "__class__") is not cls
-        or reads.attribute(type(cls), "__getattribute__") is not type.__getattribute__
-        or reads.in_class(cls, "__getattribute__") is not object.__getattribute__
-    ):
-        raise NotCompilable(f"{chain.name} has attributes that are not looked up as usual")
     for name in methods:
         if not _has(chain.network, name, reads):
             continue
-        run = _Run(chain, reads)
+        run = _Run(chain, held, reads)
         try:
             decay = run.decay_of(name)
         except RecursionError:
@@ -71,6 +69,18 @@ def prove(chain: Chain, methods: tuple[str, ...], reads: Reads) -> dict[str, flo
         if decay is not None:
             decays[name] = decay
     return decays
+
+
+def check_lookups(network: Any, reads: Reads) -> None:
+    """NotCompilable where attributes of the network are not found in it or in its class, as is usual."""
+    cls = type(network)
+    if (
+        reads.attribute(network, "__class__") is not cls
+        or reads.attribute(type(cls), "__getattribute__") is not type.__getattribute__
+        or reads.in_class(cls, "__getattribute__") is not object.__getattribute__
+        or reads.in_class(cls, "__getattr__") is not MISSING
+    ):
+        raise NotCompilable(f"{cls.__name__} has attributes that are not looked up as usual")
 
 
 def _has(network: Any, name: str, reads: Reads) -> bool:
@@ -89,7 +99,7 @@ def _not_compilable(chain: Chain, name: str, reason: Exception, raised: Exceptio
 class _Run:
     """One call of a method on stand-ins: what the layers have passed on, and what was refused."""
 
-    def __init__(self, chain: Chain, reads: Reads) -> None:
+    def __init__(self, chain: Chain, held: Held, reads: Reads) -> None:
         self.chain, self.reads = chain, reads
         self.refusal: NotProved | None = None
         self.samples, self.labels = Opaque(self, "the samples"), Opaque(self, "the labels")
@@ -98,16 +108,14 @@ class _Run:
         self.forward = [0] * len(chain.layers)  # the pass that each layer made last
         self.backward = [0] * len(chain.layers)  # and that of which it made the gradients
         self.lost = 0  # the pass of the last loss
-        self._copies: dict[int, tuple[Any, Any]] = {}  # of containers, by their id: the copy, and what was in it
-        names = {id(array): name for name, array in chain.params.items()}
-        keys = [(id(p.owner), p.key, names[id(p.array)]) for p in chain.places if id(p.array) in names]
-        parameters = {name: Parameter(self, name) for name in chain.params}
+        # Of containers, by their id: the copy, what was in it, and the attribute that it was read from.
+        self._copies: dict[int, tuple[Any, list[Any], str]] = {}
+        self.parameters = {name: Parameter(self, name) for name in chain.params}
         self._layers: dict[int, StandIn] = {
-            id(layer): _Layer(self, place, {key: parameters[name] for owner, key, name in keys if owner == id(layer)})
+            id(layer): _Layer(self, place, {key: self.parameters[name] for owner, key, name in held if owner is layer})
             for place, layer in enumerate(chain.layers)
         }
         self._layers[id(chain.loss)] = _LastLayer(self)
-        self.parameters = parameters
 
     def refuse(self, why: str) -> NotProved:
         """The exception to raise for what is not proved. Kept, in case the method swallows it."""
@@ -118,12 +126,12 @@ class _Run:
     def decay_of(self, name: str) -> float | None:
         """Calls the method; the λ of weight decay that it adds, None of a `predict`. NotProved for anything unknown."""
         method = self.attribute(name)
-        if type(method) is not _Method:
+        if type(method) is not Call:
             raise self.refuse("it is no method of the class")
         result = method(self.samples) if name == "predict" else method(self.samples, self.labels)
-        for container, (copy, contents) in self._copies.items():
+        for copy, contents, read in self._copies.values():
             if not _same_contents(copy, contents):
-                raise self.refuse(f"it changes a {type(copy).__name__} of the network's ({container})")
+                raise self.refuse(f"it changes self.{read}")
         if self.refusal:
             raise self.refusal
         if name == "predict":
@@ -184,14 +192,16 @@ class _Run:
         network, reads = self.chain.network, self.reads
         in_class = reads.in_class(type(network), name)
         if type(in_class) is property:
-            return self.call(in_class.fget, (), {})
+            return self.call(reads.attribute(in_class, "fget"), (), {})
+        if hasattr(type(in_class), "__get__") and type(in_class) is not FunctionType:
+            raise self.refuse(f"self.{name} is a {type(in_class).__name__}")
         own = reads.item(reads.dict_of(network), name)
-        if own is not MISSING and not hasattr(type(in_class), "__set__"):
+        if own is not MISSING:
             return self._stand_in(own, name)
-        if isinstance(in_class, FunctionType):
-            return _Method(self, in_class)
-        if in_class is MISSING or hasattr(type(in_class), "__get__"):
-            raise self.refuse(f"self.{name} is no plain attribute")
+        if type(in_class) is FunctionType:
+            return self._method(in_class)
+        if in_class is MISSING:
+            raise self.refuse(f"there is no self.{name}")
         return self._stand_in(in_class, name)
 
     def above(self, cls: type, name: str) -> Any:
@@ -199,31 +209,39 @@ class _Run:
         order = type(self.chain.network).__mro__
         for base in order[order.index(cls) + 1 :]:
             found = self.reads.item(vars(base), name)
-            if isinstance(found, FunctionType):
-                return _Method(self, found)
+            if type(found) is FunctionType:
+                return self._method(found)
             if found is not MISSING:
                 break
         raise self.refuse(f"super().{name} is no method")
 
     def _stand_in(self, value: Any, name: str) -> Any:
-        if type(value) in _PLAIN or isinstance(value, _NUMBERS):
+        if type(value) in _PLAIN or values.is_numpy_number(value):
             return value
         if id(value) in self._layers:
             return self._layers[id(value)]
+        if id(value) in self._copies:
+            return self._copies[id(value)][0]
         if value is self.chain.params and type(value) in (dict, OrderedDict):
-            return self._copy(value, self.parameters)
+            return self._copy(value, self.parameters, name)
         if type(value) in _COPIED:
-            items = value.items() if isinstance(value, dict) else enumerate(value)
-            return self._copy(value, {key: self._stand_in(each, f"{name}[{key!r}]") for key, each in items})
+            items = dict(value.items() if isinstance(value, dict) else enumerate(value))
+            return self._copy(
+                value, {key: self._stand_in(each, f"{name}[{key!r}]") for key, each in items.items()}, name
+            )
         raise self.refuse(f"self.{name} is of type {type(value).__name__}, which a proof can't read")
 
-    def _copy(self, container: Any, items: dict[Any, Any]) -> Any:
+    def _copy(self, container: Any, items: dict[Any, Any], name: str) -> Any:
         """A copy that the method may have: of its type, the same one each time, looked at again at the end."""
-        if id(container) not in self._copies:
-            self.reads.contents(container)
-            copy = type(container)(items if isinstance(container, dict) else items.values())
-            self._copies[id(container)] = copy, (list(copy.items()) if isinstance(copy, dict) else list(copy))
-        return self._copies[id(container)][0]
+        self.reads.contents(container)
+        if not all(map(_plain, items)):
+            raise self.refuse(f"self.{name} has a key that is no number, string or None")
+        copy = type(container)(items if isinstance(container, dict) else items.values())
+        self._copies[id(container)] = copy, (list(copy.items()) if isinstance(copy, dict) else list(copy)), name
+        return copy
+
+    def _method(self, function: FunctionType) -> Call:
+        return Call(self, function.__name__, lambda *arguments, **named: self.call(function, arguments, named))
 
     def call(self, function: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """Calls a function of the network's class with a stand-in for self, after a look at its code."""
@@ -255,19 +273,6 @@ class _Self(StandIn):
         return values.run_of(self).attribute(name)
 
 
-class _Method(StandIn):
-    """For a method of the network: it can be called."""
-
-    __slots__ = ("_function",)
-
-    def __init__(self, run: _Run, function: FunctionType) -> None:
-        super().__init__(run)
-        object.__setattr__(self, "_function", function)
-
-    def __call__(self, *arguments: Any, **named: Any) -> Any:
-        return values.run_of(self).call(object.__getattribute__(self, "_function"), arguments, named)
-
-
 class _Layer(StandIn):
     """For a layer of the chain: its two passes, its parameters and their gradients."""
 
@@ -281,8 +286,10 @@ class _Layer(StandIn):
     def __getattribute__(self, name: str) -> Any:
         run, place = values.run_of(self), object.__getattribute__(self, "_place")
         parameters = object.__getattribute__(self, "_parameters")
-        if name in ("forward", "backward"):
-            return _Pass(run, place, name)
+        if name == "forward":
+            return Call(run, "forward", lambda x: _forward(run, place, x))
+        if name == "backward":
+            return Call(run, "backward", lambda dout: _backward(run, place, dout))
         if name in parameters:
             return parameters[name]
         if name[:1] == "d" and name[1:] in parameters:
@@ -290,23 +297,6 @@ class _Layer(StandIn):
                 raise run.refuse(f"it reads {name} of a layer before that has gone backward")
             return values.Gradient(run, parameters[name[1:]])
         raise run.refuse(f"it reads {name} of a layer")
-
-
-class _Pass(StandIn):
-    """For a layer's forward or backward."""
-
-    __slots__ = ("_name", "_place")
-
-    def __init__(self, run: _Run, place: int, name: str) -> None:
-        super().__init__(run)
-        object.__setattr__(self, "_place", place)
-        object.__setattr__(self, "_name", name)
-
-    def __call__(self, value: Any) -> Opaque:
-        run, place = values.run_of(self), object.__getattribute__(self, "_place")
-        if object.__getattribute__(self, "_name") == "forward":
-            return _forward(run, place, value)
-        return _backward(run, place, value)
 
 
 def _forward(run: _Run, place: int, x: Any) -> Opaque:
@@ -332,25 +322,11 @@ class _LastLayer(StandIn):
 
     def __getattribute__(self, name: str) -> Any:
         run = values.run_of(self)
-        if name in ("forward", "backward"):
-            return _LossPass(run, name)
+        if name == "forward":
+            return Call(run, "forward", lambda x, t: _loss(run, x, t))
+        if name == "backward":
+            return Call(run, "backward", lambda dout=1: _begin_backward(run, dout))
         raise run.refuse(f"it reads {name} of the last layer")
-
-
-class _LossPass(StandIn):
-    """For its forward and backward."""
-
-    __slots__ = ("_name",)
-
-    def __init__(self, run: _Run, name: str) -> None:
-        super().__init__(run)
-        object.__setattr__(self, "_name", name)
-
-    def __call__(self, *arguments: Any) -> Any:
-        run = values.run_of(self)
-        if object.__getattribute__(self, "_name") == "forward":
-            return _loss(run, *arguments)
-        return _begin_backward(run, *arguments)
 
 
 def _loss(run: _Run, scores: Any, t: Any) -> Loss:
@@ -362,7 +338,7 @@ def _loss(run: _Run, scores: Any, t: Any) -> Loss:
     return Loss(run, 1.0, run.passes, {})
 
 
-def _begin_backward(run: _Run, dout: Any = 1) -> Opaque:
+def _begin_backward(run: _Run, dout: Any) -> Opaque:
     if type(dout) not in (int, float) or dout != 1:
         raise run.refuse("the backward pass starts with something else than 1")
     if not run.lost or run.lost != run.passes or set(run.forward) != {run.passes}:

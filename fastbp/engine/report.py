@@ -7,8 +7,13 @@ import numpy as np
 from fastbp.engine.operations import Operation
 
 
-def report(operations: list[Operation], loss: Any, optimizer: Any, dtype: np.dtype[Any], batch: int) -> str:
-    """A line for each operation of the compiled loop, with its floating-point operations and bytes in one step."""
+def report(
+    operations: list[Operation], loss: str, optimizer: str, states: int, dtype: np.dtype[Any], batch: int
+) -> str:
+    """A line for each operation of the compiled loop, with its floating-point operations and bytes in one step.
+
+    `loss` and `optimizer` are names, `states` how many arrays of state a parameter has.
+    """
     lines: list[tuple[str, ...]] = [("layer", "runs as", "inputs", "outputs", "kflop", "kB")]
     for n, operation in enumerate(operations):
         lines.append(
@@ -23,17 +28,16 @@ def report(operations: list[Operation], loss: Any, optimizer: Any, dtype: np.dty
         )
     classes = operations[-1].outputs
     size = f"{3 * batch * classes * dtype.itemsize / 1e3:.0f}"
-    lines.append((type(loss).__name__, "compiled", str(classes), "1", "", size))
+    lines.append((loss, "compiled", str(classes), "1", "", size))
     parameters = sum(o.inputs * o.outputs + o.outputs for o in operations if o.affine is not None)
-    state = len(optimizer.state_names) * parameters * dtype.itemsize
-    lines.append((type(optimizer).__name__, "compiled", str(parameters), "", "", f"{state / 1e3:.0f}"))
+    state = states * parameters * dtype.itemsize
+    lines.append((optimizer, "compiled", str(parameters), "", "", f"{state / 1e3:.0f}"))
     return _aligned(lines, f"one step of {batch} samples in {dtype}")
 
 
-def layers_report(layers: list[Any], loss: Any, optimizer: Any, reason: str) -> str:
+def layers_report(names: list[str], reason: str, batch: int) -> str:
     """A line for each layer, where none of it is compiled."""
-    lines: list[tuple[str, ...]] = [("layer", "runs as")]
-    lines += [(type(each).__name__, "layer by layer") for each in (*layers, loss, optimizer) if each is not None]
+    lines: list[tuple[str, ...]] = [("layer", "runs as"), *((name, "layer by layer") for name in names)]
     return _aligned(lines, f"not compiled: {reason}")
 
 

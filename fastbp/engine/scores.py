@@ -21,11 +21,11 @@ from fastbp.engine.data import (
     scaled,
 )
 from fastbp.engine.layerwise import layer_data
-from fastbp.engine.operations import Operation, bind, operations_of
+from fastbp.engine.operations import Operation, bind, held_in, operations_of, read
 from fastbp.engine.proof import prove
-from fastbp.engine.reads import Reads
 from fastbp.engine.workspace import Workspace
 from fastbp.kernels import plan, training
+from fastbp.reads import Reads
 
 # Samples that pass through all layers before the next: their rows stay in the second-level cache. No chunk has fewer,
 # unless there are no more: the order of a product's sums depends on whether it has a few rows or many.
@@ -42,14 +42,14 @@ def predict(network: Any, x: ArrayLike | Data, *, scale: float = 1.0) -> NDArray
     scale = finite(scale, "scale")
     if isinstance(x, Data | LayerData) and scale != 1:
         raise TypeError("prepared data have a scale of their own")
-    chain = Chain.of(network)
     try:
         reads = Reads()
+        chain = read(network, reads)
         operations = operations_of(chain, reads)
         dtype, _ = bind(chain, operations, reads)
-        prove(chain, ("predict",), reads)
+        prove(chain, ("predict",), held_in(operations), reads)
     except NotCompilable as error:
-        return _by_methods(chain, x, scale, error)
+        return _by_methods(Chain(network), x, scale, error)
     if isinstance(x, LayerData):
         x = x.x
     features, classes = operations[0].inputs, operations[-1].outputs

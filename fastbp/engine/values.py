@@ -5,13 +5,16 @@ decay, ½·λ·ΣW² in the loss and λ·W in a gradient, as readers write it: `
 `np.sum(np.square(W))`, times and divided by numbers, added up in any order.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 
 class NotProved(Exception):
-    """Why a method can't be proved to do what the layers do."""
+    """Why a method can't be proved to do what the layers do, and where it stands: (file, line), where that is known."""
+
+    place: tuple[str, int] | None = None
 
 
 def run_of(value: Any) -> Any:
@@ -19,38 +22,43 @@ def run_of(value: Any) -> Any:
     return object.__getattribute__(value, "_run")
 
 
-_NAMES = {
+_DOES = {
     "bool": "asks for the truth of",
     "len": "asks for the length of",
     "iter": "goes through",
     "getitem": "takes a part of",
     "setitem": "changes a part of",
     "contains": "looks into",
-    "eq": "compares",
-    "ne": "compares",
-    "lt": "compares",
-    "le": "compares",
-    "gt": "compares",
-    "ge": "compares",
     "hash": "takes as a key",
     "call": "calls",
-    "float": "takes as a number",
-    "int": "takes as a number",
-    "index": "takes as a number",
-    "str": "prints",
-    "repr": "prints",
-    "format": "prints",
+    **dict.fromkeys(("eq", "ne", "lt", "le", "gt", "ge"), "compares"),
+    **dict.fromkeys(("float", "int", "index"), "takes as a number"),
+    **dict.fromkeys(("str", "repr", "format"), "prints"),
 }
-_ARITHMETIC = "add sub mul matmul truediv floordiv mod divmod pow lshift rshift and xor or".split()
-_OTHERS = (
-    "neg pos abs invert complex bytes delitem reversed next enter exit round trunc floor ceil array array_function "
-    "array_wrap array_interface array_struct buffer await aiter anext dir sizeof reduce reduce_ex copy deepcopy fspath "
-    "length_hint missing setattr delattr get set"
-).split()
+# What every object needs to be one, or what these classes define themselves.
+_KEPT = {
+    *("__class__", "__new__", "__init__", "__init_subclass__", "__subclasshook__", "__class_getitem__", "__doc__"),
+    *("__getattribute__", "__getattr__", "__slots__", "__dict__", "__weakref__", "__del__", "__module__"),
+    *("__array_ufunc__", "__array_priority__", "__array_namespace_info__"),
+}
+# All special methods there are: those of the types that a method might take a stand-in for, and a few of no type here.
+_SPECIAL = {
+    *(
+        name
+        for kind in (int, float, complex, str, list, dict, set, tuple, np.ndarray, np.float64)
+        for name in dir(kind)
+    ),
+    *(
+        f"__{name}__"
+        for name in ("call", "enter", "exit", "await", "aiter", "anext", "aenter", "aexit", "next", "fspath")
+    ),
+    *(f"__{name}__" for name in ("get", "set", "delete", "buffer", "missing", "length_hint", "bytes", "rmatmul")),
+    *("__matmul__", "__imatmul__", "__instancecheck__", "__subclasscheck__", "__set_name__"),
+}
 
 
 def _refusing(name: str) -> Any:
-    does = _NAMES.get(name, "computes with")
+    does = _DOES.get(name.strip("_"), "computes with")
 
     def refusing(self: Any, *_: Any, **__: Any) -> Any:
         raise run_of(self).refuse(f"it {does} {object.__getattribute__(self, '_what')}")
@@ -72,8 +80,29 @@ class StandIn:
         raise run_of(self).refuse(f"it reads {name} of {object.__getattribute__(self, '_what')}")
 
 
-for _name in [*_NAMES, *_OTHERS, *_ARITHMETIC, *(f"{side}{name}" for side in "ri" for name in _ARITHMETIC)]:
-    setattr(StandIn, f"__{_name}__", _refusing(_name))
+for _name in _SPECIAL - _KEPT:
+    if _name.startswith("__"):
+        setattr(StandIn, _name, _refusing(_name))
+
+
+class Call(StandIn):
+    """What can be called and nothing else: a layer's forward, a method of the network, np.sum."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, run: Any, what: str, function: Callable[..., Any]) -> None:
+        super().__init__(run, what)
+        object.__setattr__(self, "_function", function)
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        try:
+            return object.__getattribute__(self, "_function")(*arguments, **named)
+        except TypeError as error:
+            traceback = error.__traceback__
+            if traceback is not None and traceback.tb_next is not None:
+                raise
+            what = object.__getattribute__(self, "_what")  # the arguments are other ones
+            raise run_of(self).refuse(f"it calls {what} with other arguments than are known") from None
 
 
 class Opaque(StandIn):
@@ -92,7 +121,13 @@ def hidden(value: Any) -> Any:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) or issubclass(type(value), np.integer | np.floating)
+    return type(value) in (int, float) or is_numpy_number(value)
+
+
+def is_numpy_number(value: Any) -> bool:
+    """Whether this is one of NumPy's own scalars, of no subclass that might do more."""
+    cls = type(value)
+    return cls.__module__ == "numpy" and issubclass(cls, np.integer | np.floating | np.bool_)
 
 
 _CALLED = {"Loss": "the loss", "Gradient": "a gradient"}
@@ -140,8 +175,8 @@ def _scaled(value: Any, number: Any, scale: Any) -> Any:
 
 def _sum(value: Any, other: Any) -> Any:
     run, cls = run_of(value), type(value)
-    if _is_number(other) and other == 0 and cls is Loss:  # where sums begin
-        return value
+    if _is_number(other) and other == 0 and cls is Loss:  # where sums begin; a new object, as a sum is
+        return _made(cls, run, *_parts(value))
     kinds = {cls, type(other)}
     if not (kinds <= {Loss} or kinds <= {Gradient, Parameter} or (kinds <= {Squares} and _one_name(value, other))):
         raise run.refuse(f"it adds something to {object.__getattribute__(value, '_what')}")
@@ -211,20 +246,9 @@ class Squares(_Linear):
     __slots__ = ()
 
     def __getattribute__(self, name: str) -> Any:
-        return _Sum(run_of(self), self) if name == "sum" else super().__getattribute__(name)
-
-
-class _Sum(StandIn):
-    """For `.sum` of squares."""
-
-    __slots__ = ("_squares",)
-
-    def __init__(self, run: Any, squares: Squares) -> None:
-        super().__init__(run)
-        object.__setattr__(self, "_squares", squares)
-
-    def __call__(self) -> Loss:
-        return summed(object.__getattribute__(self, "_squares"))
+        if name != "sum":
+            return super().__getattribute__(name)
+        return Call(run_of(self), "sum", lambda: summed(self))
 
 
 def squared(value: Parameter) -> Squares:
@@ -262,51 +286,40 @@ def is_gradient(value: Any, name: str) -> bool:
 # NumPy and the builtins, as far as methods may name them
 
 
-class Functions(StandIn):
-    """For the module numpy: `sum` and `square` of what stands in a weight decay, and the names of two dtypes."""
+class Numpy(StandIn):
+    """For the module: `sum` and `square` of what stands in a weight decay, and the names of two dtypes."""
 
     __slots__ = ()
 
     def __getattribute__(self, name: str) -> Any:
-        if name in ("sum", "square"):
-            return _Function(run_of(self), name)
         if name in ("float32", "float64"):
             return getattr(np, name)
-        raise run_of(self).refuse(f"it names np.{name}")
+        run = run_of(self)
+        if name == "sum":
+            return Call(run, "np.sum", lambda a, *, dtype=np.float64: _of_array(run, summed, Squares, a, dtype))
+        if name == "square":
+            return Call(run, "np.square", lambda a, *, dtype=np.float64: _of_array(run, squared, Parameter, a, dtype))
+        raise run.refuse(f"it names np.{name}")
 
 
-class _Function(StandIn):
-    """For np.sum or np.square, of one argument; the squares may be asked for in float64, in which the loop sums."""
-
-    __slots__ = ("_name",)
-
-    def __init__(self, run: Any, name: str) -> None:
-        super().__init__(run)
-        object.__setattr__(self, "_name", name)
-
-    def __call__(self, value: Any, *, dtype: Any = np.float64) -> Any:
-        name = object.__getattribute__(self, "_name")
-        if dtype is not np.float64 or type(value) is not (Squares if name == "sum" else Parameter):
-            raise run_of(self).refuse(f"it calls np.{name}")
-        result: Any = value
-        return summed(result) if name == "sum" else squared(result)
+def _of_array(run: Any, function: Callable[[Any], Any], kind: type, value: Any, dtype: Any) -> Any:
+    """The sum of squares, or the squares of a parameter; in float64 where a dtype is given, as the loop sums."""
+    if type(value) is not kind or dtype is not np.float64:
+        raise run.refuse(f"it computes with np.{'sum' if kind is Squares else 'square'}")
+    return function(value)
 
 
-class Float(StandIn):
+def as_float(run: Any) -> Call:
     """For Python's float, of which a loss or a sum of squares is one already."""
-
-    __slots__ = ()
-
-    def __call__(self, value: Any = 0.0) -> Any:
-        return value if type(value) is Loss else float(value)
+    return Call(run, "float", lambda value=0.0: value if type(value) is Loss else float(value))
 
 
-class IsInstance(StandIn):
+def is_instance(run: Any) -> Call:
     """For isinstance, of what is no stand-in: a number, a string, a dict or a list."""
 
-    __slots__ = ()
-
-    def __call__(self, value: Any, kinds: Any) -> bool:
+    def isinstance_(value: Any, kinds: Any) -> bool:
         if issubclass(type(value), StandIn):
-            raise run_of(self).refuse(f"it asks for the class of {object.__getattribute__(value, '_what')}")
+            raise run.refuse(f"it asks for the class of {object.__getattribute__(value, '_what')}")
         return isinstance(value, kinds)
+
+    return Call(run, "isinstance", isinstance_)

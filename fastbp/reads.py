@@ -61,7 +61,7 @@ class Reads:
         self._contents[id(container)] = container, keys, values
 
     def result(self, look: Callable[[Any], Any], at: Any) -> Any:
-        """look(at), which changes nothing."""
+        """look(at), which changes nothing and gives something plain."""
         value = look(at)
         self._results[id(look), id(at)] = look, at, value
         return value
@@ -80,4 +80,4 @@ class Reads:
                 return False
             if keys and not all(map(is_, container, keys)):
                 return False
-        return all(look(at) is value for look, at, value in self._results.values())
+        return all(look(at) == value for look, at, value in self._results.values())
