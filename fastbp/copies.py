@@ -24,7 +24,10 @@ def float64_copy(network: Any) -> Any:
                 f"be checked: write np.array({parameter!r})"
             )
     memo: dict[int, Any] = {}
-    copy.deepcopy(network, memo)
+    try:
+        copy.deepcopy(network, memo)
+    except TypeError as error:
+        raise ValueError(f"the network can't be copied, and so not checked in float64: {error}") from error
     reached = memo.get(id(memo), [])  # deepcopy keeps there what it has copied
     arrays = {id(array): array for array in (*network.params.values(), *reached) if isinstance(array, np.ndarray)}
     views: dict[int, Any] = {}

@@ -147,6 +147,8 @@ def check_gradients(network: Any, x: ArrayLike, t: ArrayLike) -> GradientCheck:
     itself the slope on either side is right.
     ValueError, and no verdict, naming the parameter, when it came apart from its layer or can't be copied.
     """
+    if not network.params:
+        raise ValueError("the network has no parameters: there is nothing to check")
     Chain(network).check_held()
     twin = float64_copy(network)
     x = np.array(_arrays.real_array(x, "x"), np.float64)

@@ -24,7 +24,7 @@ _body = attrgetter("__code__", "__defaults__", "__kwdefaults__")
 
 # What a class has without having been given a method: these differ between releases of Python.
 _OF_EVERY_CLASS = {
-    *("__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__firstlineno__", "__static_attributes__"),
+    *("__module__", "__qualname__", "__doc__", "__firstlineno__", "__static_attributes__"),
     *("__annotations__", "__annotate__", "__annotate_func__", "__annotations_cache__", "__type_params__"),
     "__slotnames__",  # copyreg's own notes, made when an object is first copied
 }

@@ -52,7 +52,7 @@ class Reads:
     def dict_of(self, owner: Any) -> Mapping[str, Any]:
         """The attributes that an object has of its own, those in slots left out."""
         attributes = self.attribute(owner, "__dict__")
-        return attributes if isinstance(attributes, dict) else {}
+        return attributes if type(attributes) is dict else {}
 
     def contents(self, container: Any) -> None:
         """All that a dict, list or tuple holds, in its order."""

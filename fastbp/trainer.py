@@ -134,10 +134,9 @@ class Trainer:
 
     def _train(self) -> None:
         self._followed = {"train": Followed(), "test": Followed()}  # the arrays may have changed
-        one_by_one = not originals.defines(type(self), "train_step", "_next_batch") or "train_step" in vars(self)
         while self.current_epoch < self.epochs:
             end = (self.current_epoch + 1) * self.iter_per_epoch
-            runner = None if one_by_one else self._runner()
+            runner = None if self._has_own_steps() else self._runner()
             while self.current_iter < end:
                 if runner is None:
                     self.train_step()
@@ -147,12 +146,20 @@ class Trainer:
                     self._take(runner, self._next_batch())
             self._finish_epoch()
 
+    def _has_own_steps(self) -> bool:
+        """Whether a subclass, or this object, has anything under a name of its own or of a method: all may matter."""
+        cls = type(self)
+        own = originals.attributes(Trainer)
+        return bool(
+            originals.own_attributes(cls, Trainer) or originals.changed(Trainer) or vars(self).keys() & set(own)
+        )
+
     def _runner(self) -> CompiledStep | LayerStep:
         """What takes the next steps: the compiled loop, where that does the same as network and optimizer now."""
         step = self._step
         if step is None or step.network is not self.network or step.optimizer is not self.optimizer:
             step = self._step = TrainingStep(self.network, self.optimizer)
-        return step.runner()
+        return step.runner(self.x_train, self.t_train)
 
     def _take(self, runner: CompiledStep | LayerStep, batch: NDArray[np.intp]) -> float:
         """A step on the samples of this batch."""

@@ -25,7 +25,8 @@ def fingerprint(address, words):
     Eight chains side by side, as one multiplication waits for the last.
     """
     memory = address_as_int64(address)
-    a, b, c, d, e, f, g, h = 1, 2, 3, 4, 5, 6, 7, 8
+    a, b, c, d = 0x243F6A8885A308D3, 0x13198A2E03707344, 0x2A4093822299F31D, 0x082EFA98EC4E6C89
+    e, f, g, h = 0x452821E638D01377, 0x3E5466CF34E90C6C, 0x40AC29B7C97C50DD, 0x3F84D5B5B5470917
     whole = words // 8 * 8
     for i in range(0, whole, 8):
         a, b, c, d = _mixed(a, memory[i]), _mixed(b, memory[i + 1]), _mixed(c, memory[i + 2]), _mixed(d, memory[i + 3])

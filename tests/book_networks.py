@@ -208,6 +208,53 @@ class LiteralDecay(BookNet):
         return grads | {f"W{n}": self.layers[f"Affine{n}"].W * 0.1 + grads[f"W{n}"] for n in (1, 2)}
 
 
+LAMBDA = 0.3
+
+
+class InPlaceDecay(BookNet):
+    """λ is a constant of the module, names are made by format, and the sum is made in place."""
+
+    def loss(self, x: Any, t: Any) -> Any:
+        return BookNet.loss(self, x, t) + LAMBDA / 2 * sum(np.sum(np.power(self.params[f"W{n}"], 2)) for n in (1, 2))
+
+    def gradient(self, x: Any, t: Any) -> Any:
+        super(InPlaceDecay, self).loss(x=x, t=t)  # noqa: UP008
+        dout = self.lastLayer.backward(dout=1)
+        for layer in reversed(list(self.layers.values())):
+            dout = layer.backward(dout=dout)
+        grads: Any = OrderedDict()
+        for n in range(1, self.hidden_layer_num + 2):
+            for kind in ("W", "b"):
+                grads["{}{}".format(kind, n)] = getattr(self.layers["Affine" + str(n)], "d" + kind)  # noqa: UP032
+            grads["W%d" % n] += LAMBDA * self.params["W%d" % n]  # noqa: UP031
+        return grads
+
+
+class ByKind(InAList):
+    """It asks what its layers are."""
+
+    def gradient(self, x: Any, t: Any) -> Any:
+        self.loss(x, t)
+        dout = self.lastLayer.backward()
+        grads, n = {}, 2
+        for layer in reversed(self.layers):
+            dout = layer.backward(dout)
+            if isinstance(layer, Affine) and hasattr(layer, "dW"):
+                grads[f"W{n}"], grads[f"b{n}"] = layer.dW, layer.db
+                n -= 1
+        return grads
+
+
+class Slotted(BookNet):
+    """Some of its attributes are slots."""
+
+    __slots__ = ("layers", "scale")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = 1
+
+
 class ByAttributes(BookNet):
     """The layers are also attributes, which its methods use."""
 
@@ -280,6 +327,9 @@ COMPILED: dict[str, Any] = {
     "weight decay of 0": lambda: MultiLayerNet(0),
     "another decay": OtherDecay,
     "a literal decay": LiteralDecay,
+    "a decay in place": InPlaceDecay,
+    "kinds": ByKind,
+    "slots": Slotted,
     "attributes": ByAttributes,
     "helpers": WithHelpers,
     "a subclass": Subclassed,

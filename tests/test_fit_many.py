@@ -128,7 +128,7 @@ def test_mistakes_change_nothing(nets: Any, steps: Any, changes: Any, error: Any
 
 def test_a_state_that_does_not_fit_changes_no_other_network() -> None:
     nets, steps = networks()[:2], [optimizer("Momentum"), optimizer("Adam")]
-    steps[1].m = steps[1].v = {"W1": np.zeros(3)}
+    steps[1].m, steps[1].v = ({"W1": np.zeros(3)} for _ in range(2))
     with (
         Unchanged(nets[0], steps[0]),
         Unchanged(nets[1], steps[1]),

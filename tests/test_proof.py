@@ -107,7 +107,7 @@ REASONS = {
     "UnequalDecay": r"it decays the weights unequally, by \[0.1, 0.2\]$",
     "DecayInTheLoss": r"the weight decay of its loss is another than that of its gradient: \[0.0, 0.2\]$",
     "DecayOfBiases": r"it decays a parameter that is no matrix of weights$",
-    "DecayInPlace": r"it computes with a gradient$",
+    "DecayInPlace": r"it decays the weights unequally, by \[0.1, 0.2\]$",
     "Property": r"layers of Property is computed at each look \(a property\)$",
     "LayerWithMethods": r"Watched has its own x$",
     "Wrapper": r"Wrapper has attributes that are not looked up as usual$",

@@ -1,12 +1,16 @@
 """A look at the code of a method before it is called on stand-ins: what it names, and what it does beside computing."""
 
+import builtins
 import dis
+import inspect
 import linecache
+import re
 import sys
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from types import CodeType, FunctionType, TracebackType
+from types import CellType, CodeType, FunctionType, TracebackType
 from typing import Any
 
 import numpy as np
@@ -52,7 +56,16 @@ _REFUSED_NAMES = {
 _READS = {"LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR", "LOAD_SUPER_METHOD"}
 
 
-def on_stand_ins(function: FunctionType, reads: Reads, run: Any, is_plain: Callable[[Any], bool]) -> Callable[..., Any]:
+# Values that may be read as they are: they can't be changed in place.
+PLAIN = (int, float, complex, bool, str, bytes, type(None), range)
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value, or each of a tuple, is one of those."""
+    return type(value) in PLAIN or (type(value) is tuple and all(map(is_plain, value)))
+
+
+def on_stand_ins(function: FunctionType, reads: Reads, run: Any) -> Callable[..., Any]:
     """The function with stand-ins for NumPy and the builtins. NotProved, from `run`, where its code isn't known."""
     body = reads.attribute(function, "__code__")
     names, refusal = _scan(body)
@@ -69,7 +82,7 @@ def on_stand_ins(function: FunctionType, reads: Reads, run: Any, is_plain: Calla
     for variable, cell in zip(body.co_freevars, closure, strict=True):
         if variable != "__class__":
             raise _at(run.refuse(f"it names {variable}, a variable of the function around it"), body)
-        reads.attribute(cell, "cell_contents")
+        reads.result(_class_in, cell)
     visible: dict[str, Any] = {"__builtins__": {}, "__name__": function.__module__}
     for name, line in names:
         visible[name] = _named(name, function, reads, run, (body, line))
@@ -78,33 +91,55 @@ def on_stand_ins(function: FunctionType, reads: Reads, run: Any, is_plain: Calla
     return found
 
 
+def _class_in(cell: CellType) -> Any:
+    """What __class__ names, by its id; None in an empty cell."""
+    try:
+        return id(cell.cell_contents)
+    except ValueError:
+        return None
+
+
 def _named(name: str, function: FunctionType, reads: Reads, run: Any, where: tuple[CodeType, int]) -> Any:
-    """What a global name means to the method: NumPy, one of the builtins, or super."""
+    """What a global name means to the method: NumPy, a class, a number or string, or one of the builtins."""
     value = reads.item(function.__globals__, name)
+    known: Any = function
     if value is np:
         return values.Numpy(run, "numpy")
-    if value is MISSING and name in _STAND_INS:
-        return _STAND_INS[name](run)
-    if value is MISSING and name in BUILTINS:
-        return BUILTINS[name]
+    if value is OrderedDict or is_plain(value):
+        return value
+    if type(value) is type:
+        return values.Class(run, value)
+    if value is MISSING and reads.item(known.__builtins__, name) is vars(builtins).get(name, MISSING):
+        if name in _STAND_INS:
+            return _STAND_INS[name](run)
+        if name in BUILTINS:
+            return BUILTINS[name]
     raise _at(run.refuse(f"it names {name}"), *where)
 
 
 def _super(run: Any) -> values.Call:
     """For the name super."""
 
-    def super_() -> "_Super":
+    def super_(*given: Any) -> "_Super":
         """What super() is in a method, which its frame tells: the class that it stands in, and its first argument."""
         frame = sys._getframe(2)
         cls, first = frame.f_locals.get("__class__"), frame.f_locals.get((*frame.f_code.co_varnames, "")[0])
-        if not isinstance(cls, type) or first is not run.self:
+        if len(given) == 2:
+            cls, first = values.class_of(given[0]), given[1]
+        if not isinstance(cls, type) or first is not run.self or len(given) not in (0, 2):
             raise run.refuse("it calls super() outside of a method")
         return _Super(run, cls)
 
     return values.Call(run, "super", super_)
 
 
-_STAND_INS = {"super": _super, "float": values.as_float, "isinstance": values.is_instance}
+_STAND_INS = {
+    "super": _super,
+    "float": values.as_float,
+    "isinstance": values.is_instance,
+    "hasattr": values.has_attribute,
+    "getattr": values.get_attribute,
+}
 
 
 class _Super(values.StandIn):
@@ -117,7 +152,8 @@ class _Super(values.StandIn):
         object.__setattr__(self, "_cls", cls)
 
     def __getattribute__(self, name: str) -> Any:
-        return values.run_of(self).above(object.__getattribute__(self, "_cls"), name)
+        run = values.run_of(self)
+        return values.Call(run, name, run.method_of(object.__getattribute__(self, "_cls"), name, above=True))
 
 
 @lru_cache(maxsize=256)
@@ -125,18 +161,24 @@ def _scan(body: CodeType) -> tuple[tuple[tuple[str, int], ...], tuple[int, str] 
     """The global names of a code object and of those inside it, with their lines; the line and reason of a refusal."""
     names: dict[str, int] = {}
     line = body.co_firstlineno
+    if body.co_flags & (inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
+        return (), (line, "it is a coroutine")
+    constant: Any = MISSING  # what the instruction before has loaded
     for instruction in dis.get_instructions(body):
         positions = instruction.positions
         line = (positions.lineno if positions else None) or line
         what, name = instruction.opname, instruction.argval
-        if what in _REFUSED:
+        if what in _REFUSED and not (what == "IS_OP" and (constant is None or type(constant) is bool)):
             return (), (line, _REFUSED[what])
         if what == "STORE_DEREF" and name == "__class__":
             return (), (line, "it stores to __class__")
         if what in _READS and (name in _REFUSED_NAMES or (name.startswith("__") and name.endswith("__"))):
-            return (), (line, f"it reads {name}")
+            if not (name == "format" and type(constant) is str and not re.search(r"[.\[]", constant)):
+                return (), (line, f"it reads {name}")
         if what == "LOAD_GLOBAL":
             names.setdefault(name, line)
+        if what not in ("CACHE", "EXTENDED_ARG", "NOP"):
+            constant = name if what == "LOAD_CONST" else MISSING
     for inner in body.co_consts:
         if isinstance(inner, CodeType):
             more, refusal = _scan(inner)

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastbp import _arrays
 from fastbp._checks import finite
+from fastbp.chain import NotCompilable
 from fastbp.kernels import plan
 from fastbp.kernels.compress import compress_rows, count_nonzeros
 
@@ -115,6 +116,15 @@ def samples_array(x: Any) -> NDArray[Any]:
     if isinstance(x, Data | LayerData):
         raise TypeError("prepared data go to run(data, order) and fastbp.predict(network, data) alone")
     return _arrays.real_array(x, "x")
+
+
+def check_plain(x: Any, t: Any, params: Any) -> None:
+    """NotCompilable for samples and labels that the loop would read otherwise than indexing them does."""
+    for name, array in (("x", x), ("t", t)):
+        if isinstance(array, np.ndarray) and type(array) not in (np.ndarray, np.memmap, np.ma.MaskedArray):
+            raise NotCompilable(f"{name} is of a class of its own, {type(array).__name__}")
+        if isinstance(array, np.ndarray) and any(np.may_share_memory(array, each) for each in params.values()):
+            raise NotCompilable(f"{name} shares memory with a parameter")
 
 
 def scaled(x: NDArray[Any], scale: float) -> NDArray[Any]:

@@ -4,6 +4,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from types import MemberDescriptorType
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,9 @@ def read(network: Any, reads: Reads) -> Chain:
     for part in ("layers", "params", *LOSS_NAMES):
         in_class = reads.in_class(type(network), part)
         reads.item(own, part)
-        if hasattr(type(in_class), "__get__") and not originals.defines(type(network), part):
+        if type(in_class) is MemberDescriptorType:  # a slot
+            reads.attribute(network, part)
+        elif hasattr(type(in_class), "__get__") and not originals.defines(type(network), part):
             raise NotCompilable(f"{part} of {name} is computed at each look (a {type(in_class).__name__})")
     chain = Chain(network)
     if chain.container is None or chain.params is None:
@@ -93,6 +96,8 @@ def operations_of(chain: Chain, reads: Reads) -> list[Operation]:
     if all(operation.affine is None for operation in operations):
         raise NotCompilable("the network has no Affine layer")
     _known(chain.loss, LOSSES, reads)
+    if type(reads.item(reads.dict_of(chain.loss), "eps")) not in (int, float):
+        raise NotCompilable("eps of the loss is no plain number")
     return operations
 
 

@@ -27,8 +27,9 @@ NaN by, is left out); and the opcodes of CPython 3.11 to 3.14 mean what their na
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
-from types import FunctionType
+from collections.abc import Callable, Iterable
+from functools import partial
+from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 
 import numpy as np
@@ -40,8 +41,6 @@ from fastbp.reads import MISSING, Reads
 
 STEPS = ("loss", "gradient", "loss_and_gradient")  # the methods of a network that a training step asks for
 
-# Attributes that may be read as they are: they can't be changed in place.
-_PLAIN = (int, float, complex, bool, str, bytes, type(None), range, slice)
 _COPIED = (dict, OrderedDict, list, tuple)
 
 
@@ -61,11 +60,14 @@ def prove(chain: Chain, methods: tuple[str, ...], held: Held, reads: Reads) -> d
             continue
         run = _Run(chain, held, reads)
         try:
-            decay = run.decay_of(name)
+            with np.errstate(all="ignore"):
+                decay = run.decay_of(name)
         except RecursionError:
             raise NotCompilable(f"{chain.name}.{name} calls itself without end") from None
         except Exception as error:
             raise _not_compilable(chain, name, run.refusal or error, error) from None
+        finally:
+            vars(run).clear()  # the stand-ins know it and it knows them: nothing is left to the garbage collector
         if decay is not None:
             decays[name] = decay
     return decays
@@ -79,6 +81,7 @@ def check_lookups(network: Any, reads: Reads) -> None:
         or reads.attribute(type(cls), "__getattribute__") is not type.__getattribute__
         or reads.in_class(cls, "__getattribute__") is not object.__getattribute__
         or reads.in_class(cls, "__getattr__") is not MISSING
+        or type(reads.in_class(cls, "__dict__")) not in (GetSetDescriptorType, type(MISSING))
     ):
         raise NotCompilable(f"{cls.__name__} has attributes that are not looked up as usual")
 
@@ -107,6 +110,7 @@ class _Run:
         self.passes = 0  # forward passes begun
         self.forward = [0] * len(chain.layers)  # the pass that each layer made last
         self.backward = [0] * len(chain.layers)  # and that of which it made the gradients
+        self.gradients: dict[tuple[int, str], Any] = {}  # of the layers' parameters, as the last backward left them
         self.lost = 0  # the pass of the last loss
         # Of containers, by their id: the copy, what was in it, and the attribute that it was read from.
         self._copies: dict[int, tuple[Any, list[Any], str]] = {}
@@ -161,7 +165,7 @@ class _Run:
         return self._one_decay({name: 2 * factor for name, factor in values.decays_of(found).items()})
 
     def _gradient_decay(self, result: Any) -> float:
-        if type(result) is not dict or result.keys() != self.parameters.keys():
+        if type(result) not in (dict, OrderedDict) or result.keys() != self.parameters.keys():
             raise self.refuse(f"it returns something else than a dict with a gradient for each of {[*self.parameters]}")
         factors: dict[str, float] = {}
         for name, gradient in result.items():
@@ -192,7 +196,9 @@ class _Run:
         network, reads = self.chain.network, self.reads
         in_class = reads.in_class(type(network), name)
         if type(in_class) is property:
-            return self.call(reads.attribute(in_class, "fget"), (), {})
+            return self._call(reads.attribute(in_class, "fget"))
+        if type(in_class) is MemberDescriptorType:  # a slot
+            return self._stand_in(reads.attribute(network, name), name)
         if hasattr(type(in_class), "__get__") and type(in_class) is not FunctionType:
             raise self.refuse(f"self.{name} is a {type(in_class).__name__}")
         own = reads.item(reads.dict_of(network), name)
@@ -204,19 +210,27 @@ class _Run:
             raise self.refuse(f"there is no self.{name}")
         return self._stand_in(in_class, name)
 
-    def above(self, cls: type, name: str) -> Any:
-        """What `super().name` is, in a method of `cls`."""
-        order = type(self.chain.network).__mro__
-        for base in order[order.index(cls) + 1 :]:
+    def method_of(self, cls: type, name: str, *, above: bool) -> Callable[..., Any]:
+        """The method that `cls`, of which self is, has under a name, or with `above` that of super() in its methods."""
+        order = self.reads.attribute(type(self.chain.network), "__mro__")
+        if cls not in order:
+            raise self.refuse(f"it names {name} of {cls.__name__}, of which the network is none")
+        for base in order[order.index(cls) + above :]:
             found = self.reads.item(vars(base), name)
             if type(found) is FunctionType:
-                return self._method(found)
+                return partial(self._call, found)
             if found is not MISSING:
                 break
-        raise self.refuse(f"super().{name} is no method")
+        raise self.refuse(f"{name} of {cls.__name__} is no method")
+
+    def layer_of(self, value: Any) -> Any:
+        """The layer that a stand-in is for; None of anything else."""
+        if type(value) is _Layer:
+            return self.chain.layers[object.__getattribute__(value, "_place")]
+        return self.chain.loss if type(value) is _LastLayer else None
 
     def _stand_in(self, value: Any, name: str) -> Any:
-        if type(value) in _PLAIN or values.is_numpy_number(value):
+        if type(value) in code.PLAIN or values.is_numpy_number(value):
             return value
         if id(value) in self._layers:
             return self._layers[id(value)]
@@ -234,25 +248,21 @@ class _Run:
     def _copy(self, container: Any, items: dict[Any, Any], name: str) -> Any:
         """A copy that the method may have: of its type, the same one each time, looked at again at the end."""
         self.reads.contents(container)
-        if not all(map(_plain, items)):
+        if not all(map(code.is_plain, items)):
             raise self.refuse(f"self.{name} has a key that is no number, string or None")
         copy = type(container)(items if isinstance(container, dict) else items.values())
         self._copies[id(container)] = copy, (list(copy.items()) if isinstance(copy, dict) else list(copy)), name
         return copy
 
     def _method(self, function: FunctionType) -> Call:
-        return Call(self, function.__name__, lambda *arguments, **named: self.call(function, arguments, named))
+        return Call(self, function.__name__, partial(self._call, function))
 
-    def call(self, function: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    def _call(self, function: Any, *arguments: Any, **named: Any) -> Any:
         """Calls a function of the network's class with a stand-in for self, after a look at its code."""
         if type(function) is not FunctionType:
             raise self.refuse("it is no plain function")
-        runnable = code.on_stand_ins(function, self.reads, self, _plain)
+        runnable = code.on_stand_ins(function, self.reads, self)
         return runnable(self.self, *arguments, **named)
-
-
-def _plain(value: Any) -> bool:
-    return type(value) in _PLAIN or (type(value) is tuple and all(map(_plain, value)))
 
 
 def _same_contents(copy: Any, contents: list[Any]) -> bool:
@@ -295,7 +305,10 @@ class _Layer(StandIn):
         if name[:1] == "d" and name[1:] in parameters:
             if not run.passes or run.backward[place] != run.passes or run.forward[place] != run.passes:
                 raise run.refuse(f"it reads {name} of a layer before that has gone backward")
-            return values.Gradient(run, parameters[name[1:]])
+            key = place, name
+            if key not in run.gradients:  # one array, however often it is read
+                run.gradients[key] = values.Gradient(run, parameters[name[1:]])
+            return run.gradients[key]
         raise run.refuse(f"it reads {name} of a layer")
 
 
@@ -312,6 +325,8 @@ def _backward(run: _Run, place: int, dout: Any) -> Opaque:
     if hidden(dout) != ("gradient", place, run.passes):
         raise run.refuse("a layer's backward gets something else than the gradient of the layer above it")
     run.backward[place] = run.passes
+    for key in [key for key in run.gradients if key[0] == place]:
+        del run.gradients[key]
     return Opaque(run, "a gradient", ("gradient", place - 1, run.passes))
 
 

@@ -11,10 +11,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp import optimizers
-from fastbp.chain import NotCompilable
+from fastbp.chain import NotCompilable, share_memory
 from fastbp.engine import team
 from fastbp.engine.data import Data, LayerData, checked_order, prepare, run_arguments
-from fastbp.engine.operations import Operation, bind, check_unchanged, held_in, one_decay, operations_of, read
+from fastbp.engine.operations import (
+    Operation,
+    bind,
+    check_unchanged,
+    form_of,
+    held_in,
+    one_decay,
+    operations_of,
+    read,
+)
 from fastbp.engine.proof import STEPS, prove
 from fastbp.engine.report import report
 from fastbp.engine.workspace import Workspace
@@ -22,6 +31,7 @@ from fastbp.kernels import plan, training
 from fastbp.reads import Reads
 
 _FLOAT64: np.dtype[Any] = np.dtype(np.float64)
+_NUMBERS = {int, float, bool, np.float64}  # and NumPy's others, which don't come from Python's
 
 OPTIMIZER_KINDS: dict[type, int] = {
     optimizers.SGD: plan.SGD,
@@ -119,6 +129,8 @@ class CompiledStep:
             self._look()
         elif self._refusal:
             raise NotCompilable(self._refusal)
+        if not _are_numbers(self.optimizer):
+            raise NotCompilable("a hyperparameter of the optimizer is no plain number")
 
     def _look(self) -> None:
         reads, self._reads, self._refusal = Reads(), None, ""
@@ -251,3 +263,20 @@ def check_optimizer(optimizer: Any, reads: Reads) -> None:
     if cls not in OPTIMIZER_KINDS or cls is not type(optimizer):
         raise NotCompilable(f"{cls.__module__}.{cls.__name__} is no optimizer that the compiled loop knows")
     check_unchanged(optimizer, cls, reads)
+    own, states = reads.dict_of(optimizer), []
+    for name in optimizer.state_names:
+        arrays = reads.item(own, name)
+        if isinstance(arrays, dict):
+            reads.contents(arrays)
+            states += [(f"{name} of {key}", array) for key, array in arrays.items()]
+    for name, array in states:
+        reads.result(form_of, array)
+        if type(array) is not np.ndarray or not array.flags.c_contiguous:
+            raise NotCompilable(f"the optimizer's {name} is no C-contiguous array")
+    if share_memory(array for _, array in states):
+        raise NotCompilable("two arrays of the optimizer's state share their memory")
+
+
+def _are_numbers(optimizer: Any) -> bool:
+    """Whether no hyperparameter is of a subclass of numbers, which may be another one at each step."""
+    return not any(type(each) not in _NUMBERS and isinstance(each, int | float) for each in vars(optimizer).values())

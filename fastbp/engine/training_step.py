@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp.chain import NotCompilable
-from fastbp.engine.data import Data, LayerData
+from fastbp.engine.data import Data, LayerData, check_plain
 from fastbp.engine.layerwise import LayerStep
 from fastbp.engine.step import CompiledStep
 
@@ -35,7 +35,7 @@ class TrainingStep:
         TypeError, before anything has changed, for data that don't fit, labels that are no classes, and
         hyperparameters as in the optimizer's constructor; NotCompilable where `strict` asks for compiled steps.
         """
-        runner = self.runner()
+        runner = self.runner(x, t)
         loss = runner(x, t, scale=scale)
         self._note(runner)
         return loss
@@ -45,10 +45,10 @@ class TrainingStep:
 
         x (N, D) of uint8, float32 or float64, of which `scale` times is used; or a scipy.sparse matrix. `sparse` says
         whether the first Affine skips zeros, for which samples are compressed; None measures how many zeros there are.
-        Dense samples are read as they lie, of the rest copies are made: after samples or labels have changed, prepare
-        them again. ValueError and TypeError as in a step.
+        C-contiguous samples of these dtypes are read where they lie, of everything else copies may be made: so after
+        samples or labels have changed, prepare them again. ValueError and TypeError as in a step.
         """
-        runner = self.runner()
+        runner = self.runner(x, t)
         if isinstance(runner, CompiledStep):
             return runner.prepare(x, t, scale=scale, sparse=sparse)
         self._check_sparse(sparse)
@@ -69,7 +69,7 @@ class TrainingStep:
         compresses samples that are mostly zeros. A loss that is NaN is returned as such. Ctrl-C ends it after a whole
         step. Errors as in `prepare`, ValueError and TypeError for indices of no sample.
         """
-        runner = self.runner()
+        runner = self.runner(x, t)
         if isinstance(runner, LayerStep):
             self._check_sparse(sparse)
         try:
@@ -89,10 +89,11 @@ class TrainingStep:
         runner = self.runner()
         return runner.flops(batch, share_used) if isinstance(runner, CompiledStep) else 0.0
 
-    def runner(self) -> CompiledStep | LayerStep:
-        """Who takes the next steps, by what network and optimizer are now. NotCompilable where that must be the loop.
+    def runner(self, x: Any = None, t: Any = None) -> CompiledStep | LayerStep:
+        """Who takes the next steps on such data, by what network and optimizer are now.
 
-        ValueError naming the parameters that came apart from their layers.
+        NotCompilable where that must be the loop and can't. ValueError naming the parameters that came apart from their
+        layers.
         """
         compiled, layers = self._compiled, self._layers
         if compiled is None or compiled.network is not self.network or compiled.optimizer is not self.optimizer:
@@ -101,6 +102,7 @@ class TrainingStep:
         assert layers is not None
         try:
             compiled.bind()
+            check_plain(x, t, self.network.params)
         except NotCompilable as error:
             if self.strict:
                 raise

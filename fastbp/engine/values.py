@@ -168,7 +168,7 @@ def _scaled(value: Any, number: Any, scale: Any) -> Any:
     if not _is_number(number):
         raise run.refuse(f"it multiplies {object.__getattribute__(value, '_what')} by something else than a number")
     factor, origin, decays = _parts(value)
-    if origin is not None and number != 1:
+    if origin is not None and (type(number) not in (int, float) or number != 1):
         raise run.refuse(f"it multiplies {object.__getattribute__(value, '_what')}")
     return _made(cls, run, factor, origin, {name: scale(each) for name, each in decays.items()})
 
@@ -178,7 +178,8 @@ def _sum(value: Any, other: Any) -> Any:
     if _is_number(other) and other == 0 and cls is Loss:  # where sums begin; a new object, as a sum is
         return _made(cls, run, *_parts(value))
     kinds = {cls, type(other)}
-    if not (kinds <= {Loss} or kinds <= {Gradient, Parameter} or (kinds <= {Squares} and _one_name(value, other))):
+    arrays = kinds <= {Gradient, Parameter} or kinds <= {Squares}
+    if not (kinds <= {Loss} or (arrays and len(_names(value, other)) == 1)):
         raise run.refuse(f"it adds something to {object.__getattribute__(value, '_what')}")
     (factor, origin, decays), (more, other_origin, others) = _parts(value), _parts(other)
     if origin is not None and other_origin is not None:
@@ -188,9 +189,10 @@ def _sum(value: Any, other: Any) -> Any:
     return _made(result, run, factor + more, origin if origin is not None else other_origin, summed)
 
 
-def _one_name(*some: Any) -> bool:
-    """Whether arrays of different shapes can't come together."""
-    return len({name for value in some for name in decays_of(value)}) == 1
+def _names(*some: Any) -> set[str]:
+    """The parameters whose arrays come together; those of two may have other shapes."""
+    names = {name for value in some for name in decays_of(value)}
+    return names | {_parts(value)[1] for value in some if type(value) is Gradient}
 
 
 def _made(cls: type, run: Any, factor: float, origin: Any, decays: dict[str, float]) -> Any:
@@ -210,6 +212,10 @@ class Gradient(_Linear):
     """An array: the gradient of a parameter, plus factors times parameters."""
 
     __slots__ = ()
+
+    def __iadd__(self, other: Any) -> Any:
+        object.__setattr__(self, "_decays", decays_of(_sum(self, other)))  # the layer's own array changes
+        return self
 
     def __init__(self, run: Any, parameter: "Parameter") -> None:
         (name,) = decays_of(parameter)
@@ -253,7 +259,7 @@ class Squares(_Linear):
 
 def squared(value: Parameter) -> Squares:
     """np.square of a parameter."""
-    if not _one_name(value):
+    if len(_names(value)) != 1:
         raise run_of(value).refuse("it squares a sum of parameters")
     ((name, factor),) = decays_of(value).items()
     result: Squares = _made(Squares, run_of(value), 0.0, None, {name: factor * factor})
@@ -297,6 +303,8 @@ class Numpy(StandIn):
         run = run_of(self)
         if name == "sum":
             return Call(run, "np.sum", lambda a, *, dtype=np.float64: _of_array(run, summed, Squares, a, dtype))
+        if name == "power":
+            return Call(run, "np.power", lambda a, n: a**n)
         if name == "square":
             return Call(run, "np.square", lambda a, *, dtype=np.float64: _of_array(run, squared, Parameter, a, dtype))
         raise run.refuse(f"it names np.{name}")
@@ -311,15 +319,74 @@ def _of_array(run: Any, function: Callable[[Any], Any], kind: type, value: Any, 
 
 def as_float(run: Any) -> Call:
     """For Python's float, of which a loss or a sum of squares is one already."""
-    return Call(run, "float", lambda value=0.0: value if type(value) is Loss else float(value))
+    return Call(
+        run, "float", lambda value=0.0: _made(Loss, run, *_parts(value)) if type(value) is Loss else float(value)
+    )
+
+
+class Class(StandIn):
+    """For a class that a method names: its own methods, called with self, and what isinstance asks for."""
+
+    __slots__ = ("_cls",)
+
+    def __init__(self, run: Any, cls: type) -> None:
+        super().__init__(run, cls.__name__)
+        object.__setattr__(self, "_cls", cls)
+
+    def __getattribute__(self, name: str) -> Any:
+        run, cls = run_of(self), object.__getattribute__(self, "_cls")
+        method = run.method_of(cls, name, above=False)
+
+        def with_self(self: Any, *arguments: Any, **named: Any) -> Any:
+            if self is not run.self:
+                raise run.refuse(f"it calls {name} of {cls.__name__} with something else than self")
+            return method(*arguments, **named)
+
+        return Call(run, name, with_self)
+
+
+def class_of(value: Any) -> Any:
+    """The class that a stand-in is for; anything else as it is, and each of a tuple."""
+    if type(value) is tuple:
+        return tuple(map(class_of, value))
+    return object.__getattribute__(value, "_cls") if type(value) is Class else value
 
 
 def is_instance(run: Any) -> Call:
-    """For isinstance, of what is no stand-in: a number, a string, a dict or a list."""
+    """For isinstance, of a layer, or of what is no stand-in: a number, a string, a dict or a list."""
 
     def isinstance_(value: Any, kinds: Any) -> bool:
-        if issubclass(type(value), StandIn):
+        layer = run.layer_of(value)
+        if layer is None and issubclass(type(value), StandIn):
             raise run.refuse(f"it asks for the class of {object.__getattribute__(value, '_what')}")
-        return isinstance(value, kinds)
+        return isinstance(value if layer is None else layer, class_of(kinds))
 
     return Call(run, "isinstance", isinstance_)
+
+
+def has_attribute(run: Any) -> Call:
+    """For hasattr, of a layer."""
+
+    def hasattr_(value: Any, name: Any) -> bool:
+        layer = run.layer_of(value)
+        if layer is None or type(name) is not str:
+            raise run.refuse("it asks whether something has an attribute")
+        return bool(run.reads.result(_has, (layer, name)))
+
+    return Call(run, "hasattr", hasattr_)
+
+
+def _has(of: tuple[Any, str]) -> bool:
+    return hasattr(*of)
+
+
+def get_attribute(run: Any) -> Call:
+    """For getattr, of self, a layer or the last layer."""
+
+    def getattr_(value: Any, name: Any) -> Any:
+        if not issubclass(type(value), StandIn) or type(name) is not str or name.startswith("__"):
+            raise run.refuse("it reads an attribute by a name that isn't known")
+        read: Any = type(value).__getattribute__
+        return read(value, name)
+
+    return Call(run, "getattr", getattr_)
