@@ -11,6 +11,8 @@ from typing import IO, TYPE_CHECKING
 
 from fastbp._idx import BadFile
 from fastbp._mnist_files import NAMES, NPZ_NAME, WHERE_TO_PUT, Arrays, FileSet, verified_arrays
+from fastbp.kernels.folder import NO_HOME, is_nowhere, new_folder_mode
+from fastbp.kernels.trusted import trusted_folder
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -51,7 +53,7 @@ def download(folder: Path) -> Arrays:
 def _workspace(folder: Path) -> tempfile.TemporaryDirectory[str]:
     """Make the folder that a download fills: beside its goal, so that moving a file there is atomic."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        trusted_folder(folder, make=new_folder_mode("mnist"))
         return tempfile.TemporaryDirectory(prefix=".download-", dir=folder, ignore_cleanup_errors=True)
     except OSError:
         return tempfile.TemporaryDirectory(prefix="fastbp-", ignore_cleanup_errors=True)
@@ -79,11 +81,13 @@ def _fetch(mirror: str, folder: Path) -> FileSet:
 
 def _keep(files: FileSet, folder: Path) -> None:
     try:
+        trusted_folder(folder)
         for file in files:
             os.replace(file, folder / file.name)
-    except OSError:
+    except OSError as error:
+        where = f"({NO_HOME})" if is_nowhere(folder) else f"in {folder} ({error.strerror})"
         warnings.warn(
-            f"MNIST could not be kept in {folder}, so the next call downloads it again; "
+            f"MNIST could not be kept {where}, so the next call downloads it again; "
             "FASTBP_CACHE_DIR can name a folder that can be written",
             stacklevel=5,  # the caller of load_mnist
         )

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp._idx import BadFile, Bytes, idx_sha256, read_idx, read_npz
+from fastbp.kernels.trusted import trusted_folder
 
 Arrays = tuple[Bytes, Bytes, Bytes, Bytes]
 FileSet = tuple[Path, ...]
@@ -63,7 +64,8 @@ def cached_arrays(folder: Path) -> Arrays | None:
             return verified_arrays(files)
         except BadFile:
             for file in files:
-                with contextlib.suppress(OSError):  # a read-only cache is passed over each time
+                with contextlib.suppress(OSError):  # a read-only cache, or another user's, is passed over each time
+                    trusted_folder(folder)
                     file.unlink()
         except OSError:
             continue  # unreadable, or another process is just replacing it

@@ -1,15 +1,16 @@
 """The data sets of the book: MNIST, and 1,797 small digits that come with the package."""
 
+import io
 import os
-from pathlib import Path
+from importlib import resources
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp._cache import cache_folder
 from fastbp._mnist_download import download
 from fastbp._mnist_files import Arrays, cached_arrays, named_arrays
+from fastbp.kernels.folder import cache_folder
 
 Part = tuple[NDArray[Any], NDArray[Any]]
 
@@ -27,7 +28,9 @@ def load_digits(normalize: bool = True, flatten: bool = True, one_hot_label: boo
     The data: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning
     Repository (1998), doi:10.24432/C50P49, CC BY 4.0.
     """
-    with np.load(Path(__file__).parent / "data" / "digits.npz", allow_pickle=False) as archive:
+    # A resource, not a path: the package may lie in a zip.
+    packed = resources.files("fastbp").joinpath("data", "digits.npz").read_bytes()
+    with np.load(io.BytesIO(packed), allow_pickle=False) as archive:
         images, labels, order = archive["images"], archive["labels"], archive["order"]
     train, test = order[:_DIGITS_TRAIN], order[_DIGITS_TRAIN:]
     arrays = (images[train], labels[train], images[test], labels[test])
@@ -62,7 +65,7 @@ def _mnist_arrays(path: str | os.PathLike[str] | None) -> Arrays:
         return named_arrays(path, "path")
     if named := os.environ.get("FASTBP_DATA"):
         return named_arrays(named, "FASTBP_DATA")
-    folder = cache_folder() / "mnist"
+    folder = cache_folder("mnist")
     cached = cached_arrays(folder)
     return download(folder) if cached is None else cached
 

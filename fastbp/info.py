@@ -3,6 +3,7 @@
 import os
 import platform
 import tempfile
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -10,10 +11,12 @@ from numba.core.registry import cpu_target
 
 from fastbp import __file__ as init_file
 from fastbp import __version__
-from fastbp.kernels.cache import cache_folder, cached_kernels
+from fastbp.kernels.cache import cached_kernels
+from fastbp.kernels.folder import NO_HOME, cache_folder, is_nowhere
+from fastbp.kernels.trusted import Untrusted, trusted_folder
 from fastbp.threads import get_num_threads, launched, threading_layer
 
-PACKAGES = ("numpy", "numba", "llvmlite", "typer", "rich", "pooch")
+PACKAGES = ("numpy", "numba", "llvmlite", "typer", "rich", "platformdirs", "pooch")
 
 # The widest vectors that the target has: (feature of LLVM, what to call it).
 INSTRUCTION_SETS = (
@@ -35,8 +38,9 @@ def collect() -> dict[str, str]:
         "instruction set": next((name for feature, name in INSTRUCTION_SETS if feature in features), "generic"),
         "threads": _threads(),
         "threading layer": _layer(),
-        "cache folder": f"{cache_folder()} ({_writable(cache_folder())})",
+        "cache folder": _kept(cache_folder("kernels")),
         "cached kernels": _cached_kernels(),
+        "data folder": _kept(cache_folder("mnist")),
     }
     return facts
 
@@ -77,10 +81,21 @@ def _cached_kernels() -> str:
     return f"{count} ({size / 1e6:.1f} MB)"
 
 
+def _kept(folder: Path) -> str:
+    """Where something is kept, or why nowhere."""
+    if is_nowhere(folder):
+        return f"nowhere ({NO_HOME}; set FASTBP_CACHE_DIR)"
+    return f"{folder} ({_writable(folder)})"
+
+
 def _writable(folder: Path) -> str:
-    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     try:
+        with suppress(FileNotFoundError):
+            trusted_folder(folder)
+        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
         with tempfile.TemporaryFile(dir=existing):
             return "writable"
+    except Untrusted as error:
+        return f"not used: {error.strerror}, or set FASTBP_CACHE_DIR"
     except OSError as error:
         return f"not writable: {error.strerror}; set FASTBP_CACHE_DIR"

@@ -4,7 +4,8 @@ Numba's own cache is not used, for three faults (read in `numba/core/caching.py`
 only, so that a kernel stays stale when a kernel that it calls has changed; its index has no lock, so that two processes
 can mix signatures up; and where nothing can be written it raises at import. Here the file's name is a hash of all that
 the machine code depends on, and each file is moved into place whole: there is no index, and nothing to lock. A file
-begins with the hash of its content, so that damaged machine code is never run.
+begins with the hash of its content, so that damaged machine code is never run, and is only read where nobody but the
+user and root can have written it (`trusted.py`): unpickling runs code, and so do kernels.
 """
 
 import hashlib
@@ -17,7 +18,6 @@ import time
 import warnings
 from contextlib import contextmanager, suppress
 from functools import lru_cache
-from pathlib import Path
 
 import llvmlite
 import numba
@@ -25,7 +25,9 @@ import numpy as np
 from numba.core import config
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
-from numba.misc.appdirs import AppDirs
+
+from fastbp.kernels import folder, trusted
+from fastbp.kernels.stamp import kernels_hash
 
 DIGEST = hashlib.sha256().digest_size
 DAY = 24 * 3600
@@ -34,25 +36,27 @@ UNUSED = 30 * DAY  # after which the kernels of other sources and versions are r
 
 def cache_folder():
     """Where compiled kernels are kept: `FASTBP_CACHE_DIR`, else `NUMBA_CACHE_DIR`, else the user's cache folder."""
-    root = os.environ.get("FASTBP_CACHE_DIR") or os.environ.get("NUMBA_CACHE_DIR")
-    return Path(os.path.expanduser(root or AppDirs("fastbp", appauthor=False).user_cache_dir)) / "kernels"
+    return folder.cache_folder("kernels")
 
 
 def cached_kernels():
     """(How many kernels are kept of these sources and versions, and how many bytes they take.)"""
-    sizes = [file.stat().st_size for file in (cache_folder() / STAMP).glob("*.nbc")]
+    sizes = []
+    with suppress(OSError):  # what may not be used is not counted
+        sizes = [file.stat().st_size for file in trusted.trusted_folder(_stamp_folder()).glob("*.nbc")]
     return len(sizes), sum(sizes)
 
 
 def source_stamp():
-    """A hash of every kernel's source, the compiler's versions and its options: what stales all kernels at once."""
-    stamp = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.glob("*.py")):
-        stamp.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
-    stamp.update(repr((sys.version, np.__version__, numba.__version__, llvmlite.__version__)).encode())
+    """A hash of every kernel's source, the compiler's versions and its options: what stales all kernels at once.
+
+    None where the kernels' sources and code can't be found out.
+    """
+    kernels = kernels_hash()
+    versions = (sys.version, np.__version__, numba.__version__, llvmlite.__version__)
     options = ("BOUNDSCHECK", "DEBUGINFO_DEFAULT", "LOOP_VECTORIZE", "OPT", "SLP_VECTORIZE")
-    stamp.update(repr([getattr(config, option) for option in options]).encode())
-    return stamp.hexdigest()[:16]
+    stamp = repr((kernels, versions, [getattr(config, option) for option in options]))
+    return kernels and hashlib.sha256(stamp.encode()).hexdigest()[:16]
 
 
 STAMP = source_stamp()  # of what is being imported: the files may change later, the kernels in memory don't
@@ -76,8 +80,9 @@ class KernelCache:
         self._enabled = False
 
     def flush(self):
-        for file in (cache_folder() / STAMP).glob(f"{self._name}-*.nbc"):
-            file.unlink(missing_ok=True)
+        with suppress(OSError):
+            for file in trusted.trusted_folder(_stamp_folder()).glob(f"{self._name}-*.nbc"):
+                file.unlink(missing_ok=True)
 
     def load_overload(self, sig, target_context):
         """The compiled kernel for this signature and processor, or None; a damaged file is None, and replaced later."""
@@ -97,20 +102,26 @@ class KernelCache:
         """Keeps a compiled kernel; where that is impossible, warns once in the life of the process."""
         if not self._enabled or result.library.has_dynamic_globals:
             return  # an address of this process has no meaning in another
+        if STAMP is None:
+            _warn_once("the code of fastbp.kernels, which tells one version's from another's, can't be read")
+            return
         if source_stamp() != STAMP:
             return  # edited since the import: what was compiled is neither the old source nor the new
-        file = self._file(sig, result.codegen)
         data = dumps(result._reduce())
         try:
-            _write(file, hashlib.sha256(data).digest() + data)
+            _write(self._file(sig, result.codegen), hashlib.sha256(data).digest() + data)
         except OSError as error:
-            _warn_once(error.strerror)
+            _warn_once(error)
         else:
             _remove_unused(cache_folder())
 
     def _file(self, sig, codegen):
         key = hashlib.sha256(repr((sig, codegen.magic_tuple())).encode()).hexdigest()[:24]
-        return cache_folder() / STAMP / f"{self._name}-{key}.nbc"
+        return _stamp_folder() / f"{self._name}-{key}.nbc"
+
+
+def _stamp_folder():
+    return cache_folder() / str(STAMP)
 
 
 @contextmanager
@@ -127,9 +138,17 @@ _watchers = []
 
 
 def _read(file):
-    """What was written without its hash; None when there is nothing, or something else."""
+    """What was written without its hash; None when there is nothing, something else, or what others can have written.
+
+    The last is told to the user, once in the life of the process.
+    """
+    if STAMP is None:
+        return None
     try:
-        content = file.read_bytes()
+        content = trusted.read(file)
+    except trusted.Untrusted as error:
+        _warn_once(error)
+        return None
     except OSError:
         return None
     digest, data = content[:DIGEST], content[DIGEST:]
@@ -137,16 +156,8 @@ def _read(file):
 
 
 def _write(file, content):
-    """The file whole or not at all, as readable to others as the umask says."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f"{file.name}.{os.urandom(8).hex()}.tmp")
-    try:
-        with open(temporary, "xb") as stream:
-            stream.write(content)
-        os.replace(temporary, file)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    """The file whole or not at all, where nobody but the user and root can write."""
+    trusted.write(file, content, folder.new_folder_mode("kernels"))
 
 
 @lru_cache(maxsize=1)
@@ -171,12 +182,18 @@ def _remove_unused(root):
 _warned = []
 
 
-def _warn_once(reason):
+def _warn_once(error):
+    """Says why kernels aren't kept, or not used, and what to do; once in the life of the process."""
     if not _warned:
-        _warned.append(reason)
-        warnings.warn(
-            f"compiled kernels can't be kept in {cache_folder()} ({reason}), so each process compiles them anew; "
-            "set FASTBP_CACHE_DIR to a folder that can be written",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+        _warned.append(error)
+        warnings.warn(_said(error, cache_folder()), RuntimeWarning, stacklevel=3)
+
+
+def _said(error, kept):
+    if isinstance(error, trusted.Untrusted):
+        return f"compiled kernels in {kept} are not used: {error.strerror}, or set FASTBP_CACHE_DIR to another folder"
+    if STAMP is None:
+        return f"compiled kernels can't be kept, so each process compiles them anew: {error}"
+    where = f"({folder.NO_HOME})" if folder.is_nowhere(kept) else f"in {kept} ({error.strerror})"
+    compiled = f"compiled kernels can't be kept {where}, so each process compiles them anew"
+    return f"{compiled}; set FASTBP_CACHE_DIR to a folder that can be written"

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -139,3 +140,11 @@ def command(tmp_path: Path, environment: dict[str, str]) -> Command:
 @pytest.fixture
 def scipy_sparse() -> Any:
     return pytest.importorskip("scipy.sparse")
+
+
+@pytest.fixture
+def in_the_open() -> Iterator[Path]:
+    """A folder that every user can reach, as the folders of tmp_path are for nobody else."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)

@@ -1,11 +1,17 @@
 """Python code in a process of its own, which finds fastbp and its compiled kernels where this process does."""
 
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from textwrap import dedent
 
-from fastbp._cache import cache_folder
+import pytest
+
+import fastbp
+import fastbp.kernels
+from fastbp.kernels.cache import cache_folder
 
 
 def python(code: str, *, stderr: str = "", **env: str) -> str:
@@ -16,8 +22,63 @@ def python(code: str, *, stderr: str = "", **env: str) -> str:
     return output
 
 
-def start(code: str, **env: str) -> "subprocess.Popen[str]":
+# An editable install finds its own sources, whatever stands on the path.
+FROM_THE_PATH = """import sys
+sys.meta_path[:] = [finder for finder in sys.meta_path if not type(finder).__module__.startswith("_editable_")]
+"""
+
+
+def python_from(place: object, code: str, **env: str) -> str:
+    """What the code prints with the package that lies there, in a folder or a zip."""
+    paths = os.pathsep.join((str(place), *filter(None, sys.path)))
+    return python(FROM_THE_PATH + dedent(code), PYTHONPATH=paths, **env)
+
+
+def copy_package(folder: Path) -> Path:
+    """A copy of the package, kernels inside, in this folder; the folder of its kernels."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    package = shutil.copytree(Path(fastbp.__file__).parent, folder / "fastbp", ignore=ignored)
+    kernels = package / "kernels"
+    if not kernels.is_dir():
+        shutil.copytree(Path(fastbp.kernels.__file__).parent, kernels, ignore=ignored)
+    return kernels
+
+
+def start(code: str, *, folder: Path | None = None, **env: str) -> "subprocess.Popen[str]":
     """A process that still runs."""
-    ours = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "FASTBP_CACHE_DIR": str(cache_folder())}
+    ours = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "FASTBP_CACHE_DIR": str(cache_folder().parent)}
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
-    return subprocess.Popen([sys.executable, "-P", "-c", dedent(code)], env=os.environ | ours | env, **pipes)
+    return subprocess.Popen(
+        [sys.executable, "-P", "-c", dedent(code)], env=os.environ | ours | env, cwd=folder, **pipes
+    )
+
+
+needs_root = pytest.mark.skipif(getattr(os, "geteuid", lambda: -1)() != 0, reason="only root can become another user")
+
+# Python itself may lie where only root can read: what it needs is imported before.
+BECOME = """
+import os, pwd, tempfile, warnings
+import numpy as np
+import fastbp
+from fastbp.info import collect
+with tempfile.TemporaryDirectory() as folder:
+    os.environ["FASTBP_CACHE_DIR"] = folder
+    collect()
+    fastbp.Sigmoid().forward(np.zeros(1))
+    del os.environ["FASTBP_CACHE_DIR"]
+    collect()
+for name in ("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR"):
+    os.environ.pop(name, None)
+os.environ.update({env!r})
+os.setgroups([])
+os.setgid({user})
+os.setuid({user})
+"""
+
+
+def as_user(user: int, code: str, folder: Path, **env: str) -> tuple[str, str]:
+    """What the code prints and what it says on stderr, as the user of this number, without a home, in this folder."""
+    with start(BECOME.format(user=user, env=env) + dedent(code), folder=folder) as process:
+        output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    return output, errors

@@ -1,16 +1,15 @@
 """The disk cache of compiled kernels: never stale, never mixed up, never in the way."""
 
 import os
-import shutil
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numba import config, get_num_threads
-from processes import python, start
+from processes import copy_package, python, python_from, start
 
-import fastbp
 from fastbp.kernels import cache
 from fastbp.kernels.flags import kernel
 from fastbp.kernels.relu import relu_forward
@@ -236,18 +235,15 @@ print(x[0], sum(add.stats.cache_hits.values()))
 @pytest.mark.command
 def test_a_kernel_is_compiled_anew_when_one_that_it_calls_has_changed(tmp_path: Path) -> None:
     """Numba's own cache looks at the caller's file only."""
-    package = shutil.copytree(Path(fastbp.__file__).parent, tmp_path / "fastbp")
-    kernels = package / "kernels"
-    if not kernels.is_dir():
-        shutil.copytree(Path(cache.__file__).parent, kernels)
+    kernels = copy_package(tmp_path)
     (kernels / "inner.py").write_text(INNER)
     (kernels / "outer.py").write_text(OUTER)
-    places = {"FASTBP_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(tmp_path)}
-    assert [python(CALL, **places).split() for _ in range(2)] == [["1.0", "0"], ["1.0", "1"]]
+    run = partial(python_from, tmp_path, CALL, FASTBP_CACHE_DIR=str(tmp_path / "cache"))
+    assert [run().split() for _ in range(2)] == [["1.0", "0"], ["1.0", "1"]]
     (kernels / "inner.py").write_text(INNER.replace("x + 1", "x + 22"))
-    assert [python(CALL, **places).split() for _ in range(2)] == [["22.0", "0"], ["22.0", "1"]]
+    assert [run().split() for _ in range(2)] == [["22.0", "0"], ["22.0", "1"]]
     (kernels / "inner.py").write_text(INNER)
-    assert python(CALL, **places).split() == ["1.0", "1"]
+    assert run().split() == ["1.0", "1"]
 
 
 def test_who_is_told_may_stop_watching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

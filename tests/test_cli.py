@@ -100,10 +100,10 @@ def test_train_with_an_encoding_that_lacks_the_dot(command: Any) -> None:
 @pytest.mark.full
 def test_train_where_kernels_cannot_be_kept(command: Any, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    done = command.run("train", "--epochs", 2, "--threads", 1, FASTBP_CACHE_DIR="file/cache")
+    done = command.run("train", "--epochs", 2, "--threads", 1, FASTBP_CACHE_DIR=f"{tmp_path}/file/cache")
     assert done.returncode == 0
     assert last_line(done.stdout)[1] == 30
-    assert done.stderr.count("can't be kept in file/cache/kernels (Not a directory)") == 1
+    assert done.stderr.count(f"can't be kept in {tmp_path}/file/cache/kernels (Not a directory)") == 1
     assert "set FASTBP_CACHE_DIR" in done.stderr
 
 
@@ -220,7 +220,7 @@ def info(command: Any, **env: str) -> dict[str, str]:
 def test_info(command: Any) -> None:
     facts = info(command)
     assert facts["fastbp"].startswith(fastbp.__version__)
-    for package in ("python", "numpy", "numba", "llvmlite", "typer", "rich", "pooch"):
+    for package in ("python", "numpy", "numba", "llvmlite", "typer", "rich", "platformdirs", "pooch"):
         assert re.match(r"\d+\.\d+", facts[package]), package
     assert facts["numpy"] == np.__version__
     assert f"{os.cpu_count()} cores" in facts["processor"]
@@ -233,13 +233,18 @@ def test_info(command: Any) -> None:
 
 def test_info_tells_where_kernels_are_kept(command: Any, tmp_path: Path) -> None:
     code = "import numpy, fastbp; fastbp.Relu().forward(numpy.ones(3))"  # the kernel that compiles soonest
-    command(python=("-c", code), FASTBP_CACHE_DIR="here")
-    assert info(command, FASTBP_CACHE_DIR="here")["cache folder"] == f"{Path('here/kernels')} (writable)"
-    assert list((tmp_path / "here" / "kernels").rglob("*.nbc"))
-    assert info(command, FASTBP_CACHE_DIR="", NUMBA_CACHE_DIR="there")["cache folder"].startswith("there")
-    (tmp_path / "file").touch()
-    named = info(command, FASTBP_CACHE_DIR="file/cache")["cache folder"]
-    assert named == "file/cache/kernels (not writable: Not a directory; set FASTBP_CACHE_DIR)"
+    here, there, file = tmp_path / "here", tmp_path / "there", tmp_path / "file"
+    command(python=("-c", code), FASTBP_CACHE_DIR=str(here))
+    facts = info(command, FASTBP_CACHE_DIR=str(here))
+    assert facts["cache folder"] == f"{here / 'kernels'} (writable)"
+    assert facts["data folder"] == f"{here / 'mnist'} (writable)"
+    assert list((here / "kernels").rglob("*.nbc"))
+    facts = info(command, FASTBP_CACHE_DIR="", NUMBA_CACHE_DIR=str(there))
+    assert facts["cache folder"].startswith(str(there))
+    assert not facts["data folder"].startswith(str(there))
+    file.touch()
+    named = info(command, FASTBP_CACHE_DIR=f"{file}/cache")["cache folder"]
+    assert named == f"{file}/cache/kernels (not writable: Not a directory; set FASTBP_CACHE_DIR)"
 
 
 def test_info_knows_what_kernels_are_compiled_for(command: Any) -> None:

@@ -13,10 +13,10 @@ from test_cli_process import on_terminal
 
 import fastbp
 from fastbp import _warmup, threads
-from fastbp._cache import cache_folder
+from fastbp.kernels.cache import cache_folder
 
 layer_runs = threads.threading_layer()[0] is not None and threads.launched() > 1
-WARM = {"FASTBP_CACHE_DIR": str(cache_folder())}
+WARM = {"FASTBP_CACHE_DIR": str(cache_folder().parent)}
 
 # Everything that layers compute, in one precision, large and small; prints what is compiled and what is kept.
 USE = """

@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 import os
-import sys
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from mnist_real import REAL, real_data
 from mnist_samples import HTML, OTHER, SMALL, assert_loaded, make_arrays, raw
 
 from fastbp import _mnist_files
-from fastbp._cache import cache_folder
 from fastbp.datasets import load_mnist
 
 # load_mnist(path) ----------------------------------------------------------------------------------------------------
@@ -135,18 +133,6 @@ def test_user_files_are_never_deleted(tmp_path, small_is_mnist):
     with pytest.raises(ValueError, match=NAMES[0]):
         load_mnist(folder)
     assert sorted(path.name for path in folder.iterdir()) == sorted(NAMES)
-
-
-def test_cache_folder(tmp_path, monkeypatch):
-    assert cache_folder() == tmp_path / "cache"
-    assert not cache_folder().exists()
-    for unset in (lambda: monkeypatch.setenv("FASTBP_CACHE_DIR", ""), lambda: monkeypatch.delenv("FASTBP_CACHE_DIR")):
-        unset()
-        assert cache_folder().is_absolute()
-        assert "fastbp" in cache_folder().parts
-    if sys.platform == "linux":
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        assert cache_folder() == tmp_path / "fastbp"
 
 
 # The real MNIST ------------------------------------------------------------------------------------------------------
