@@ -57,7 +57,7 @@ needs_root = pytest.mark.skipif(getattr(os, "geteuid", lambda: -1)() != 0, reaso
 
 # Python itself may lie where only root can read: what it needs is imported before.
 BECOME = """
-import os, pwd, tempfile, warnings
+import os, pwd, shlex, tempfile, warnings
 import numpy as np
 import fastbp
 from fastbp.info import collect
