@@ -24,6 +24,11 @@ def real_array(x: ArrayLike, name: str) -> NDArray[Any]:
     """x as an ndarray of a real numeric dtype; TypeError for anything else, ValueError when ragged or empty."""
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array: fill its masked entries first (x.filled(value))")
+    if is_sparse(x):
+        raise TypeError(
+            f"{name} is a sparse matrix ({type(x).__name__}), expected an array: pass {name}.toarray(). Sparse samples "
+            "are taken by fastbp.predict, and by the run of fastbp.compile(network, optimizer)"
+        )
     array = np.asarray(x)
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         raise TypeError(
@@ -32,6 +37,11 @@ def real_array(x: ArrayLike, name: str) -> NDArray[Any]:
     if array.size == 0:
         raise ValueError(f"{name} is empty: expected at least one element, got shape {array.shape}")
     return array
+
+
+def is_sparse(x: object) -> bool:
+    """Whether x is one of SciPy's sparse matrices or arrays, found out without SciPy."""
+    return hasattr(x, "tocsr") and hasattr(x, "toarray")
 
 
 def float_dtype(array: NDArray[Any], default: np.dtype[Any] = FLOAT64) -> np.dtype[Any]:
@@ -232,10 +242,41 @@ def targets(t: ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArr
         return np.array(labels, dtype, order="C", subok=False).reshape(rows, classes)
     if labels.shape in _index_shapes(shape):
         if labels.dtype.kind not in "iu":
-            raise TypeError(f"class indices must be integers, got t of dtype {labels.dtype}")
+            raise TypeError(
+                f"class indices must be integers, got t of dtype {labels.dtype}: t.astype(int) if they are classes; "
+                f"if they are values to predict, {NO_REGRESSION}"
+            )
         return _class_indices(labels, rows, classes)
     expected = f"({rows},)" if len(shape) == 2 else "()"
     raise ValueError(f"t must have shape {expected} (class indices) or {shape} (probabilities), got {labels.shape}")
+
+
+NO_REGRESSION = (
+    "a softmax loss can't learn them: that takes a network class of your own, whose loss is the mean squared error "
+    "for instance (fastbp.Trainer trains any that has params, loss and gradient)"
+)
+
+
+def network_targets(t: ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The labels of a network that is trained, as above. ValueError for numbers beside the scores of a single class.
+
+    A layer takes them for probabilities, as it does for several classes; but its loss is 0 and every sample is right.
+    """
+    if shape[-1] == 1:
+        labels = real_array(t, "t")
+        if labels.shape == shape:
+            _check_single_class(labels)
+    return targets(t, shape, dtype)
+
+
+def _check_single_class(labels: NDArray[Any]) -> None:
+    """ValueError unless all samples are of the one class: as probabilities 1, or as indices 0."""
+    if np.all(labels == 1) or (labels.dtype.kind in "iu" and not np.any(labels)):
+        return
+    raise ValueError(
+        f"t of shape {labels.shape} holds other numbers than 1, but the softmax of a single score is always 1: for two "
+        f"classes give the network two outputs, and labels 0 and 1; if t holds values to predict, {NO_REGRESSION}"
+    )
 
 
 def _index_shapes(shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:

@@ -34,7 +34,8 @@ def numerical_gradient(f: Callable[[Array], Any], x: ArrayLike) -> Array:
     computed on a float64 copy. h is 1e-4 for float64 x, ∛eps · max(1, |x|) for float32 and float16 (0.005 and 0.1 at
     1): good for 4 and 2 digits. An f that rounds its own value to such a dtype costs more, |f| · eps / h: where |f| is
     large, let f compute in float64.
-    ValueError when x can't be written, TypeError when f returns anything but one number.
+    ValueError when x can't be written, TypeError when f returns anything but one number (also in an array, of shape
+    (1,) for instance).
     """
     values = _arrays.real_array(x, "x")
     if values.dtype.kind != "f":
@@ -72,9 +73,9 @@ def _above_and_below(f: Callable[[Array], Any], x: Array, index: tuple[int, ...]
 
 
 def _number(value: Any) -> float:
-    if np.shape(value):
+    if np.size(value) != 1:
         raise TypeError(f"f must return one number, got shape {np.shape(value)}")
-    return float(value)
+    return float(np.reshape(value, ()))
 
 
 def gradient_descent(

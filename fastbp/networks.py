@@ -59,6 +59,7 @@ class TwoLayerNet:
             "Affine2": layers.Affine(self.params["W2"], self.params["b2"]),
         }
         self.last_layer: Any = layers.SoftmaxWithLoss()
+        self.last_layer._of_network = True
 
     @property
     def lastLayer(self) -> Any:
@@ -125,7 +126,7 @@ class TwoLayerNet:
 def share_right(scores: ArrayLike, t: ArrayLike) -> float:
     """The share of samples, 0 to 1, whose highest score is at the label. ValueError and TypeError as in `accuracy`."""
     scores, shape = _arrays.class_scores(scores)
-    labels = _arrays.targets(t, shape, scores.dtype)
+    labels = _arrays.network_targets(t, shape, scores.dtype)
     if labels.ndim == 2:
         labels = np.argmax(labels, axis=1)
     return float(np.mean(np.argmax(scores, axis=1) == labels))

@@ -313,7 +313,7 @@ def _data(network: Any, samples: ArrayLike, labels: ArrayLike, name: str) -> tup
     classes = classes_of(network, Reads())
     if classes is not None:
         try:
-            _arrays.targets(t, (len(t), classes), _arrays.FLOAT64)
+            _arrays.network_targets(t, (len(t), classes), _arrays.FLOAT64)
         except (TypeError, ValueError) as error:
             raise type(error)(f"t_{name} doesn't go with the network: {error}") from None
     return x, t

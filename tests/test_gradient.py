@@ -90,6 +90,22 @@ def test_numerical_diff_in_low_precision(value: Any) -> None:
     np.testing.assert_allclose(numerical_diff(lambda x: x**2, value), 2.0 * value, rtol=1e-7)
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1), (1, 1, 1)], ids=str)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_number_may_stand_in_an_array(shape: tuple[int, ...], dtype: type) -> None:
+    """As in the book's loops, which older releases of NumPy took."""
+    x = np.array([3.0, 4.0], dtype)
+    gradient = numerical_gradient(lambda x: np.sum(x.astype(np.float64) ** 2).reshape(shape), x)
+    assert gradient.dtype == np.float64
+    np.testing.assert_allclose(gradient, [6.0, 8.0], rtol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(0,), (2,), (1, 2), (2, 1)], ids=str)
+def test_several_numbers_are_no_value(shape: tuple[int, ...]) -> None:
+    with pytest.raises(TypeError, match="f must return one number, got shape"):
+        numerical_gradient(lambda x: np.ones(shape), np.ones(1))
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_f_returns_one_number(dtype: str) -> None:
     x = np.array([1, 2], dtype)

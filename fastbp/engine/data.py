@@ -164,7 +164,7 @@ def prepare(
     else:
         dense = dense_rows(x, features, dtype)
         rows = len(dense)
-    labels = NO_LABELS if t is NO_LABELS else _arrays.targets(t, (rows, classes), dtype)
+    labels = NO_LABELS if t is NO_LABELS else _arrays.network_targets(t, (rows, classes), dtype)
     if dense is not None:
         if not (sparse or (sparse is None and density(dense) < SPARSE_BELOW)):
             kind = SAMPLE_KINDS[dense.dtype.name]

@@ -44,7 +44,7 @@ class LayerStep:
             self._classes = reads, classes_of(self.network, reads)
         classes = self._classes[1]
         if classes is not None:
-            _arrays.targets(t, (len(t), classes), _arrays.FLOAT64)
+            _arrays.network_targets(t, (len(t), classes), _arrays.FLOAT64)
         return LayerData(scaled(x, scale), t)
 
     def check_held(self) -> None:

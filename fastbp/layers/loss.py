@@ -18,6 +18,9 @@ class SoftmaxWithLoss:
     probabilities inside the logarithm: the book's loss is `eps=1e-7`. It changes the loss, never the gradient.
     """
 
+    # Whether values to predict are refused beside a single score, as they are for every network that is trained.
+    _of_network = False
+
     def __init__(self, eps: float = 0.0) -> None:
         if not (0 <= eps < np.inf):
             raise ValueError(f"eps must be a finite number, zero or positive, got {eps}")
@@ -37,7 +40,8 @@ class SoftmaxWithLoss:
         is no class and for shapes that don't fit.
         """
         rows, shape = _arrays.class_scores(x)
-        labels = _arrays.targets(t, shape, rows.dtype)
+        checked = _arrays.network_targets if self._of_network else _arrays.targets
+        labels = checked(t, shape, rows.dtype)
         y = np.empty(rows.shape, rows.dtype)
         loss = softmax_loss_forward(rows, labels, float(self.eps), y)
         self.y, self.t, self.loss = y.reshape(shape), t, float(loss)
