@@ -81,7 +81,7 @@ def _fetch(mirror: str, folder: Path) -> FileSet:
 
 def _keep(files: FileSet, folder: Path) -> None:
     try:
-        trusted_folder(folder)
+        trusted_folder(folder, make=new_folder_mode("mnist"))
         for file in files:
             os.replace(file, folder / file.name)
     except OSError as error:

@@ -53,7 +53,7 @@ def load_mnist(
       to ask first), which is kept in the cache. The cache and downloads are checked by SHA-256.
 
     Raises TypeError if path is no path, FileNotFoundError for a missing file, ValueError for a damaged or foreign
-    one, ConnectionError if every mirror fails, and warns if a download cannot be kept.
+    one or a relative FASTBP_CACHE_DIR, ConnectionError if every mirror fails, and warns if a download cannot be kept.
     """
     if path is not None and not isinstance(path, str | os.PathLike):
         raise TypeError(f"path must be a str or an os.PathLike, got {type(path).__name__}")

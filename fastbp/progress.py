@@ -13,6 +13,7 @@ from fastbp._interrupt import interrupts_raised
 from fastbp._warmup import Helper, steps, take
 from fastbp.engine import compile
 from fastbp.kernels.cache import cache_folder, cached_kernels
+from fastbp.kernels.folder import is_nowhere
 from fastbp.threads import get_num_threads
 from fastbp.trainer import COMPILING, Trainer, says_it_compiles
 
@@ -41,10 +42,10 @@ def warmup_with_progress(dtypes: tuple[str, ...]) -> None:
                 take(steps(dtypes), bar.advance_to, helper)
         else:
             take(steps(dtypes), lambda *step: _print_kernel(console, *step), helper)
-    count, size = cached_kernels()
+    kept, (count, size) = cache_folder(), cached_kernels()
     console.print(
         f"{len(steps(dtypes))} kernels ready · {time.perf_counter() - start:.1f} s · "
-        f"{count} kept in {cache_folder()}, {size / 1e6:.1f} MB"
+        f"{count} kept {'nowhere' if is_nowhere(kept) else f'in {kept}'}, {size / 1e6:.1f} MB"
     )
 
 
