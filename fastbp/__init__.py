@@ -28,6 +28,7 @@ _MODULES = (
     "engine",
     "functions",
     "gradient",
+    "graph",
     "layers",
     "networks",
     "optimizers",

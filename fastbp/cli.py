@@ -203,6 +203,31 @@ def bench(
 
 
 @app.command()
+def graph(
+    figure: Annotated[str, typer.Argument(metavar="FIGURE", help="One of those above.", show_default=False)],
+    opened: Annotated[bool, typer.Option("--opened", help="Show composite nodes by their parts.")] = False,
+    save: Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Draw it: .svg, .png or .pdf.")] = None,
+) -> None:
+    """Print a computational graph of the book's chapter 5, and the chain rule along its paths.
+
+    \b
+    apples    two apples and a tax (figures 5-2, 5-5, 5-14, 5-16)
+    oranges   apples, oranges and a tax (5-3, 5-15, 5-17)
+    square    (x + y)² by the chain rule (5-7, 5-8)
+    add       10 + 5 under a derivative of 1.3 (5-9 to 5-11)
+    multiply  10 × 5 under a derivative of 1.3 (5-12, 5-13)
+    relu      max(x, 0) of a 2 × 2 array (5-18)
+    sigmoid   1 / (1 + exp(−x)); --opened: its four steps (5-19 to 5-22)
+    affine    X · W + B for a batch; --opened: dot and + (5-24 to 5-27)
+    softmax   softmax with loss; --opened: all its steps (5-28 to 5-30)
+    network   a small TwoLayerNet, a node a layer (section 5.7)
+    """
+    from fastbp.graph.command import show
+
+    show(figure, opened, save)
+
+
+@app.command()
 def info() -> None:
     """Print versions, processor, threads and cache folder: what a bug report needs."""
     from fastbp.info import collect
