@@ -1,6 +1,7 @@
 """The chain rule in words and numbers: the paths from a node down to a variable, with their factors."""
 
 from collections.abc import Iterator
+from itertools import accumulate
 
 import numpy as np
 
@@ -104,50 +105,56 @@ class _Writer:
             lines.append((f"= {number(product)}", "", ""))
         elif self.gradient is not None:
             lines.append((f"  {shape_of(self.variable.value)}", "", f"as {self.name(self.variable)}"))
-        widths = [max(columns(line[i]) for line in lines) for i in (0, 1)]
+        widths = [max(columns(line[i]) for line in lines if line[2]) for i in (0, 1)]
         text = [
             "    " + "  ".join((padded(line[0], widths[0]), padded(line[1], widths[1]), line[2])).rstrip()
-            for line in _shortened(lines)
+            for line in lines
         ]
-        return "\n".join([" ← ".join(_shortened_names(nodes)), *text]), product
+        return "\n".join([" ← ".join(_shortened(nodes)), *text]), product
 
     def _factors(self, edges: list[Edge]) -> tuple[list[tuple[str, str, str]], Value]:
+        """A line for each edge, of a long path for those at its ends, and the product of all factors."""
         first = number(self.dout) if self.numbers else shape_of(self.dout)
-        lines, product = [(f"  {first}", "", "from above")], self.dout
-        for node, i in edges:
-            values = [each.value for each in node.inputs]
-            assert node.operation is not None
-            rule = node.operation.rule(i, values, node.value)
-            if node.inputs.count(node.inputs[i]) > 1:
-                rule = f"input {i + 1} of {len(values)}: {rule}"
-            sign = f"({self.view.step[node]}) {node.operation.symbol}"
-            if not self.numbers:
-                lines.append((f"→ {shape_of(values[i])}", sign, rule))
+        lines = [(f"  {first}", "", "from above")]
+        left_out = len(edges) - 2 * ENDS
+        with quiet():
+            top = (0.0, self.dout)
+            passed = list(accumulate(edges, lambda above, edge: self._passed(edge, above[1]), initial=top))
+        for place, (edge, (_, before), (factor, product)) in enumerate(zip(edges, passed, passed[1:], strict=False)):
+            if left_out > 1 and ENDS <= place < len(edges) - ENDS:
+                if place == ENDS:
+                    lines.append((f"… {left_out:,} factors are left out, the product has them", "", ""))
                 continue
-            with quiet():
-                found = node.operation.apart().gradients(1.0, values, node.value)[i]
-                factor = float("nan") if found is None else computed(found)
-                before, product = product, computed(np.multiply(product, factor))
-            lines.append(
-                (f"× {number(factor)}", sign, f"{rule}, {number(before)} × {number(factor)} = {number(product)}")
-            )
-        return lines, product
+            rule = self._rule(edge)
+            if self.numbers:
+                rule += f", {number(before)} × {number(factor)} = {number(product)}"
+            node, i = edge
+            how = f"× {number(factor)}" if self.numbers else f"→ {shape_of(node.inputs[i].value)}"
+            lines.append((how, f"({self.view.step[node]}) {node.op}", rule))
+        return lines, passed[-1][1]
+
+    def _passed(self, edge: Edge, product: Value) -> tuple[Value, Value]:
+        """(The factor of an edge, the product with it); of arrays there is none to write."""
+        if not self.numbers:
+            return product, product
+        node, i = edge
+        assert node.operation is not None
+        found = node.operation.apart().gradients(1.0, [each.value for each in node.inputs], node.value)[i]
+        factor = float("nan") if found is None else computed(found)
+        return factor, product * factor
+
+    @staticmethod
+    def _rule(edge: Edge) -> str:
+        node, i = edge
+        values = [each.value for each in node.inputs]
+        assert node.operation is not None
+        rule = node.operation.rule(i, values, node.value)
+        return f"input {i + 1} of {len(values)}: {rule}" if node.inputs.count(node.inputs[i]) > 1 else rule
 
 
 def _is_one(value: Value) -> bool:
     return np.ndim(value) == 0 and value == 1
 
 
-def _shortened(lines: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
-    if len(lines) <= 2 * ENDS + 2:
-        return lines
-    between = len(lines) - 2 * ENDS - 2
-    return [
-        *lines[: ENDS + 1],
-        (f"… {between:,} factors are left out, the product has them", "", ""),
-        *lines[-ENDS - 1 :],
-    ]
-
-
-def _shortened_names(names: list[str]) -> list[str]:
+def _shortened(names: list[str]) -> list[str]:
     return names if len(names) <= 2 * ENDS + 2 else [*names[: ENDS + 1], "…", *names[-ENDS - 1 :]]

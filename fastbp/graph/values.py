@@ -43,8 +43,8 @@ def as_it_is(x: Any) -> Value:
 
 def computed(x: Any) -> Value:
     """A result of NumPy as a value: of no dimension as a Python float, others so that nobody can write into them."""
-    if type(x) is float:
-        return x
+    if isinstance(x, float):  # so is np.float64
+        return float(x)
     array = np.asarray(x)
     return locked(array) if array.ndim else float(array)
 
@@ -57,6 +57,8 @@ def locked(array: Any) -> Any:
 
 def summed_to(gradient: Any, value: Value) -> Value:
     """What broadcasting has spread out is summed, to the shape and dtype of the value."""
+    if type(value) is float and isinstance(gradient, float):
+        return float(gradient)
     shape = np.shape(value)
     extra = tuple(range(np.ndim(gradient) - len(shape)))
     stretched = tuple(

@@ -36,9 +36,9 @@ class Box:
     bottom: float
 
     def overlaps(self, other: "Box") -> bool:
-        return (
-            self.left < other.right and other.left < self.right and self.top < other.bottom and other.top < self.bottom
-        )
+        """By more than rounding."""
+        width = min(self.right, other.right) - max(self.left, other.left)
+        return min(width, min(self.bottom, other.bottom) - max(self.top, other.top)) > 1e-6
 
 
 @dataclass

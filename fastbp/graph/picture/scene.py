@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fastbp.graph.engine import consumers
 from fastbp.graph.node import Node
 from fastbp.graph.text import View
 from fastbp.graph.values import SMALL, Value, elements, number, printable, shape_of, size_of
@@ -76,10 +75,8 @@ class _Builder:
         self.view, self.root = View(root), root
         self.drawn = _nearest(root, self.view.order)
         order = [node for node in self.view.order if node in self.drawn]
-        self.takers = {
-            node: [(above, i) for above, i in found if above in self.drawn]
-            for node, found in consumers(self.view.order).items()
-        }
+        taken = self.view.consumers
+        self.takers = {node: [(above, i) for above, i in taken[node] if above in self.drawn] for node in order}
         self.scene = Scene(left_out=len(self.view.order) - len(order))
         self.column: dict[Node, int] = {}
         self._place(order)
