@@ -19,6 +19,7 @@ OPTIONS = {
     "train": "data hidden epochs batch-size lr dtype seed threads save plot quiet",
     "evaluate": "load data",
     "gradcheck": "data hidden seed",
+    "graph": "opened save",
     "info": "",
     "warmup": "dtype",
 }

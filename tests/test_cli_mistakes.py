@@ -51,6 +51,12 @@ ARGUMENTS = {
     "train --plot empty": "empty is a folder",
     "train --plot missing/curves.png": "missing/curves.png: can't write there",
     "train --plot curves.xyz": "can't draw curves.xyz: expected a file name that ends in one of",
+    "graph": "Missing argument 'FIGURE'",
+    "graph nonsense": "unknown figure 'nonsense': expected apples, oranges, square, add, multiply, relu, sigmoid,",
+    "graph apples --save apples.gif": "can't draw apples.gif: expected a file name that ends in .svg, .png or .pdf",
+    "graph apples --save empty": "empty is a folder",
+    "graph apples --save missing/apples.svg": "missing/apples.svg: can't write there (No such file or directory)",
+    "graph apples oranges": "unexpected extra argument",
     "evaluate": "--load",
     "evaluate --load missing.npz": "missing.npz: No such file or directory",
     "evaluate --load empty": "empty: Is a directory",
@@ -61,7 +67,7 @@ ARGUMENTS = {
 @pytest.mark.skipif(os.name != "posix", reason="error messages of POSIX")
 @pytest.mark.parametrize("arguments", ARGUMENTS)
 def test_mistake(command: Any, tmp_path: Path, arguments: str) -> None:
-    if "--plot" in arguments:
+    if "--plot" in arguments or "graph" in arguments:
         pytest.importorskip("matplotlib")
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken").mkdir()

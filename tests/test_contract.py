@@ -30,9 +30,11 @@ def imports(file: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("statement", ["import fastbp", "import fastbp.datasets", "import fastbp, fastbp.cli"])
+@pytest.mark.parametrize(
+    "statement", ["import fastbp", "import fastbp.datasets", "import fastbp, fastbp.cli", "import fastbp.graph"]
+)
 def test_import_is_light(statement: str) -> None:
-    heavy = {"numba", "llvmlite", "platformdirs", "pooch", "matplotlib", "requests", "typer"} - (
+    heavy = {"numba", "llvmlite", "platformdirs", "pooch", "matplotlib", "fast_sugiyama", "requests", "typer"} - (
         {"typer"} if "cli" in statement else set()
     )
     assert python(f"import sys; {statement}; print(sorted({heavy} & set(sys.modules)))").strip() == "[]"
