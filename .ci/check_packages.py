@@ -30,6 +30,8 @@ SDIST_HAS = (
     "tests/conftest.py",
     "tests/cases.py",
     "benchmarks/conftest.py",
+    "docs/chain_rule.md",
+    "docs/pictures.py",
     ".ci/run",
 )
 NOWHERE = ("*.pyc", "*.nbc", "*/.venv/*", "*/.ci/work/*", "*_cache/*", "*.hypothesis/*")

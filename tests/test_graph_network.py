@@ -158,7 +158,7 @@ def test_any_network_of_layers() -> None:
         np.testing.assert_allclose(found[name], gradient, rtol=1e-12, atol=1e-15, err_msg=name)
     network.params["W1"] += 1  # the graph has copies
     loss.backward()
-    np.testing.assert_array_equal(next(n.grad for n in in_order(loss) if n.name == "W1"), found["W1"])
+    np.testing.assert_array_equal(loss.find("W1").grad, found["W1"])
     steps = [node.op for node in in_order(loss) if node.inputs]
     assert steps == ["Affine1", "BatchNorm2", "Dropout3", "Block4", "Sigmoid5", "Affine6", "SoftmaxWithLoss"]
     opened = loss.opened()
@@ -184,7 +184,7 @@ def test_tied_weights() -> None:
     loss = graph.from_network(network, X, LABELS["index"])
     assert [node.op for node in in_order(loss) if node.inputs] == ["a", "T", "b", "c", "SoftmaxWithLoss"]
     loss.backward()
-    weight = next(node for node in in_order(loss) if node.name == "W")
+    weight = loss.find("W")
     x, w, v = graph.variable(X), graph.variable(W), graph.variable(V)
     own = graph.softmax_loss(graph.dot(graph.dot(graph.dot(x, w), w.T), v), LABELS["index"])
     own.backward()

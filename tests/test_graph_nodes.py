@@ -200,6 +200,16 @@ def test_a_variable_is_its_own_graph() -> None:
     assert "x" in str(x)
 
 
+def test_find() -> None:
+    x, y = graph.variable(3.0, "x"), graph.variable(1.0, "y")
+    z = x * y
+    assert z.find("x") is x
+    with pytest.raises(ValueError, match="no node is named 'w'; the names in this graph: x, y"):
+        z.find("w")
+    with pytest.raises(ValueError, match="2 nodes are named 'x'"):
+        (z + graph.variable(3.0, "x")).find("x")
+
+
 def test_graph_outlives_its_variables() -> None:
     def made() -> graph.Node:
         x = graph.variable(3.0, "x")

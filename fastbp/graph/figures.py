@@ -9,7 +9,6 @@ import numpy as np
 
 from fastbp import reference
 from fastbp.graph import affine, from_network, relu, sigmoid, softmax_loss, variable
-from fastbp.graph.engine import in_order
 from fastbp.graph.node import Node
 
 
@@ -66,8 +65,8 @@ def of_relu() -> Figure:
 
 
 def of_sigmoid() -> Figure:
-    """1 / (1 + exp(-x)) at x = 1, its derivative y(1 - y) (figures 5-19 to 5-22)."""
-    x = variable(1, "x")
+    """1 / (1 + exp(-x)) at x = 0.5, its derivative y(1 - y) (figures 5-19 to 5-22)."""
+    x = variable(0.5, "x")
     return Figure("y = 1 / (1 + exp(−x)): dy/dx = y(1 − y)", sigmoid(x), (x,))
 
 
@@ -95,8 +94,8 @@ def network() -> Figure:
     }
     net = SimpleNamespace(params=params, layers=layers, last_layer=reference.SoftmaxWithLoss())
     loss = from_network(net, rng.normal(0, 1, (3, 4)), np.array([0, 2, 1]))
-    named = {node.name: node for node in in_order(loss)}
-    return Figure("the loss of a batch of 3, and its gradient by each parameter", loss, [named[key] for key in params])
+    variables = [loss.find(name) for name in params]
+    return Figure("the loss of a batch of 3, and its gradient by each parameter", loss, variables)
 
 
 FIGURES: dict[str, Callable[[], Figure]] = {

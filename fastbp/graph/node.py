@@ -94,6 +94,15 @@ class Node:
 
         return explanation(self, variable)
 
+    def find(self, name: str) -> "Node":
+        """The node of this name, among those below and this one. ValueError when there is none, or more than one."""
+        found = [node for node in engine.in_order(self) if node.name == name]
+        if len(found) != 1:
+            names = sorted({node.name for node in engine.in_order(self) if node.name})
+            what = f"{len(found)} nodes are" if found else "no node is"
+            raise ValueError(f"{what} named {name!r}; the names in this graph: {', '.join(names[:20]) or 'none'}")
+        return found[0]
+
     def opened(self) -> "Node":
         """The last node of a new graph of the same variables, in which every composite node is shown by its parts.
 
