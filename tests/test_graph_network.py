@@ -266,6 +266,15 @@ def test_networks_that_can_t_be_graphs() -> None:
         graph.from_network(network_of(reference.Affine(W[:, :2], 0), W=W), X, t)
 
 
+def test_a_gradient_that_its_layers_don_t_compute() -> None:
+    class Doubled(fastbp.TwoLayerNet):
+        def gradient(self, x: Any, t: Any) -> Any:
+            return {name: gradient * 2 for name, gradient in super().gradient(x, t).items()}
+
+    with pytest.raises(ValueError, match=r"Doubled\.gradient computes another gradient for W\d than its layers"):
+        graph.from_network(Doubled(6, 4, 3), X, LABELS["index"])
+
+
 def test_text_of_a_network() -> None:
     text = str(graph.from_network(net(), X, LABELS["index"]))
     assert "(5, 6) mean " in text

@@ -120,7 +120,8 @@ def node(layer: Any, *inputs: Any) -> Node:
     """A layer as a node: `layer.forward(*inputs)` now, `layer.backward(dout)` when the derivative comes.
 
     Inputs are nodes, or numbers and arrays that need no derivative, such as labels, which reach the layer as they are.
-    The layer gets copies, may keep them and may write into them. backward returns a gradient, or a tuple with one for
+    The layer gets copies, may keep them and may write into them; it must be left alone until backward, for which it
+    keeps its state. backward returns a gradient, or a tuple with one for
     each input. TypeError for what is no layer; ValueError when the layer is in this graph already (and RuntimeError in
     the backward of a node whose layer was used again elsewhere), or when a node gets no gradient.
     """

@@ -136,7 +136,7 @@ class Reshape(Operation):
         return f"gives it the input's shape back, {shape_of(out)} to {shape_of(values[0])}"
 
     def formula(self, names: Sequence[str]) -> str:
-        return f"{names[0]}.reshape{shape_text(self.shape)}"
+        return f"{names[0]}.reshape({', '.join(map(str, self.shape))})"
 
 
 class Transpose(Operation):

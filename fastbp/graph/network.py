@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastbp import _parameters
+from fastbp.graph.engine import flow, in_order, start
 from fastbp.graph.layers import LayerOperation, layer_node
 from fastbp.graph.node import Node, variable
 from fastbp.graph.values import Value, as_it_is, given, shape_of
@@ -47,7 +48,8 @@ def from_network(network: Any, x: Any, t: Any) -> Node:
     Takes any network with `params`, `layers` (a dict or a list, each with forward and backward) and `last_layer` or
     `lastLayer`; a `weight_decay_lambda` adds its nodes. Parameters are variables under their names, coming in beside x
     and the labels t. The graph works on a copy: neither the network nor a random stream is changed.
-    AttributeError or ValueError for another kind of network, or one that can't be copied.
+    AttributeError or ValueError for another kind of network, for one that can't be copied, and for one whose own
+    `gradient` (run on a copy, where it has one) computes something else than its layers do.
     """
     layers, last = _layers(network), _last(network)
     state = np.random.get_state()
@@ -65,6 +67,7 @@ def from_network(network: Any, x: Any, t: Any) -> Node:
         np.random.set_state(state)
     out = _decayed(network, out, nodes)
     out.name = "loss"
+    _compare(network, out, x, t)
     return out
 
 
@@ -120,6 +123,29 @@ def _decayed(network: Any, loss: Node, nodes: Mapping[str, Node]) -> Node:
             if name.startswith("W"):
                 loss = loss + (weight**2).sum() * (0.5 * decay)
     return loss
+
+
+def _compare(network: Any, loss: Node, x: Any, t: Any) -> None:
+    """ValueError when the graph's gradients are not those of `network.gradient`."""
+    state = np.random.get_state()
+    try:
+        expected = copy.deepcopy(network).gradient(x, t)
+    except Exception:  # without a gradient that works there is nothing to compare with
+        return
+    finally:
+        np.random.set_state(state)
+    order = in_order(loss)
+    gradients, _ = flow(order, start(loss, 1), lambda operation: operation)
+    for node, gradient in gradients.items():
+        if node.operation is None and node.name in expected:
+            other = np.asarray(expected[node.name])
+            single = np.float32 in (other.dtype, np.asarray(gradient).dtype)
+            tolerance = (1e-3 if single else 1e-9) * max(1e-30, float(np.max(np.abs(other))))
+            if other.shape != np.shape(gradient) or not np.allclose(gradient, other, 0, tolerance, equal_nan=True):
+                raise ValueError(
+                    f"{type(network).__name__}.gradient computes another gradient for {node.name} than its layers and "
+                    "its loss do, which is all that the graph can show"
+                )
 
 
 def _arrays(layer: Any) -> Iterator[tuple[Any, str, Any]]:
