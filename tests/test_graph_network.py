@@ -177,6 +177,12 @@ def test_fastbp_s_layers_keep_their_state() -> None:
         assert all(vars(layer)[key] is value for key, value in kept[name].items()), name
 
 
+def test_a_layer_that_knows_its_network() -> None:
+    network = net()
+    network.layers["Relu1"].network = network
+    agree(graph.from_network(network, X, LABELS["index"]), network, X, LABELS["index"])
+
+
 def test_tied_weights() -> None:
     W, V = np.random.default_rng(0).normal(size=(6, 4)), np.random.default_rng(1).normal(size=(6, 3))
     layers = OrderedDict(a=reference.Affine(W, 0.0), b=reference.Affine(W.T, 0.0), c=reference.Affine(V, 0.0))
@@ -262,7 +268,7 @@ def test_networks_that_can_t_be_graphs() -> None:
     loss = graph.from_network(network_of(Holder(W), W=W), X, t)
     with pytest.raises(ValueError, match="Holder1 holds a parameter as weight, but its backward has left no gradient"):
         loss.backward()
-    with pytest.raises(ValueError, match=r"Affine1\.W is a view of params\['W'\] of shape \(6, 2\)"):
+    with pytest.raises(ValueError, match=r"\.layers\[0\]\.W is a view of params\['W'\] of shape \(6, 2\)"):
         graph.from_network(network_of(reference.Affine(W[:, :2], 0), W=W), X, t)
 
 

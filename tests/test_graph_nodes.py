@@ -357,15 +357,15 @@ def test_copies_of_a_long_chain() -> None:
 
 
 def test_time_is_linear() -> None:
-    """100 times the nodes take less than 400 times as long; quadratic would be 10,000."""
+    """100 times the nodes take less than 1,000 times as long; quadratic would be 10,000."""
 
     def seconds(length: int) -> float:
         _, y = chain(length)
-        begun = time.perf_counter()
+        begun = time.process_time()
         y.backward()
-        return time.perf_counter() - begun
+        return time.process_time() - begun
 
-    assert seconds(50_000) < 400 * min(seconds(500) for _ in range(5))
+    assert min(seconds(20_000) for _ in range(2)) < 1000 * np.median([seconds(200) for _ in range(20)])
 
 
 def test_paths_don_t_cost_time() -> None:

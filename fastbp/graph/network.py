@@ -1,25 +1,23 @@
 """A network as a graph: a node a layer, with the gradients that `network.gradient` computes."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from fastbp import _parameters
+from fastbp.chain import Chain, Place
 from fastbp.graph.engine import flow, in_order, start
 from fastbp.graph.layers import LayerOperation, layer_node
 from fastbp.graph.node import Node, variable
 from fastbp.graph.values import Value, as_it_is, given, shape_of
 
-# Where a layer holds a parameter: the object, and the name of its attribute.
-Place = tuple[Any, str]
-
 
 class _NetworkLayer(LayerOperation):
     """A layer of a network: its inputs are x, or x and t, then the parameters that it holds."""
 
-    def __init__(self, layer: Any, symbol: str, places: Sequence[Place], arguments: int) -> None:
+    def __init__(self, layer: Any, symbol: str, places: Sequence[tuple[Any, Any]], arguments: int) -> None:
         super().__init__(layer, symbol)
         self.places, self.arguments = places, arguments
 
@@ -30,7 +28,8 @@ class _NetworkLayer(LayerOperation):
         found = super().gradients(dout, values[: self.arguments], out)
         return [*found, *(self._of(owner, key) for owner, key in self.places)]
 
-    def _of(self, owner: Any, key: str) -> Any:
+    def _of(self, owner: Any, key: Any) -> Any:
+        """The gradient that stands beside a parameter: dW beside W."""
         gradient = getattr(owner, f"d{key}", None)
         if gradient is None:
             raise ValueError(f"{self.symbol} holds a parameter as {key}, but its backward has left no gradient d{key}")
@@ -51,18 +50,18 @@ def from_network(network: Any, x: Any, t: Any) -> Node:
     AttributeError or ValueError for another kind of network, for one that can't be copied, and for one whose own
     `gradient` (run on a copy, where it has one) computes something else than its layers do.
     """
-    layers, last = _layers(network), _last(network)
+    chain = _checked(network)
     state = np.random.get_state()
     try:
-        params, copies, loss = _copied((dict(network.params), [layer for _, layer in layers], last), "the network")
-        nodes = {name: variable(value, name) for name, value in params.items()}
+        own = Chain.of(_copied(network, chain.name))
+        nodes = {name: variable(value, name) for name, value in own.params.items()}
+        held = _held(chain, own)
         out, labels = variable(x, "x"), Node(as_it_is(t), name="t")
-        for (name, layer), own in zip(layers, copies, strict=True):
-            held = list(_held(layer, own, network.params, name))
-            mine = [nodes[key].T if turned else nodes[key] for key, turned, _ in held]
-            operation = _NetworkLayer(own, name, [place for *_, place in held], 1)
-            out = layer_node(operation, (out, *mine))
-        out = layer_node(_NetworkLayer(loss, type(last).__name__, (), 2), (out, labels))
+        for name, layer in zip(_names(chain), own.layers, strict=True):
+            mine = [nodes[each.parameter].T if each.turned else nodes[each.parameter] for each in held[id(layer)]]
+            places = [(each.place.owner, each.place.key) for each in held[id(layer)]]
+            out = layer_node(_NetworkLayer(layer, name, places, 1), (out, *mine))
+        out = layer_node(_NetworkLayer(own.loss, type(own.loss).__name__, (), 2), (out, labels))
     finally:
         np.random.set_state(state)
     out = _decayed(network, out, nodes)
@@ -71,25 +70,24 @@ def from_network(network: Any, x: Any, t: Any) -> Node:
     return out
 
 
-def _layers(network: Any) -> list[tuple[str, Any]]:
-    """The layers in order, each with its key in the network, or its class and number."""
-    found = _parameters.layers_of(network)
-    if not found or not isinstance(getattr(network, "params", None), Mapping):
+def _checked(network: Any) -> Chain:
+    """The network as a chain. AttributeError saying what it lacks."""
+    chain = Chain.of(network)
+    if not chain.layers or not isinstance(chain.params, Mapping):
         raise AttributeError(
-            f"{type(network).__name__} is no network: expected params (a dict), layers (a dict or a list of layers "
-            "with forward and backward) and last_layer"
+            f"{chain.name} is no network: expected params (a dict), layers (a dict or a list of layers with forward "
+            "and backward) and last_layer"
         )
-    given_keys = network.layers.items() if isinstance(network.layers, Mapping) else ()
-    keys = {id(layer): str(key) for key, layer in given_keys}
-    return [(keys.get(id(layer), f"{type(layer).__name__}{i}"), layer) for i, layer in enumerate(found, 1)]
+    if chain.loss is None:
+        raise AttributeError(f"{chain.name} has no last_layer (or lastLayer), the layer that computes the loss")
+    return chain
 
 
-def _last(network: Any) -> Any:
-    for name in ("last_layer", "lastLayer"):
-        layer = getattr(network, name, None)
-        if layer is not None:
-            return layer
-    raise AttributeError(f"{type(network).__name__} has no last_layer (or lastLayer), the layer that computes the loss")
+def _names(chain: Chain) -> list[str]:
+    """Each layer's key in the network, or its class and number."""
+    items = chain.container.items() if isinstance(chain.container, Mapping) else ()
+    keys = {id(layer): str(key) for key, layer in items}
+    return [keys.get(id(layer), f"{type(layer).__name__}{i}") for i, layer in enumerate(chain.layers, 1)]
 
 
 def _copied(things: Any, name: str) -> Any:
@@ -99,20 +97,32 @@ def _copied(things: Any, name: str) -> Any:
         raise ValueError(f"{name} can't be copied, and the graph works on a copy: {error}") from error
 
 
-def _held(layer: Any, own: Any, params: Mapping[str, Any], name: str) -> Iterator[tuple[str, bool, Place]]:
-    """(Parameter, whether it is transposed, where the layer's copy holds it) for each parameter of a layer."""
-    for (_, key, array), (owner, _, _) in zip(_arrays(layer), _arrays(own), strict=True):
-        for parameter, whole in params.items():
-            if array is whole:
-                yield parameter, False, (owner, key)
-            elif isinstance(whole, np.ndarray) and np.may_share_memory(array, whole):
-                turned = array.shape == whole.shape[::-1] and array.strides == whole.strides[::-1]
-                if not turned or array.ctypes.data != whole.ctypes.data:
+@dataclass
+class _Held:
+    """A parameter, whether it is held transposed, and where the copy of a layer holds it."""
+
+    parameter: str
+    turned: bool
+    place: Place
+
+
+def _held(chain: Chain, own: Chain) -> dict[int, list[_Held]]:
+    """For each layer of the copy, by its id, what the network's layer holds: a copied view is no view."""
+    found: dict[int, list[_Held]] = {id(layer): [] for layer in own.layers}
+    for place, copied in zip(chain.places, own.places, strict=True):
+        for parameter, whole in chain.params.items():
+            if place.array is whole:
+                found[id(copied.layer)].append(_Held(parameter, False, copied))
+            elif isinstance(whole, np.ndarray) and np.may_share_memory(place.array, whole):
+                turned = place.array.shape == whole.shape[::-1] and place.array.strides == whole.strides[::-1]
+                if not turned or place.array.ctypes.data != whole.ctypes.data:
                     raise ValueError(
-                        f"{name}.{key} is a view of params[{parameter!r}] of shape {shape_of(array)}: the graph "
+                        f"{place.path} is a view of params[{parameter!r}] of shape {shape_of(place.array)}: the graph "
                         "follows the array itself and its transpose only"
                     )
-                yield parameter, True, (owner, key)
+                found[id(copied.layer)].append(_Held(parameter, True, copied))
+    order = list(chain.params)
+    return {layer: sorted(each, key=lambda held: order.index(held.parameter)) for layer, each in found.items()}
 
 
 def _decayed(network: Any, loss: Node, nodes: Mapping[str, Node]) -> Node:
@@ -146,24 +156,3 @@ def _compare(network: Any, loss: Node, x: Any, t: Any) -> None:
                     f"{type(network).__name__}.gradient computes another gradient for {node.name} than its layers and "
                     "its loss do, which is all that the graph can show"
                 )
-
-
-def _arrays(layer: Any) -> Iterator[tuple[Any, str, Any]]:
-    """(owner, attribute, array) of a layer and the layers inside it, in one order for the layer and for its copy."""
-    waiting, seen = [layer], set()
-    while waiting:
-        thing = waiting.pop(0)
-        if id(thing) in seen or isinstance(thing, str | bytes | np.ndarray | np.generic):
-            continue
-        seen.add(id(thing))
-        if isinstance(thing, Mapping):
-            waiting.extend(thing.values())
-        elif isinstance(thing, list | tuple):
-            waiting.extend(thing)
-        elif hasattr(thing, "forward"):
-            for key in sorted(_parameters._keys(thing)):
-                value = getattr(thing, key, None)
-                if isinstance(value, np.ndarray):
-                    yield thing, key, value
-                else:
-                    waiting.append(value)
