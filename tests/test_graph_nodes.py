@@ -177,6 +177,20 @@ def test_each_backward_replaces_what_is_below() -> None:
     assert (x.grad, y.grad) == (1, 30)
 
 
+def test_a_graph_shows_its_own_derivatives() -> None:
+    x = graph.variable(3.0, "x")
+    ours, other = x * x + x, x * 100
+    assert "←" not in str(ours)
+    ours.backward()
+    shown = str(ours)
+    assert "7 = 3 + 3 + 1" in shown
+    other.backward()
+    assert x.grad == 100
+    assert str(ours) == shown
+    ours.inputs[0].backward(10)  # now its derivatives are of another backward, and are not shown as ours
+    assert [line.split()[-1] for line in str(ours).splitlines()[1:]] == ["3", "1", "1"]
+
+
 def test_dout_of_backward() -> None:
     x = graph.variable(A)
     y = x * 2

@@ -73,7 +73,7 @@ class _Writer:
     """Writes paths of one graph."""
 
     def __init__(self, root: Node, variable: Node, order: list[Node]) -> None:
-        self.view, self.root, self.variable = View(root), root, variable
+        self.view, self.root, self.variable = View(root, order), root, variable
         self.dout = start(root, 1) if root.grad is None else root.grad
         gradients, _ = flow(order, self.dout, lambda operation: operation.apart())
         self.gradient: Value | None = gradients.get(variable)

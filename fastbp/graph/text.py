@@ -1,12 +1,13 @@
 """A graph in a terminal: a line for each step, values forward, derivatives backward."""
 
 from collections.abc import Sequence
+from functools import cached_property, reduce
 
 import numpy as np
 
 from fastbp.graph.engine import consumers, in_order
 from fastbp.graph.node import Node
-from fastbp.graph.values import SMALL, Value, columns, padded, printable, shape_of, size_of, told
+from fastbp.graph.values import SMALL, Value, columns, computed, padded, printable, shape_of, size_of, told
 
 # A graph of more nodes is printed by its first and its last ones.
 MOST = 40
@@ -15,12 +16,16 @@ MOST = 40
 class View:
     """A graph as it is shown, with the derivatives that the last backward from its root has left."""
 
-    def __init__(self, root: Node) -> None:
+    def __init__(self, root: Node, order: list[Node] | None = None) -> None:
         self.root = root
-        self.order = in_order(root)
-        self.consumers = consumers(self.order)
+        self.order = in_order(root) if order is None else order
         steps = [node for node in self.order if node.operation is not None]
         self.step = {node: i for i, node in enumerate(steps, 1)}
+
+    @cached_property
+    def consumers(self) -> dict[Node, list[tuple[Node, int]]]:
+        """For each node, who takes its value, and as which input."""
+        return consumers(self.order)
 
     def passed(self, node: Node, i: int) -> Value | None:
         """The derivative that node hands to its input i; None before backward, or after another one below it."""
@@ -35,9 +40,11 @@ class View:
         return [] if any(each is None for each in found) else found
 
     def total(self, node: Node) -> Value | None:
-        """The derivative by a node."""
+        """The derivative by a node, also where its `grad` is by now that of another graph."""
         terms = self.terms(node)
-        return (node.grad if len(terms) > 1 else terms[0]) if terms else None
+        if len(terms) > 1 and node._run is self.root._run:
+            return node.grad
+        return computed(reduce(np.add, terms)) if terms else None
 
     def inline(self, node: Node) -> bool:
         """Whether a node is written where it is used: a constant without a name."""
