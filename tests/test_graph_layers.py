@@ -124,7 +124,10 @@ def test_a_layer_used_twice() -> None:
     assert x.grad == 5
     with pytest.raises(RuntimeError, match="MulLayer has been used by another node since"):
         (first + second).backward()
-    del first, second
+    del second  # what the layer has forgotten stays forgotten
+    with pytest.raises(RuntimeError, match="MulLayer has been used by another node since"):
+        first.backward()
+    del first
     assert graph.node(layer, x, 7).value == 21
 
 

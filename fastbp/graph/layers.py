@@ -23,7 +23,7 @@ KNOWN: dict[str, type[Operation]] = {
     "SoftmaxWithLoss": composites.SoftmaxLoss,
 }
 
-# The node that each layer belongs to, by the layer's id: a layer keeps what the backward of its last forward needs.
+# The node that used a layer last, by the layer's id: a layer keeps what the backward of its last forward needs.
 _node_of: "weakref.WeakValueDictionary[int, Node]" = weakref.WeakValueDictionary()
 
 
@@ -38,13 +38,13 @@ class LayerOperation(Operation):
         self.symbol = symbol or type(layer).__name__
         known = KNOWN.get(type(layer).__name__)
         self.twin = known() if known else None
+        self.used_again = False  # the layer, by another node: then it has forgotten what this one needs
 
     def value(self, *values: Value) -> Any:
         return _result(self.layer.forward(*map(_handed, values)), f"{self.symbol}.forward")
 
     def gradients(self, dout: Value, values: Sequence[Value], out: Value) -> Sequence[Any]:
-        node = _node_of.get(id(self.layer))
-        if node is not None and node.operation is not self:
+        if self.used_again:
             raise RuntimeError(
                 f"the layer {self.symbol} has been used by another node since, and keeps only what the backward of its "
                 "last forward needs: give each node a layer of its own"
@@ -120,10 +120,10 @@ def node(layer: Any, *inputs: Any) -> Node:
     """A layer as a node: `layer.forward(*inputs)` now, `layer.backward(dout)` when the derivative comes.
 
     Inputs are nodes, or numbers and arrays that need no derivative, such as labels, which reach the layer as they are.
-    The layer gets copies, may keep them and may write into them; it must be left alone until backward, for which it
-    keeps its state. backward returns a gradient, or a tuple with one for
-    each input. TypeError for what is no layer; ValueError when the layer is in this graph already (and RuntimeError in
-    the backward of a node whose layer was used again elsewhere), or when a node gets no gradient.
+    The layer gets copies, may keep them and may write into them; leave it alone until backward, for which it keeps its
+    state. backward returns a gradient, or a tuple with one for each input. TypeError for what is no layer; ValueError
+    when the layer is in this graph already, or when a node gets no gradient. RuntimeError in the backward of a node
+    whose layer another node has used since.
     """
     if isinstance(layer, type):
         raise TypeError(f"{layer.__name__} is a class: give a layer of it, {layer.__name__}(...)")
@@ -146,6 +146,9 @@ def layer_node(operation: LayerOperation, inputs: tuple[Node, ...]) -> Node:
     """The node of an operation that holds a layer."""
     with quiet():
         made = Node(operation.value(*(each.value for each in inputs)), operation, inputs)
+    before = _node_of.get(id(operation.layer))
+    if before is not None and isinstance(before.operation, LayerOperation):
+        before.operation.used_again = True
     _node_of[id(operation.layer)] = made
     return made
 
