@@ -1,5 +1,6 @@
 """Nodes of computational graphs: what they are, what they take, what they refuse."""
 
+import builtins
 import copy
 import gc
 import pickle
@@ -405,6 +406,12 @@ def test_copies_share_what_their_graphs_share() -> None:
     assert str(again) == str(y)
     with pytest.raises(ValueError, match="read-only"):
         pickle.loads(pickle.dumps(graph.variable(A))).value[0] = 0
+
+
+def test_public_names() -> None:
+    assert set(graph.__all__) & set(dir(builtins)) == set()
+    for name in graph.__all__:
+        assert (getattr(graph, name).__doc__ or "").strip(), name
 
 
 def test_numba_is_not_imported() -> None:

@@ -285,7 +285,7 @@ def _instead(name: str) -> TypeError:
     import fastbp.graph
 
     known = {"matmul": "x @ y", "negative": "-x", "transpose": "x.T", "maximum": "graph.relu(x)", "square": "x ** 2"}
-    ours = known.get(name) or (f"graph.{name}(x)" if name in fastbp.graph.__all__ else "")
+    ours = known.get(name) or (f"graph.{name}(x)" if callable(getattr(fastbp.graph, name, None)) else "")
     if ours:
         return TypeError(f"np.{name} takes no nodes: write {ours}")
     return TypeError(f"np.{name} takes no nodes, and fastbp.graph has nothing like it: take node.value for the numbers")
