@@ -131,6 +131,12 @@ def test_a_row_times_a_matrix() -> None:
     np.testing.assert_array_equal(graph.affine(X, W, B).value, Y.value)
 
 
+def test_dot_of_a_vector() -> None:
+    column, number = graph.dot([1, 2], [[1], [2]]), graph.dot([1, 2], [1, 2])
+    assert (column.shape, column.value.tolist()) == ((1,), [5])
+    assert (number.shape, number.value) == ((), 5)
+
+
 def test_bias_of_a_batch() -> None:
     X, W = graph.variable([[0, 0], [-10, 10]]), graph.variable([[1, 3, 5], [2, 4, 6]])
     B = graph.variable([1, 2, 3])
