@@ -53,7 +53,7 @@ def from_network(network: Any, x: Any, t: Any) -> Node:
     chain = _checked(network)
     state = np.random.get_state()
     try:
-        own = Chain.of(_copied(network, chain.name))
+        own = Chain(_copied(network, chain.name))
         nodes = {name: variable(value, name) for name, value in own.params.items()}
         held = _held(chain, own)
         out, labels = variable(x, "x"), Node(as_it_is(t), name="t")
@@ -72,7 +72,7 @@ def from_network(network: Any, x: Any, t: Any) -> Node:
 
 def _checked(network: Any) -> Chain:
     """The network as a chain. AttributeError saying what it lacks."""
-    chain = Chain.of(network)
+    chain = Chain(network)
     if not chain.layers or not isinstance(chain.params, Mapping):
         raise AttributeError(
             f"{chain.name} is no network: expected params (a dict), layers (a dict or a list of layers with forward "
