@@ -84,6 +84,7 @@ from fastbp.kernels.simd import (
 )
 from fastbp.kernels.softmax_loss import softmax_loss_backward_rows, softmax_loss_forward_rows
 from fastbp.kernels.sparse import (
+    CHAIN,
     add_bias_rows,
     add_sparse_outer,
     all_finite,
@@ -225,14 +226,24 @@ def _optimize(optimizer, lo, hi, W, dW, state, state2, rate, settings, like):
 
 
 @shared
+def adds_at_once(N, optimizer, settings):
+    """Whether the gradient of N samples is added to W where it is made: with SGD, no weight decay, and one addition.
+
+    Chain by chain, 60,000 samples would be 469 additions, and what is below half a unit in the last place of W is lost
+    in each: of a float32 step with lr = 1e-4 59 % was made.
+    """
+    return optimizer == SGD and settings[DECAY] == 0.0 and N <= CHAIN
+
+
+@shared
 def update(lo, hi, left, right, N, next_rows, op, optimizer, rate, settings, scratch):
     """Rows [lo, hi) of an affine layer's W, or its columns [left, right), and with the first row b.
 
-    What is added to W at once isn't made first: with SGD and no weight decay there is no dW.
+    What is added to W at once isn't made first: see `adds_at_once`.
     """
     D, M, dout, db = op[D_], op[M_], address_as(op[DOUT], scratch), address_as(op[DB], scratch)
     W, dW, x = address_as(op[W_], scratch), address_as(op[DW], scratch), address_as(op[X], scratch)
-    direct = optimizer == SGD and settings[DECAY] == 0.0
+    direct = adds_at_once(N, optimizer, settings)
     target = W if direct else dW
     samples, size, rows, first_row, last_row = next_rows
     ahead = Ahead(samples, size, rows, first_row, last_row, lo, hi, left)
@@ -275,13 +286,9 @@ def sparse_update(lo, hi, N, op, batch, optimizer, rate, settings, cursors, scra
     M, dout, W = op[M_], address_as(batch[PADDED_DOUT], scratch), address_as(batch[PADDED_W], scratch)
     begins, columns = address_as_int64(batch[BEGINS]), address_as_int32(batch[BATCH_COLUMNS])
     values, stride = address_as(batch[BATCH_VALUES], scratch), batch[STRIDE]
-    direct, finite = optimizer == SGD and settings[DECAY] == 0.0, True
-    if not direct:  # the copy of W is where dW is made
-        for i in range(lo * stride, hi * stride):
-            W[i] = 0.0
-    alpha = -rate if direct else 1.0
-    add_sparse_outer(lo, hi, N, begins, columns, values, dout, alpha, W, stride, cursors)
-    if not direct:
+    direct, finite = adds_at_once(N, optimizer, settings), True
+    add_sparse_outer(lo, hi, N, begins, columns, values, dout, -rate, direct, W, stride, cursors, scratch)
+    if not direct:  # the copy of W is where dW was made
         unpad(lo, hi, M, batch[PADDED_W], stride, op[DW], scratch)
         _optimize_weights(lo, hi, op, optimizer, rate, settings, scratch)
         pad(lo, hi, M, op[W_], batch[PADDED_W], stride, scratch)

@@ -8,16 +8,17 @@ or store needs a mask, nor straddles two cache lines.
 
 from fastbp.kernels.codegen import TARGET
 from fastbp.kernels.flags import inlined, shared
+from fastbp.kernels.product import DEPTH
 from fastbp.kernels.simd import (
     absolute,
     add,
+    aligned,
     fma,
     fma_step,
     lanes_of,
     less_equal,
     load_row,
     load_row_masked,
-    mul,
     prefetch_line,
     row_sum,
     select,
@@ -30,6 +31,8 @@ from fastbp.kernels.simd import (
 
 VECTORS = 4  # columns of W at a time; 1 or 2 where it has no more
 BLOCK_BYTES = 40 * 1024  # of W, which stay in the first-level cache while all samples pass over them
+SUMS_BYTES = 24 * 1024  # the same of sums, which leave room for W; 40 KiB take 7 % longer
+CHAIN = DEPTH  # samples that are summed one after the other: as many as the dense products take in one chain
 
 
 def padded_columns(M, lanes):
@@ -119,41 +122,68 @@ def add_bias_rows(lo, hi, M, x, stride, b, out, mask, rectified):
 
 
 @inlined
-def add_sparse_outer(lo, hi, N, begins, columns, values, dout, alpha, W, stride, cursors):
-    """W[lo:hi] += alpha · x.T[lo:hi] @ dout.
+def add_sparse_outer(lo, hi, N, begins, columns, values, dout, alpha, adds, W, stride, cursors, scratch):
+    """W[lo:hi] = x.T[lo:hi] @ dout, or if it adds W[lo:hi] += alpha · x.T[lo:hi] @ dout.
 
-    dout has rows of `stride`, as W; `cursors` (N,) of int64 is memory to work in. The sums must stay finite: see
-    `magnitude`.
+    dout has rows of `stride`, as W; `cursors` (N,) of int64 and `scratch` are memory to work in. The sums must stay
+    finite: see `magnitude`. They are made CHAIN samples at a time, beside W: added to W one by one, most of a small
+    gradient would be rounded away.
     """
     if stride == lanes_of(W):
         one = zeros(1, 1, W)
-        _add_outer(one, lo, hi, N, begins, columns, values, dout, alpha, W, stride, cursors)
+        _add_outer(one, lo, hi, N, begins, columns, values, dout, alpha, adds, W, stride, cursors, scratch)
     elif stride == 2 * lanes_of(W):
         two = zeros(1, 2, W)
-        _add_outer(two, lo, hi, N, begins, columns, values, dout, alpha, W, stride, cursors)
+        _add_outer(two, lo, hi, N, begins, columns, values, dout, alpha, adds, W, stride, cursors, scratch)
     else:
         more = zeros(1, VECTORS, W)
-        _add_outer(more, lo, hi, N, begins, columns, values, dout, alpha, W, stride, cursors)
+        _add_outer(more, lo, hi, N, begins, columns, values, dout, alpha, adds, W, stride, cursors, scratch)
 
 
 @inlined
-def _add_outer(tile, lo, hi, N, begins, columns, values, dout, alpha, W, stride, cursors):
-    height = _height(stride, W)
-    for i in range(N):
-        cursors[i] = begins[i]
-        if lo > 0:
-            cursors[i] = _first_from(lo, begins[i], begins[i + 1], columns)
-    for block in range(lo, hi, height):
-        stop = min(hi, block + height)
-        for i in range(N):
-            e, end = cursors[i], begins[i + 1]
-            for j in range(0, stride, width_of(tile)):
-                gradient, e = mul(load_row(tile, dout, i * stride + j), alpha), cursors[i]
-                while e < end and columns[e] < stop:
-                    at = columns[e] * stride + j
-                    store(fma_step(load_row(tile, W, at), values, e, 0, 1, gradient), W, at, 0)
-                    e += 1
-            cursors[i] = e
+def _add_outer(tile, lo, hi, N, begins, columns, values, dout, alpha, adds, W, stride, cursors, scratch):
+    full, sums = width_of(tile), aligned(scratch)
+    height = SUMS_BYTES // (full * (TARGET.vector_bytes // lanes_of(W)))
+    for at in range(sums, sums + height * full, full):
+        store(splat(tile, 0.0), scratch, at, 0)
+    for start in range(0, N, CHAIN):
+        end = min(N, start + CHAIN)
+        for i in range(start, end):
+            cursors[i] = begins[i]
+            if lo > 0:
+                cursors[i] = _first_from(lo, begins[i], begins[i + 1], columns)
+        for top in range(lo, hi, height):
+            bottom = min(hi, top + height)
+            for j in range(0, stride, full):
+                for i in range(start, end):
+                    gradient, e, last = load_row(tile, dout, i * stride + j), cursors[i], begins[i + 1]
+                    while e + 1 < last and columns[e + 1] < bottom:  # half the branches; a column may come twice
+                        at = sums + (columns[e] - top) * full
+                        store(fma_step(load_row(tile, scratch, at), values, e, 0, 1, gradient), scratch, at, 0)
+                        at = sums + (columns[e + 1] - top) * full
+                        store(fma_step(load_row(tile, scratch, at), values, e + 1, 0, 1, gradient), scratch, at, 0)
+                        e += 2
+                    if e < last and columns[e] < bottom:
+                        at = sums + (columns[e] - top) * full
+                        store(fma_step(load_row(tile, scratch, at), values, e, 0, 1, gradient), scratch, at, 0)
+                        e += 1
+                    if j + full == stride:
+                        cursors[i] = e
+                _add_block(tile, bottom - top, scratch, sums, alpha, adds, start > 0, W, top * stride + j, stride)
+
+
+@inlined
+def _add_block(tile, rows, scratch, sums, alpha, adds, grows, W, at, stride):
+    """Rows of W, from W[at] on, from the sums of a chain, the first one or a later one; leaves zeros there."""
+    for row in range(rows):
+        place, to = sums + row * width_of(tile), at + row * stride
+        block = load_row(tile, scratch, place)
+        if adds:
+            block = fma(block, alpha, load_row(tile, W, to))
+        elif grows:
+            block = add(block, load_row(tile, W, to))
+        store(block, W, to, 0)
+        store(splat(tile, 0.0), scratch, place, 0)  # last: a load of W from the same place in a page would wait for it
 
 
 @inlined
@@ -211,7 +241,10 @@ def column_sums(N, M, dout, db):
     """db = the column sums of dout."""
     step = zeros(1, VECTORS, dout)
     for j in range(0, M, width_of(step)):
-        sums = splat(step, 0.0)
-        for i in range(N):
-            sums = add(sums, load_row_masked(step, dout, i * M + j, M - j))
-        store_row_masked(sums, db, j, M - j)
+        total = splat(step, 0.0)
+        for start in range(0, N, CHAIN):
+            sums = splat(step, 0.0)
+            for i in range(start, min(N, start + CHAIN)):
+                sums = add(sums, load_row_masked(step, dout, i * M + j, M - j))
+            total = add(total, sums)
+        store_row_masked(total, db, j, M - j)

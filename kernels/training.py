@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from fastbp.kernels.flags import kernel, merged, shared
 from fastbp.kernels.operations import (
+    adds_at_once,
     ask_for_sparse,
     backward,
     forward,
@@ -50,7 +51,6 @@ from fastbp.kernels.plan import (
     PADDED_W,
     PLAN_COLUMNS,
     SCALE,
-    SGD,
     SPARSE,
     SQUARES,
     STARTS,
@@ -239,7 +239,7 @@ def _unpad_weights(m):
 
 @merged
 def _member(meeting, part, parts, first, ops, samples, batch, settings, optimizer, N, own):
-    columns_pay, direct = parts > 1 and N > FEW_DOT, optimizer == SGD and settings[DECAY] == 0.0
+    columns_pay, direct = parts > 1 and N > FEW_DOT, adds_at_once(N, optimizer, pointer(settings))
     return Member(
         *(meeting, part, parts, first, ops, pointer(samples), pointer(batch[part]), pointer(settings)),
         *(optimizer, direct, N, _share(N, part, parts, ROWS), _share(N, part + 1, parts, ROWS), columns_pay),
