@@ -18,13 +18,12 @@ class SoftmaxWithLoss:
     probabilities inside the logarithm: the book's loss is `eps=1e-7`. It changes the loss, never the gradient.
     """
 
-    # Whether values to predict are refused beside a single score, as they are for every network that is trained.
-    _of_network = False
-
     def __init__(self, eps: float = 0.0) -> None:
         if not (0 <= eps < np.inf):
             raise ValueError(f"eps must be a finite number, zero or positive, got {eps}")
         self.eps = eps
+        # Whether values to predict are refused beside a single score, as they are for every network that is trained.
+        self._of_network = False
         self.loss: float | None = None
         self.y: NDArray[Any] | None = None
         self.t: Any = None
@@ -40,7 +39,7 @@ class SoftmaxWithLoss:
         is no class and for shapes that don't fit.
         """
         rows, shape = _arrays.class_scores(x)
-        checked = _arrays.network_targets if self._of_network else _arrays.targets
+        checked = _arrays.network_targets if getattr(self, "_of_network", False) else _arrays.targets
         labels = checked(t, shape, rows.dtype)
         y = np.empty(rows.shape, rows.dtype)
         loss = softmax_loss_forward(rows, labels, float(self.eps), y)
