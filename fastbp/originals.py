@@ -8,6 +8,8 @@ from operator import attrgetter, is_
 from types import FunctionType
 from typing import Any, NamedTuple, TypeVar
 
+from fastbp.reads import Reads
+
 Class = TypeVar("Class", bound=type)
 
 
@@ -59,6 +61,20 @@ def _changed(cls: type) -> str | None:
         if not all(map(is_, _body(function), body)):
             return function.__name__
     return None
+
+
+def read(cls: type, reads: Reads) -> None:
+    """Notes what makes an unchanged class of the library what it is: `changed`, in a form that is cheap to compare."""
+    for base in cls.__mro__:
+        if base in _definitions:
+            definition, attributes = _definitions[base], vars(base)
+            reads.result(len, attributes)
+            for name in definition.names:
+                if not name.startswith("__"):
+                    reads.item(attributes, name)
+            for function in definition.functions:
+                if not function.__name__.startswith("__"):
+                    reads.body(function)
 
 
 def original_class(cls: type) -> type | None:

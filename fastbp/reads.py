@@ -1,7 +1,9 @@
 """What was read of objects to find something out, so that one can tell whether it would be found out again."""
 
 from collections.abc import Callable, Mapping
+from itertools import repeat
 from operator import is_
+from types import MappingProxyType
 from typing import Any
 
 
@@ -13,12 +15,13 @@ class _Missing:
 
 
 MISSING: Any = _Missing()
+Columns = tuple[tuple[Any, ...], ...]
 
 
 class Reads:
-    """A list of what was read, each with what was there: compared by identity, which no change in place escapes.
+    """A list of what was read, each with what was there: compared by identity, which no exchange escapes.
 
-    That holds for what can't be changed in place, numbers, strings, functions, and for objects of which no more was
+    That says all of what can't be changed in place, numbers, strings, functions, and of objects of which no more was
     read than this.
     """
 
@@ -29,30 +32,44 @@ class Reads:
         self._contents: dict[int, tuple[Any, list[Any], list[Any]]] = {}
         self._results: dict[tuple[int, int], tuple[Callable[[Any], Any], Any, Any]] = {}
         self._in_class: dict[tuple[int, str], Any] = {}
+        self._flat: tuple[Columns, Columns, Columns] | None = None
 
     def item(self, mapping: Mapping[Any, Any], key: Any) -> Any:
-        """mapping[key], or MISSING."""
+        """mapping[key], or MISSING. The mapping is a dict or what vars() gives of a class."""
         value = mapping.get(key, MISSING)
         self._items[id(mapping), key] = mapping, key, value
+        self._flat = None
         return value
 
     def attribute(self, owner: Any, name: str) -> Any:
         """owner.name by Python's own rules, or MISSING."""
         value = getattr(owner, name, MISSING)
         self._attributes[id(owner), name] = owner, name, value
+        self._flat = None
         return value
 
     def in_class(self, cls: type, name: str) -> Any:
         """What stands under a name in a class, or in one that it comes from, as it is there; or MISSING."""
         if (id(cls), name) not in self._in_class:
-            found = (self.item(vars(base), name) for base in self.attribute(cls, "__mro__"))
-            self._in_class[id(cls), name] = next((value for value in found if value is not MISSING), MISSING)
+            *bases, _ = self.attribute(cls, "__mro__")
+            found = (self.item(vars(base), name) for base in bases)
+            last = vars(object).get(name, MISSING)  # which no program can change
+            self._in_class[id(cls), name] = next((value for value in found if value is not MISSING), last)
         return self._in_class[id(cls), name]
 
     def dict_of(self, owner: Any) -> Mapping[str, Any]:
         """The attributes that an object has of its own, those in slots left out."""
         attributes = self.attribute(owner, "__dict__")
         return attributes if type(attributes) is dict else {}
+
+    def body(self, function: Any) -> Any:
+        """The code of a function, and with it the defaults of arguments; where there are none, none can be missing."""
+        code = self.attribute(function, "__code__")
+        if function.__defaults__ is not None:
+            self.attribute(function, "__defaults__")
+        if code.co_kwonlyargcount:
+            self.attribute(function, "__kwdefaults__")
+        return code
 
     def contents(self, container: Any) -> None:
         """All that a dict, list or tuple holds, in its order."""
@@ -67,17 +84,40 @@ class Reads:
         return value
 
     def same(self) -> bool:
-        """Whether all that was read is there still: 2 µs for a network of three layers."""
-        for mapping, key, value in self._items.values():
-            if mapping.get(key, MISSING) is not value:
-                return False
-        for owner, name, value in self._attributes.values():
-            if getattr(owner, name, MISSING) is not value:
-                return False
-        for container, keys, values in self._contents.values():
-            now = container.values() if isinstance(container, dict) else container
-            if len(now) != len(values) or not all(map(is_, now, values)):
-                return False
-            if keys and not all(map(is_, container, keys)):
-                return False
-        return all(look(at) == value for look, at, value in self._results.values())
+        """Whether all that was read is there still. Without a loop of Python's own but over containers and results."""
+        if self._flat is None:
+            self._flat = self._flattened()
+        dicts, classes, attributes = self._flat
+        return (
+            _same(dict.get, *dicts)
+            and _same(MappingProxyType.get, *classes)
+            and _same(getattr, *attributes)
+            and all(map(_same_contents, self._contents.values()))
+            and all(look(at) == value for look, at, value in self._results.values())
+        )
+
+    def _flattened(self) -> tuple[Columns, Columns, Columns]:
+        """(Owners, names, values) of the reads of dicts, of classes, and of attributes."""
+        items = self._items.values()
+        return (
+            _columns([each for each in items if isinstance(each[0], dict)]),
+            _columns([each for each in items if not isinstance(each[0], dict)]),
+            _columns(list(self._attributes.values())),
+        )
+
+
+def _columns(rows: list[tuple[Any, Any, Any]]) -> Columns:
+    return tuple(zip(*rows, strict=True)) if rows else ((), (), ())
+
+
+def _same(read: Any, owners: Any, names: Any, values: Any) -> bool:
+    return all(map(is_, map(read, owners, names, repeat(MISSING)), values))
+
+
+def _same_contents(read: tuple[Any, list[Any], list[Any]]) -> bool:
+    container, keys, values = read
+    if len(container) != len(values):
+        return False
+    if isinstance(container, dict):
+        return all(map(is_, container.values(), values)) and all(map(is_, container, keys))
+    return all(map(is_, container, values))

@@ -159,7 +159,7 @@ class Trainer:
         step = self._step
         if step is None or step.network is not self.network or step.optimizer is not self.optimizer:
             step = self._step = TrainingStep(self.network, self.optimizer)
-        return step.runner(self.x_train, self.t_train)
+        return step.runner(self.x_train, self.t_train, runs=True)
 
     def _take(self, runner: CompiledStep | LayerStep, batch: NDArray[np.intp]) -> float:
         """A step on the samples of this batch."""

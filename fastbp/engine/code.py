@@ -67,12 +67,12 @@ def is_plain(value: Any) -> bool:
 
 def on_stand_ins(function: FunctionType, reads: Reads, run: Any) -> Callable[..., Any]:
     """The function with stand-ins for NumPy and the builtins. NotProved, from `run`, where its code isn't known."""
-    body = reads.attribute(function, "__code__")
+    body = reads.body(function)
     names, refusal = _scan(body)
     if refusal:
         line, why = refusal
         raise _at(run.refuse(why), body, line)
-    for defaults in (reads.attribute(function, "__defaults__"), reads.attribute(function, "__kwdefaults__")):
+    for defaults in (function.__defaults__, function.__kwdefaults__):
         given = () if defaults is None else tuple(defaults.values()) if isinstance(defaults, dict) else defaults
         if isinstance(defaults, dict):
             reads.contents(defaults)

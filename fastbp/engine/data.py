@@ -23,6 +23,7 @@ LOOKED_AT = 1000  # samples, for the share
 
 NO_LABELS = np.empty(0, np.int64)  # for scores alone
 Compressed = tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int32]]  # values, starts, columns: CSR
+_PLAIN_ARRAYS = (np.ndarray, np.memmap, np.ma.MaskedArray)  # the last of which is an error elsewhere
 SAMPLE_KINDS = {"uint8": plan.UINT8, "float32": plan.FLOAT32, "float64": plan.FLOAT64}
 
 
@@ -118,11 +119,16 @@ def samples_array(x: Any) -> NDArray[Any]:
     return _arrays.real_array(x, "x")
 
 
-def check_plain(x: Any, t: Any, params: Any) -> None:
+def check_plain(x: Any, t: Any) -> None:
     """NotCompilable for samples and labels that the loop would read otherwise than indexing them does."""
     for name, array in (("x", x), ("t", t)):
-        if isinstance(array, np.ndarray) and type(array) not in (np.ndarray, np.memmap, np.ma.MaskedArray):
+        if type(array) not in _PLAIN_ARRAYS and isinstance(array, np.ndarray):
             raise NotCompilable(f"{name} is of a class of its own, {type(array).__name__}")
+
+
+def check_apart(x: Any, t: Any, params: Any) -> None:
+    """NotCompilable for samples or labels that change while a run changes parameters."""
+    for name, array in (("x", x), ("t", t)):
         if isinstance(array, np.ndarray) and any(np.may_share_memory(array, each) for each in params.values()):
             raise NotCompilable(f"{name} shares memory with a parameter")
 

@@ -4,6 +4,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 from types import MemberDescriptorType
 from typing import Any
 
@@ -168,9 +169,11 @@ def check_unchanged(value: Any, cls: type, reads: Reads) -> None:
     for name in originals.attributes(cls):
         if reads.item(own, name) is not MISSING:
             raise NotCompilable(f"the {type(value).__name__} has its own {name}")
-    replaced = reads.result(originals.changed, cls)
+    replaced = originals.changed(cls)
     if replaced is not None:
+        reads.result(originals.changed, cls)
         raise NotCompilable(f"{cls.__name__}.{replaced} is not the library's own any more")
+    originals.read(cls, reads)
 
 
 def one_decay(proved: dict[str, float], network: Any, reads: Reads) -> float:
@@ -183,9 +186,12 @@ def one_decay(proved: dict[str, float], network: Any, reads: Reads) -> float:
     return decays.pop()
 
 
+_form = attrgetter("shape", "dtype", "flags.carray")
+
+
 def form_of(array: Any) -> Any:
     """What of an array can be changed in place, beside its elements."""
-    return (array.shape, array.dtype, array.flags.carray) if isinstance(array, np.ndarray) else None
+    return _form(array) if isinstance(array, np.ndarray) else None
 
 
 def held_in(operations: list[Operation]) -> list[tuple[Any, str, str]]:

@@ -18,7 +18,6 @@ from fastbp.engine.operations import (
     Operation,
     bind,
     check_unchanged,
-    form_of,
     held_in,
     one_decay,
     operations_of,
@@ -167,6 +166,11 @@ class CompiledStep:
         """As run, on this thread alone and until `stop` is set."""
         return self._run(data, order, n=1, goes_on=lambda: not stop.is_set())
 
+    @property
+    def noted(self) -> Any:
+        """An object that is another one after each look."""
+        return self._operations
+
     def reporter(self, reason: str) -> Callable[[int], str]:
         """What writes the report of a step of so many samples, as the network and the optimizer are now."""
         loss, optimizer = type(self._loss).__name__, type(self.optimizer).__name__
@@ -270,7 +274,6 @@ def check_optimizer(optimizer: Any, reads: Reads) -> None:
             reads.contents(arrays)
             states += [(f"{name} of {key}", array) for key, array in arrays.items()]
     for name, array in states:
-        reads.result(form_of, array)
         if type(array) is not np.ndarray or not array.flags.c_contiguous:
             raise NotCompilable(f"the optimizer's {name} is no C-contiguous array")
     if share_memory(array for _, array in states):
