@@ -74,9 +74,9 @@ def test_samples_without_a_non_zero() -> None:
     step = compiled(sparse, optimizer())
     prepared = step.prepare(x, T, sparse=True)
     close(step.run(prepared, order), by_layers(dense, optimizer()).run(x, T, order), 1e-12, "losses")
-    before = list(map(id, step._workspace._rows))
+    before = list(map(id, step._compiled._workspace._rows))
     step.run(prepared, order)
-    assert list(map(id, step._workspace._rows)) == before  # nothing is allocated again
+    assert list(map(id, step._compiled._workspace._rows)) == before  # nothing is allocated again
 
 
 @pytest.mark.parametrize("source", ["uint8", "float32", "float64", "bool", "int64"])
@@ -258,8 +258,14 @@ def test_the_layers_take_matrices_of_scipy_too(scipy_sparse: Any) -> None:
     ours, expected = pair()
     losses = by_layers(ours, optimizer()).run(scipy_sparse.csr_matrix(x), T, ORDER)
     assert losses.tolist() == by_layers(expected, optimizer()).run(x, T, ORDER).tolist()
-    with pytest.raises(ValueError, match="sparse=True needs the compiled loop: asked for"):
-        by_layers(copy.deepcopy(ours), fastbp.SGD()).prepare(x, T, sparse=True)
+
+    class Own(fastbp.SGD):
+        """Foreign to the compiled loop."""
+
+    step = fastbp.compile(copy.deepcopy(ours), Own())
+    for use in (step.prepare, lambda x, t, sparse: step.run(x, t, ORDER, sparse=sparse)):
+        with pytest.raises(ValueError, match=r"sparse=True needs the compiled loop: .*Own is no optimizer"):
+            use(x, T, sparse=True)
 
 
 def test_a_matrix_for_a_chain_without_affine_at_the_front(scipy_sparse: Any) -> None:
@@ -310,8 +316,8 @@ def test_memory_that_runs_out_or_a_ctrl_c_meanwhile(monkeypatch: pytest.MonkeyPa
             raise KeyboardInterrupt
         return make(*shape, **how)
 
-    make = step._workspace._buffer
-    monkeypatch.setattr(step._workspace, "_buffer", buffer)
+    make = step._compiled._workspace._buffer
+    monkeypatch.setattr(step._compiled._workspace, "_buffer", buffer)
     with pytest.raises(KeyboardInterrupt):
         step.run(x, T, ORDER, sparse=True)
     losses = compiled(expected, optimizer()).run(x, T, ORDER, sparse=True)
