@@ -47,6 +47,8 @@ def samples(case: dict[str, Any], count: int) -> tuple[Any, Any, float]:
         x = x * (rng.random(x.shape) < 0.2)
     t = rng.integers(0, classes, count)
     labels = {"index": t, "column": t[:, None], "one-hot": np.eye(classes)[t], "soft": rng.random((count, classes))}
+    if classes == 1:  # where other numbers than 1 are taken for values to predict, and refused
+        labels["soft"] = np.ones((count, 1))
     return x.astype(case["x"]), labels[case["labels"]], scale
 
 
