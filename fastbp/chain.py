@@ -100,10 +100,19 @@ class Chain:
                 found.append(Place(layer, owner, key, array, f".layers[{where!r}]", within))
         return found
 
+    @cached_property
+    def loss_places(self) -> list[Place]:
+        """Where the loss holds arrays, beside those that the layers hold."""
+        found = {id(place.owner) for place in self.places}
+        seen = {id(self.network), id(self.params), id(self.container), *map(id, self.layers), *found}
+        where = next((name for name in LOSS_NAMES if hasattr(self.network, name)), "")
+        arrays = _arrays_in(self.loss, seen) if where else ()
+        return [Place(self.loss, owner, key, array, f".{where}", within) for owner, key, array, within in arrays]
+
     def holders(self, name: str) -> list[Place]:
         """Where layers hold `params[name]`, or memory of it."""
         array = self.params[name]
-        return [place for place in self.places if place.array is array or _overlap(place.array, array)]
+        return [place for place in self.places if place.array is array or overlap(place.array, array)]
 
     def check_held(self, reads: Reads | None = None) -> None:
         """ValueError naming the parameters that came apart from their layers: they would not be trained, or checked.
@@ -132,7 +141,7 @@ class Chain:
         names = re.findall(r"\.(\w+)", place.within)  # without the keys of dicts
         if not names or names[-1] in _NO_PARAMETERS or _is_gradient(place.owner, names[-1]):
             return False
-        return place.array.dtype.kind == "f" and not any(_overlap(place.array, each) for each in self.params.values())
+        return place.array.dtype.kind == "f" and not any(overlap(place.array, each) for each in self.params.values())
 
 
 def _is_gradient(owner: Any, name: str) -> bool:
@@ -140,7 +149,7 @@ def _is_gradient(owner: Any, name: str) -> bool:
     return name.startswith("d") and hasattr(owner, name[1:])
 
 
-def _overlap(some: Any, other: Any) -> bool:
+def overlap(some: Any, other: Any) -> bool:
     """Whether two arrays share an element's memory."""
     if not (isinstance(some, np.ndarray) and isinstance(other, np.ndarray) and np.may_share_memory(some, other)):
         return False

@@ -117,8 +117,8 @@ def test_what_is_no_layer() -> None:
 def test_a_layer_used_twice() -> None:
     x, layer = graph.variable(3.0), reference.MulLayer()
     first = graph.node(layer, x, x)
-    with pytest.raises(ValueError, match=r"this MulLayer is a node of the graph already.*a layer of its own"):
-        graph.node(layer, first + 1, x)
+    with pytest.raises(RuntimeError, match=r"MulLayer has been used by another node since.*a layer of its own"):
+        graph.node(layer, first + 1, x).backward()
     second = graph.node(layer, x, 5)  # another graph: the layer now belongs to this one
     second.backward()
     assert x.grad == 5

@@ -3,24 +3,26 @@
 import copy
 import weakref
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from fastbp.graph import arithmetic, composites, functions
-from fastbp.graph.engine import in_order
+from fastbp.graph.agreement import agrees, stand_ins
 from fastbp.graph.node import Node, apply, constant
 from fastbp.graph.operation import Operation
 from fastbp.graph.values import Value, as_it_is, computed, given, quiet, shape_of
 
-# What layers of these names compute, in their own words. Whether one really does is found out when it is opened.
-KNOWN: dict[str, type[Operation]] = {
-    "MulLayer": arithmetic.Multiply,
-    "AddLayer": arithmetic.Add,
-    "Relu": functions.Relu,
-    "Sigmoid": composites.Sigmoid,
-    "Affine": composites.Affine,
-    "SoftmaxWithLoss": composites.SoftmaxLoss,
+# What layers of these names compute, and the inputs of that: an argument of forward (""), or what the layer holds under
+# a name. Whether one really does is found out at its node's values.
+KNOWN: dict[str, tuple[type[Operation], tuple[str, ...]]] = {
+    "MulLayer": (arithmetic.Multiply, ("", "")),
+    "AddLayer": (arithmetic.Add, ("", "")),
+    "Relu": (functions.Relu, ("",)),
+    "Sigmoid": (composites.Sigmoid, ("",)),
+    "Affine": (composites.Affine, ("", "W", "b")),
+    "SoftmaxWithLoss": (composites.SoftmaxLoss, ("", "")),
 }
 
 # The node that used a layer last, by the layer's id: a layer keeps what the backward of its last forward needs.
@@ -28,28 +30,27 @@ _node_of: "weakref.WeakValueDictionary[int, Node]" = weakref.WeakValueDictionary
 
 
 class LayerOperation(Operation):
-    """A layer with forward(*inputs) and backward(dout), which returns a gradient for each input."""
+    """A layer with forward(*inputs) and backward(dout), which returns a gradient for each input.
+
+    `places` are those where it holds what the inputs after forward's arguments stand for, as (owner, key).
+    """
 
     boxed = True
     keeps_state = True
 
-    def __init__(self, layer: Any, symbol: str = "") -> None:
-        self.layer = layer
+    def __init__(self, layer: Any, symbol: str = "", places: Sequence[tuple[Any, Any]] = ()) -> None:
+        self.layer, self.places = layer, places
         self.symbol = symbol or type(layer).__name__
-        known = KNOWN.get(type(layer).__name__)
-        self.twin = known() if known else None
         self.used_again = False  # the layer, by another node: then it has forgotten what this one needs
+        self.kept: Any = None  # (layer, places) as forward left them, once backward has run
+        self.does_as_known: bool | None = None
 
     def value(self, *values: Value) -> Any:
         return _result(self.layer.forward(*map(_handed, values)), f"{self.symbol}.forward")
 
     def gradients(self, dout: Value, values: Sequence[Value], out: Value) -> Sequence[Any]:
-        if self.used_again:
-            raise RuntimeError(
-                f"the layer {self.symbol} has been used by another node since, and keeps only what the backward of its "
-                "last forward needs: give each node a layer of its own"
-            )
-        found = self.layer.backward(_handed(dout))
+        layer, _ = self.for_backward()
+        found = layer.backward(_handed(dout))
         gradients = list(found) if isinstance(found, tuple | list) else [found]
         if len(gradients) > len(values):
             raise ValueError(f"{self.symbol}.backward returned {len(gradients)} gradients for {len(values)} inputs")
@@ -62,34 +63,74 @@ class LayerOperation(Operation):
                 )
         return [*results, *[None] * (len(values) - len(results))]
 
-    def rule(self, i: int, values: Sequence[Value], out: Value) -> str:
-        twins = self.twin_values(values)
-        return "by its own backward" if self.twin is None or twins is None else self.twin.rule(i, twins, out)
+    def for_backward(self) -> tuple[Any, Sequence[tuple[Any, Any]]]:
+        """The layer and its places as forward left them: itself for the first backward, then copies.
 
-    def twin_values(self, values: Sequence[Value]) -> Sequence[Value] | None:
-        """The inputs of the known operation: an Affine holds W and b itself."""
-        if type(self.layer).__name__ != "Affine" or len(values) == 3:
-            return values
-        try:
-            return [*values, given(self.layer.W), given(self.layer.b)]
-        except (AttributeError, TypeError, ValueError):
+        So a layer that adds to its dW, or writes into what it keeps, gives the same gradients each time.
+        """
+        if self.kept is not None:
+            return copied(self.kept, self.symbol)  # type: ignore[no-any-return]
+        if self.used_again:
+            raise RuntimeError(
+                f"the layer {self.symbol} has been used by another node since, and keeps only what the backward of its "
+                "last forward needs: give each node a layer of its own"
+            )
+        with suppress(ValueError):  # one that can't be copied is left to itself
+            self.kept = copied((self.layer, self.places), self.symbol)
+        return self.layer, self.places
+
+    def rule(self, i: int, values: Sequence[Value], out: Value) -> str:
+        known = self._known(values)
+        if known is None or i not in known[1]:
+            return "by its own backward"
+        operation, arguments = known
+        if self.does_as_known is None:
+            inputs = stand_ins(values)
+            as_known = self._applied(inputs, closed=True)
+            self.does_as_known = as_known is not None and agrees(as_known, inputs, self, out)
+        if not self.does_as_known:
+            return "by its own backward"
+        held = [values[each] if isinstance(each, int) else given(getattr(self.layer, each)) for each in arguments]
+        return operation.rule(arguments.index(i), held, out)
+
+    def _known(self, values: Sequence[Value]) -> tuple[Operation, list[int | str]] | None:
+        """What a layer of this name does, and its inputs: which of the node's, or the name of what the layer holds."""
+        if type(self.layer).__name__ not in KNOWN:
             return None
+        operation, names = KNOWN[type(self.layer).__name__]
+        first = len(values) - len(self.places)
+        held = {key: first + i for i, (owner, key) in enumerate(self.places) if owner is self.layer}
+        if len(held) != len(self.places) or not held.keys() <= set(names) or names.count("") != first:
+            return None
+        own = iter(range(first))
+        arguments: list[int | str] = [held.get(name, name) if name else next(own) for name in names]
+        return operation(), arguments
+
+    def _applied(self, inputs: Sequence[Node], closed: bool = False) -> Node | None:
+        """The known operation on these inputs, by its parts or as one node; None where it doesn't take them."""
+        known = self._known([each.value for each in inputs])
+        if known is None:
+            return None
+        operation, arguments = known
+        try:
+            nodes = [
+                inputs[each] if isinstance(each, int) else constant(getattr(self.layer, each), each)
+                for each in arguments
+            ]
+            parts = None if closed else operation.opened(*nodes)
+            return apply(operation, *nodes) if parts is None else parts
+        except (AttributeError, TypeError, ValueError):
+            return None  # another layer of that name
 
     def opened(self, *inputs: Any) -> Any:
         """By the known operation, where it takes these inputs."""
-        values = self.twin_values([each.value for each in inputs])
-        if self.twin is None or values is None:
-            return None
-        held = [constant(value, name) for value, name in zip(values[len(inputs) :], "Wb", strict=False)]
-        try:
-            parts = self.twin.opened(*inputs, *held)
-            return apply(self.twin, *inputs, *held) if parts is None else parts
-        except (TypeError, ValueError):
-            return None  # another layer of that name
+        return self._applied(inputs)
 
     def apart(self) -> Operation:
         other = copy.copy(self)
-        other.layer = copied(self.layer, self.symbol)
+        other.layer, other.places = copied(self.kept or (self.layer, self.places), self.symbol)
+        other.kept = None
+        other.used_again = self.used_again and self.kept is None
         return other
 
 
@@ -121,9 +162,10 @@ def node(layer: Any, *inputs: Any) -> Node:
 
     Inputs are nodes, or numbers and arrays that need no derivative, such as labels, which reach the layer as they are.
     The layer gets copies, may keep them and may write into them; leave it alone until backward, for which it keeps its
-    state. backward returns a gradient, or a tuple with one for each input. TypeError for what is no layer; ValueError
-    when the layer is in this graph already, or when a node gets no gradient. RuntimeError in the backward of a node
-    whose layer another node has used since.
+    state. backward returns a gradient, or a tuple with one for each input. TypeError for what is no layer. In the
+    node's backward: ValueError when an input that is a node gets no gradient, RuntimeError when another node has used
+    the layer since. The node's first backward runs on the layer itself, which then has its dW; later ones on copies of
+    what forward left, as a layer may add to its dW.
     """
     if isinstance(layer, type):
         raise TypeError(f"{layer.__name__} is a class: give a layer of it, {layer.__name__}(...)")
@@ -132,23 +174,17 @@ def node(layer: Any, *inputs: Any) -> Node:
     if not inputs:
         raise TypeError(f"{type(layer).__name__}: expected its inputs after the layer")
     nodes = tuple(each if isinstance(each, Node) else Node(as_it_is(each)) for each in inputs)
-    before = _node_of.get(id(layer))
-    if before is not None and any(before in in_order(each) for each in nodes):
-        raise ValueError(
-            f"this {type(layer).__name__} is a node of the graph already, and a layer keeps only what the backward of "
-            "its last forward needs: give each node a layer of its own"
-        )
     needed = [each.op != "constant" for each in nodes]
     return layer_node(_Checked(layer, needed), nodes)
 
 
 def layer_node(operation: LayerOperation, inputs: tuple[Node, ...]) -> Node:
     """The node of an operation that holds a layer."""
-    with quiet():
-        made = Node(operation.value(*(each.value for each in inputs)), operation, inputs)
     before = _node_of.get(id(operation.layer))
     if before is not None and isinstance(before.operation, LayerOperation):
-        before.operation.used_again = True
+        before.operation.used_again = True  # even if forward fails: it may have written by then
+    with quiet():
+        made = Node(operation.value(*(each.value for each in inputs)), operation, inputs)
     _node_of[id(operation.layer)] = made
     return made
 

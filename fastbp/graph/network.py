@@ -1,13 +1,17 @@
 """A network as a graph: a node a layer, with the gradients that `network.gradient` computes."""
 
 import copy
-from collections.abc import Mapping, Sequence
+import inspect
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fastbp.chain import Chain, Place
+from fastbp.chain import Chain, Place, overlap
 from fastbp.graph.engine import flow, in_order, start
 from fastbp.graph.layers import LayerOperation, layer_node
 from fastbp.graph.node import Node, variable
@@ -17,28 +21,38 @@ from fastbp.graph.values import Value, as_it_is, given, shape_of
 class _NetworkLayer(LayerOperation):
     """A layer of a network: its inputs are x, or x and t, then the parameters that it holds."""
 
-    def __init__(self, layer: Any, symbol: str, places: Sequence[tuple[Any, Any]], arguments: int) -> None:
-        super().__init__(layer, symbol)
-        self.places, self.arguments = places, arguments
-
     def value(self, *values: Value) -> Any:
-        return super().value(*values[: self.arguments])
+        return super().value(*self._arguments(values))
 
     def gradients(self, dout: Value, values: Sequence[Value], out: Value) -> Sequence[Any]:
-        found = super().gradients(dout, values[: self.arguments], out)
-        return [*found, *(self._of(owner, key) for owner, key in self.places)]
+        arguments = self._arguments(values)
+        found = super().gradients(dout, arguments, out)
+        held = zip(self.used, values[len(arguments) :], strict=True)
+        return [*found, *(self._of(owner, key, value) for (owner, key), value in held)]
 
-    def _of(self, owner: Any, key: Any) -> Any:
+    def for_backward(self) -> tuple[Any, Sequence[tuple[Any, Any]]]:
+        """A gradient that stands there is that of an earlier backward, to which a layer might add."""
+        layer, self.used = super().for_backward()
+        for owner, key in self.used:
+            gradient = getattr(owner, f"d{key}", None)
+            if isinstance(gradient, np.ndarray) and gradient.flags.writeable:
+                gradient.fill(0)
+        return layer, self.used
+
+    def _arguments(self, values: Sequence[Value]) -> Sequence[Value]:
+        return values[: len(values) - len(self.places)]
+
+    def _of(self, owner: Any, key: Any, value: Value) -> Any:
         """The gradient that stands beside a parameter: dW beside W."""
         gradient = getattr(owner, f"d{key}", None)
         if gradient is None:
             raise ValueError(f"{self.symbol} holds a parameter as {key}, but its backward has left no gradient d{key}")
-        return given(gradient, f"d{key}")
-
-    def apart(self) -> LayerOperation:
-        other = copy.copy(self)
-        other.layer, other.places = _copied((self.layer, self.places), self.symbol)
-        return other
+        if np.shape(gradient) != np.shape(value):
+            raise ValueError(
+                f"{self.symbol}.backward left d{key} of shape {shape_of(gradient)}, but {key} has shape "
+                f"{shape_of(value)}"
+            )
+        return given(np.array(gradient), f"d{key}")
 
 
 def from_network(network: Any, x: Any, t: Any) -> Node:
@@ -51,23 +65,35 @@ def from_network(network: Any, x: Any, t: Any) -> Node:
     `gradient` (run on a copy, where it has one) computes something else than its layers do.
     """
     chain = _checked(network)
-    state = np.random.get_state()
-    try:
+    with _streams_kept():
         own = Chain(_copied(network, chain.name))
         nodes = {name: variable(value, name) for name, value in own.params.items()}
         held = _held(chain, own)
-        out, labels = variable(x, "x"), Node(as_it_is(t), name="t")
-        for name, layer in zip(_names(chain), own.layers, strict=True):
+
+        def layer_with(layer: Any, name: str, *inputs: Node) -> Node:
             mine = [nodes[each.parameter].T if each.turned else nodes[each.parameter] for each in held[id(layer)]]
             places = [(each.place.owner, each.place.key) for each in held[id(layer)]]
-            out = layer_node(_NetworkLayer(layer, name, places, 1), (out, *mine))
-        out = layer_node(_NetworkLayer(own.loss, type(own.loss).__name__, (), 2), (out, labels))
-    finally:
-        np.random.set_state(state)
+            return layer_node(_NetworkLayer(layer, name, places), (*inputs, *mine))
+
+        out, labels = variable(x, "x"), Node(as_it_is(t), name="t")
+        for name, layer in zip(_names(chain), own.layers, strict=True):
+            out = layer_with(layer, name, out)
+        out = layer_with(own.loss, type(own.loss).__name__, out, labels)
     out = _decayed(network, out, nodes)
     out.name = "loss"
     _compare(network, out, x, t)
     return out
+
+
+@contextmanager
+def _streams_kept() -> Iterator[None]:
+    """The states of NumPy's global random stream and of Python's are those from before."""
+    numpy_s, python_s = np.random.get_state(), random.getstate()
+    try:
+        yield
+    finally:
+        np.random.set_state(numpy_s)
+        random.setstate(python_s)
 
 
 def _checked(network: Any) -> Chain:
@@ -80,6 +106,7 @@ def _checked(network: Any) -> Chain:
         )
     if chain.loss is None:
         raise AttributeError(f"{chain.name} has no last_layer (or lastLayer), the layer that computes the loss")
+    chain.check_held()
     return chain
 
 
@@ -90,9 +117,9 @@ def _names(chain: Chain) -> list[str]:
     return [keys.get(id(layer), f"{type(layer).__name__}{i}") for i, layer in enumerate(chain.layers, 1)]
 
 
-def _copied(things: Any, name: str) -> Any:
+def _copied(network: Any, name: str) -> Any:
     try:
-        return copy.deepcopy(things)
+        return copy.deepcopy(network)
     except Exception as error:  # whatever a layer holds has its own way to refuse
         raise ValueError(f"{name} can't be copied, and the graph works on a copy: {error}") from error
 
@@ -108,21 +135,28 @@ class _Held:
 
 def _held(chain: Chain, own: Chain) -> dict[int, list[_Held]]:
     """For each layer of the copy, by its id, what the network's layer holds: a copied view is no view."""
-    found: dict[int, list[_Held]] = {id(layer): [] for layer in own.layers}
-    for place, copied in zip(chain.places, own.places, strict=True):
-        for parameter, whole in chain.params.items():
-            if place.array is whole:
-                found[id(copied.layer)].append(_Held(parameter, False, copied))
-            elif isinstance(whole, np.ndarray) and np.may_share_memory(place.array, whole):
-                turned = place.array.shape == whole.shape[::-1] and place.array.strides == whole.strides[::-1]
-                if not turned or place.array.ctypes.data != whole.ctypes.data:
-                    raise ValueError(
-                        f"{place.path} is a view of params[{parameter!r}] of shape {shape_of(place.array)}: the graph "
-                        "follows the array itself and its transpose only"
-                    )
-                found[id(copied.layer)].append(_Held(parameter, True, copied))
+    found: dict[int, list[_Held]] = {id(layer): [] for layer in (*own.layers, own.loss)}
+    pairs = zip((*chain.places, *chain.loss_places), (*own.places, *own.loss_places), strict=True)
+    for place, copied in pairs:
+        same = [name for name, whole in chain.params.items() if place.array is whole]
+        for name in same or [name for name, whole in chain.params.items() if overlap(place.array, whole)]:
+            found[id(copied.layer)].append(_Held(name, _turned(place, name, chain.params[name]), copied))
     order = list(chain.params)
     return {layer: sorted(each, key=lambda held: order.index(held.parameter)) for layer, each in found.items()}
+
+
+def _turned(place: Place, name: str, whole: NDArray[Any]) -> bool:
+    """Whether a place has the transpose of a parameter. ValueError for a part of it."""
+    array = place.array
+    if array.ctypes.data == whole.ctypes.data:
+        if (array.shape, array.strides) == (whole.shape, whole.strides):
+            return False
+        if (array.shape, array.strides) == (whole.shape[::-1], whole.strides[::-1]):
+            return True
+    raise ValueError(
+        f"{place.path} is a view of params[{name!r}] of shape {shape_of(array)}: the graph follows the array itself "
+        "and its transpose only"
+    )
 
 
 def _decayed(network: Any, loss: Node, nodes: Mapping[str, Node]) -> Node:
@@ -136,23 +170,54 @@ def _decayed(network: Any, loss: Node, nodes: Mapping[str, Node]) -> Node:
 
 
 def _compare(network: Any, loss: Node, x: Any, t: Any) -> None:
-    """ValueError when the graph's gradients are not those of `network.gradient`."""
-    state = np.random.get_state()
-    try:
-        expected = copy.deepcopy(network).gradient(x, t)
-    except Exception:  # without a gradient that works there is nothing to compare with
+    """ValueError when the graph's value and gradients are not those of `network.loss` and `network.gradient`."""
+    name = type(network).__name__
+    value, expected = _own(network, "loss", x, t), _own(network, "gradient", x, t)
+    if value is not None and np.size(value) == 1 and not _has_training_mode(network):
+        single = any(isinstance(node.value, np.ndarray) and node.value.dtype == np.float32 for node in in_order(loss))
+        if not np.allclose(value, loss.value, 1e-3 if single else 1e-9, 1e-12, equal_nan=True):
+            raise ValueError(
+                f"{name}.loss computes {float(np.squeeze(value))!r}, its layers and last layer {loss.value!r}, which "
+                "is all that the graph can show"
+            )
+    if expected is None:
         return
-    finally:
-        np.random.set_state(state)
+    if not isinstance(expected, Mapping):
+        raise TypeError(f"{name}.gradient must return a dict of gradients, got {type(expected).__name__}")
     order = in_order(loss)
-    gradients, _ = flow(order, start(loss, 1), lambda operation: operation)
-    for node, gradient in gradients.items():
-        if node.operation is None and node.name in expected:
-            other = np.asarray(expected[node.name])
-            single = np.float32 in (other.dtype, np.asarray(gradient).dtype)
-            tolerance = (1e-3 if single else 1e-9) * max(1e-30, float(np.max(np.abs(other))))
-            if other.shape != np.shape(gradient) or not np.allclose(gradient, other, 0, tolerance, equal_nan=True):
-                raise ValueError(
-                    f"{type(network).__name__}.gradient computes another gradient for {node.name} than its layers and "
-                    "its loss do, which is all that the graph can show"
-                )
+    gradients, _ = flow(order, start(loss, 1), lambda operation: operation.apart())
+    found = {node.name: gradient for node, gradient in gradients.items() if node.op == "variable" and node.name != "x"}
+    for parameter, other in expected.items():
+        if parameter not in found:
+            raise ValueError(f"{name}.gradient has a gradient for {parameter!r}, a parameter that no layer holds")
+        if not _equal(found[parameter], np.asarray(other)):
+            raise ValueError(
+                f"{name}.gradient computes another gradient for {parameter} than its layers and its loss do, which is "
+                "all that the graph can show"
+            )
+
+
+def _own(network: Any, method: str, x: Any, t: Any) -> Any:
+    """What a method of the network returns, run on a copy; None where it has none that works."""
+    with _streams_kept():
+        try:
+            return getattr(copy.deepcopy(network), method)(x, t)
+        except Exception:  # then there is nothing to compare with
+            return None
+
+
+def _has_training_mode(network: Any) -> bool:
+    """Whether a layer's forward is told if it trains (the book's train_flg): then `loss` may be that of the other."""
+    for layer in Chain(network).layers:
+        with suppress(TypeError, ValueError):
+            if any("train" in name for name in inspect.signature(layer.forward).parameters):
+                return True
+    return False
+
+
+def _equal(gradient: Value, other: NDArray[Any]) -> bool:
+    single = np.float32 in (other.dtype, np.asarray(gradient).dtype)
+    if other.shape != np.shape(gradient):
+        return False
+    tolerance = (1e-3 if single else 1e-9) * max(1e-30, float(np.max(np.abs(other))))
+    return bool(np.allclose(gradient, other, 0, tolerance, equal_nan=True))

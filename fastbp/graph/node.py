@@ -107,8 +107,8 @@ class Node:
         """The last node of a new graph of the same variables, in which every composite node is shown by its parts.
 
         sigmoid by −1 ×, exp, + 1 and /; softmax by −, exp, sum and /; cross_entropy by log, ×, sum, −1 × and / N;
-        affine by dot and +; mean by sum and /; layers that are known by name (Affine, Relu, ...) likewise, where the
-        value is the same. Call `backward` on it for its derivatives.
+        affine by dot and +; mean by sum and /; layers that are known by name (Affine, Relu, ...) likewise. A node
+        stays whole where its parts don't have its value and derivatives, as where they overflow. Call `backward` on it for its derivatives.
         """
         from fastbp.graph.opening import opened
 
