@@ -52,7 +52,10 @@ def random_graph(seed: int, size: int = MOST) -> graph.Node:
 
 def every_graph() -> list[graph.Node]:
     network = graph.from_network(net(), X, LABELS["index"])
-    drawn = [make().output for make in FIGURES.values()] + [network]
+    x = graph.variable([[1.0, 2.0], [3.0, 4.0]], "x")
+    signs = [each(x) for each in (graph.mean, graph.sum, graph.exp, graph.log, graph.transpose)]
+    signs += [x**n for n in (2, 10, 0.5, 100, -1, -0.001, 1e300)] + [graph.dot(x, x), x / x, -x]
+    drawn = [make().output for make in FIGURES.values()] + [network, *signs]
     drawn += [each.opened() for each in drawn]
     for each in drawn:
         each.backward()
@@ -72,6 +75,10 @@ def collisions(root: graph.Node) -> list[str]:
             mine = Box(x - half, y - layout.CIRCLE, x + half, y + layout.CIRCLE)
             inside = box_of(item.text.text, item.text.role, x, y)
             found += [f"{text!r} over {item.kind}" for text, box in boxes if box != inside and box.overlaps(mine)]
+            if item.kind == "circle":  # the corners of the letters, 0.73 of their size high
+                tall = 0.73 * fonts.size(item.text.role) / 2
+                wide = (inside.right - inside.left) / 2
+                found += [f"{item.text.text!r} leaves its circle"] * ((wide**2 + tall**2) ** 0.5 > layout.CIRCLE)
             found += [f"{item.text.text!r} too wide"] * (not (mine.left <= inside.left and inside.right <= mine.right))
     for line in pieces(drawn, places):
         found += [f"{text!r} over an edge" for text, box in boxes if box.overlaps(line)]

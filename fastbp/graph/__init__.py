@@ -18,7 +18,6 @@ from fastbp.graph.layers import node
 from fastbp.graph.network import from_network
 from fastbp.graph.node import Node, apply, constant, variable
 
-# Without sum: `from fastbp.graph import *` would replace Python's own.
 __all__ = [
     "Node",
     "affine",
@@ -35,6 +34,7 @@ __all__ = [
     "sigmoid",
     "softmax",
     "softmax_loss",
+    "sum",
     "transpose",
     "variable",
 ]
@@ -72,7 +72,7 @@ def mean(x: Any, axis: int | tuple[int, ...] | None = None, keepdims: bool = Fal
 
 def reshape(x: Any, shape: int | tuple[int, ...]) -> Node:
     """As np.reshape. ValueError when the elements don't fill the shape."""
-    return apply(_matrices.Reshape((shape,) if isinstance(shape, int) else tuple(shape)), x)
+    return apply(_matrices.Reshape(shape), x)
 
 
 def transpose(x: Any) -> Node:
@@ -94,7 +94,7 @@ def affine(x: Any, W: Any, b: Any) -> Node:
 
 
 def softmax(x: Any) -> Node:
-    """exp(x) / Σ exp(x) along the last axis, for scores of shape (C,) or (N, C) (the book's section 3.5)."""
+    """exp(x) / Σ exp(x) along the last axis, for scores of any shape but () (the book's section 3.5)."""
     return apply(_composites.Softmax(), x)
 
 

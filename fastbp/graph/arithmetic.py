@@ -35,9 +35,6 @@ class Add(Binary):
     def function(self, x: Value, y: Value) -> Any:
         return np.add(x, y)
 
-    def local(self, i: int, values: Sequence[Value], out: Value) -> Any:
-        return 1.0
-
     def gradients(self, dout: Value, values: Sequence[Value], out: Value) -> Sequence[Any]:
         return [summed_to(dout, x) for x in values]
 
@@ -78,8 +75,8 @@ class Divide(Binary):
         return np.divide(x, y)
 
     def local(self, i: int, values: Sequence[Value], out: Value) -> Any:
-        x, y = values
-        return np.negative(np.divide(x, np.multiply(y, y))) if i else np.divide(1.0, y)
+        y = values[1]
+        return np.negative(np.divide(out, y)) if i else np.divide(1.0, y)  # y² might overflow, or be 0
 
     def local_rule(self, i: int, values: Sequence[Value]) -> str:
         return "for the divisor −x/y² times the derivative from above" if i else "the derivative from above times 1/y"

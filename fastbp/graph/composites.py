@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 
 from fastbp import _arrays
+from fastbp.graph.engine import in_order
 from fastbp.graph.functions import Exp, Log
+from fastbp.graph.matrices import product_rule
 from fastbp.graph.node import Node, apply, constant
 from fastbp.graph.operation import Elementwise, Operation
-from fastbp.graph.values import Value, as_it_is, shape_of, shape_text
+from fastbp.graph.values import Value, as_it_is, shape_of
 
 
 class Sigmoid(Elementwise):
@@ -63,7 +65,7 @@ class CrossEntropy(Operation):
 
     def value(self, *values: Value) -> Any:
         y, t = values[0], _targets(*values)
-        return np.divide(np.negative(np.sum(np.where(np.equal(t, 0), 0.0, np.multiply(t, np.log(y))))), float(_rows(y)))
+        return _mean_cost(np.where(np.equal(t, 0), 0.0, np.multiply(t, np.log(y))), y)
 
     def gradients(self, dout: Value, values: Sequence[Value], out: Value) -> Sequence[Any]:
         y, t = values[0], _targets(*values)
@@ -89,7 +91,7 @@ class SoftmaxLoss(Operation):
         x, t = values[0], _targets(*values)
         shifted = np.subtract(x, _maximum(x))
         log_y = np.subtract(shifted, np.log(np.sum(np.exp(shifted), axis=-1, keepdims=True)))
-        return np.divide(np.negative(np.sum(np.where(np.equal(t, 0), 0.0, np.multiply(t, log_y)))), float(_rows(x)))
+        return _mean_cost(np.where(np.equal(t, 0), 0.0, np.multiply(t, log_y)), x)
 
     def gradients(self, dout: Value, values: Sequence[Value], out: Value) -> Sequence[Any]:
         x, t = values[0], _targets(*values)
@@ -133,10 +135,9 @@ class Affine(Operation):
 
     def rule(self, i: int, values: Sequence[Value], out: Value) -> str:
         x, W, b = values
-        if i == 0:
-            return f"dX = dY · Wᵀ, shapes {shape_of(out)} · {shape_text(np.shape(W)[::-1])}"
-        if i == 1:
-            return f"dW = Xᵀ · dY, shapes {shape_text(np.shape(_flat(x))[::-1])} · {shape_of(out)}"
+        if i < 2:
+            reshaped = f", reshaped to {shape_of(x)}" if i == 0 and np.ndim(x) > 2 else ""
+            return product_rule(i, _flat(x), W, out) + reshaped
         if np.ndim(out) == 1 and np.ndim(b):
             return f"dB = dY, shape {shape_of(out)}"
         return f"dB = dY summed over {'the batch' if np.ndim(b) else 'all elements'}, {shape_of(out)} to {shape_of(b)}"
@@ -148,8 +149,12 @@ class Affine(Operation):
 
 
 def labels_as_node(t: Any) -> Node:
-    """Labels as a constant named t; a node stays what it is."""
-    return t if isinstance(t, Node) else Node(as_it_is(t), name="t")
+    """Labels as a constant named t; a node of constants stays what it is. TypeError for one that has variables."""
+    if not isinstance(t, Node):
+        return Node(as_it_is(t), name="t")
+    if any(each.op == "variable" for each in in_order(t)):
+        raise TypeError("labels get no derivative, so they can't be a variable or come from one: give t.value")
+    return t
 
 
 def _targets(x: Value, t: Value) -> Any:
@@ -159,12 +164,17 @@ def _targets(x: Value, t: Value) -> Any:
     if np.shape(t) != x.shape and np.asarray(t).dtype.kind == "f":
         raise TypeError(
             f"labels of shape {shape_of(t)} are class indices, for scores of shape {shape_of(x)}: give an array "
-            "of integers, not as a graph.variable, which is floating point"
+            "of integers"
         )
     found = _arrays.targets(t, x.shape, x.dtype)
     if found.ndim == 1:
         found = np.eye(x.shape[-1], dtype=x.dtype)[found]
     return found.reshape(x.shape)
+
+
+def _mean_cost(products: Any, x: Value) -> Any:
+    """−Σ / N, which is 0 and not −0 where nothing is lost."""
+    return np.divide(np.subtract(0.0, np.sum(products)), float(_rows(x)))
 
 
 def _one_hot(y: Node, t: Node) -> Node:

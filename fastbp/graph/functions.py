@@ -44,9 +44,6 @@ class Relu(Elementwise):
     def value(self, *values: Value) -> Any:
         return np.where(np.less_equal(values[0], 0), np.zeros_like(values[0]), values[0])
 
-    def local(self, i: int, values: Sequence[Value], out: Value) -> Any:
-        return np.where(np.less_equal(values[0], 0), 0.0, 1.0)
-
     def gradients(self, dout: Value, values: Sequence[Value], out: Value) -> Sequence[Any]:
         return [np.where(np.less_equal(values[0], 0), np.zeros_like(dout), dout)]  # 0 · inf would be NaN
 

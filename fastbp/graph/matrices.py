@@ -1,8 +1,9 @@
 """Operations on whole arrays: the matrix product, sums, means, and other shapes (the book's section 5.6)."""
 
 import math
+import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 
@@ -42,25 +43,46 @@ class Dot(Operation):
 
     @staticmethod
     def _of_stacks(dout: Value, x: Value, W: Value) -> Sequence[Any]:
-        rows, weights = (x[None] if x.ndim == 1 else x), (W[:, None] if W.ndim == 1 else W)
-        shape = list(np.shape(dout))
-        if W.ndim == 1:
-            shape.append(1)
-        if x.ndim == 1:
-            shape.insert(len(shape) - 1, 1)
-        d = np.reshape(dout, shape)
+        rows, weights, d = _as_matrices(x, W, dout)
         dx = summed_to(np.matmul(d, np.swapaxes(weights, -1, -2)), rows)
         dW = summed_to(np.matmul(np.swapaxes(rows, -1, -2), d), weights)
         return np.reshape(dx, x.shape), np.reshape(dW, W.shape)
 
     def rule(self, i: int, values: Sequence[Value], out: Value) -> str:
         x, W = values
-        if i == 0:
-            return f"dX = dY · Wᵀ, shapes {shape_of(out)} · {shape_text(np.shape(W)[::-1])}"
-        return f"dW = Xᵀ · dY, shapes {shape_text(np.shape(x)[::-1])} · {shape_of(out)}"
+        if self.stacks or np.ndim(W) <= 2:
+            return product_rule(i, x, W, out)
+        shares, name = (f"dY {shape_of(out)} and W {shape_of(W)}", "dX = dY · Wᵀ")
+        if i:
+            shares, name = (f"X {shape_of(x)} and dY {shape_of(out)}", "dW = Xᵀ · dY")
+        return f"{name}, summed over the axes that {shares} share, to {shape_of(values[i])}"
 
     def formula(self, names: Sequence[str]) -> str:
         return f"{names[0]} @ {names[1]}" if self.stacks else f"dot({names[0]}, {names[1]})"
+
+
+def _as_matrices(x: Value, W: Value, dout: Value) -> tuple[Any, Any, Any]:
+    """The operands of a product and the derivative from above as matrices: of vectors the left a row, the right not."""
+    shape = list(np.shape(dout))
+    if W.ndim == 1:
+        shape.append(1)
+    if x.ndim == 1:
+        shape.insert(len(shape) - 1, 1)
+    return (x[None] if x.ndim == 1 else x), (W[:, None] if W.ndim == 1 else W), np.reshape(dout, shape)
+
+
+def product_rule(i: int, x: Value, W: Value, out: Value) -> str:
+    """The rule of x · W, with the shapes that are multiplied."""
+    rows, weights, d = _as_matrices(x, W, out)
+    if i and weights.ndim == 2:  # all rows of a stack at once
+        rows, d = rows.reshape(-1, rows.shape[-1]), d.reshape(-1, d.shape[-1])
+    left, right = (np.swapaxes(rows, -1, -2), d) if i else (d, np.swapaxes(weights, -1, -2))
+    name, own = ("dW = Xᵀ · dY", W) if i else ("dX = dY · Wᵀ", x)
+    product = (*np.broadcast_shapes(left.shape[:-2], right.shape[:-2]), left.shape[-2], right.shape[-1])
+    to = ""
+    if product != own.shape:
+        to = f", {'as' if math.prod(product) == own.size else 'summed to'} {shape_of(own)}"
+    return f"{name}, shapes {shape_of(left)} · {shape_of(right)}{to}"
 
 
 class Sum(Operation):
@@ -75,10 +97,10 @@ class Sum(Operation):
         return np.sum(values[0], axis=self.axis, keepdims=self.keepdims)
 
     def gradients(self, dout: Value, values: Sequence[Value], out: Value) -> Sequence[Any]:
-        return [np.broadcast_to(self._kept(dout), np.shape(values[0]))]
-
-    def _kept(self, dout: Value) -> Any:
-        return dout if self.keepdims or self.axis is None else np.expand_dims(dout, self.axis)
+        x = values[0]
+        if np.ndim(x) and not self.keepdims and self.axis is not None:  # NumPy has an axis 0 of a number, too
+            dout = np.expand_dims(dout, self.axis)
+        return [np.broadcast_to(dout, np.shape(x))]
 
     def rule(self, i: int, values: Sequence[Value], out: Value) -> str:
         return f"passes it on to every element, {shape_of(out)} to {shape_of(values[0])}"
@@ -117,8 +139,9 @@ class Reshape(Operation):
     symbol = "reshape"
     boxed = True
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.shape = shape
+    def __init__(self, shape: SupportsIndex | Sequence[SupportsIndex]) -> None:
+        sizes = shape if isinstance(shape, Sequence | np.ndarray) else (shape,)
+        self.shape = tuple(operator.index(size) for size in sizes)
 
     def value(self, *values: Value) -> Any:
         try:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from numbers import Real
+from numbers import Number, Real
 from typing import Any, NoReturn
 
 import numpy as np
@@ -15,7 +15,8 @@ from fastbp.graph.values import Value, computed, given, number, printable, quiet
 class Node:
     """A value in a computational graph; made by `variable`, by operators and by the functions of `fastbp.graph`.
 
-    `value` is a Python float or a read-only array (float64, or float32 where float32 arrays came in); `grad` the
+    `value` is a Python float or a read-only array (float64, or float32 where float32 arrays came in; labels and what
+    else needs no derivative keep their own dtype); `grad` the
     derivative by this node that the last `backward` above it left, of the same kind, None before; `name` may be
     changed; `op` is the sign of its operation, or "variable" or "constant"; `inputs` the nodes that it is computed
     from. Values are copies: what a caller writes into an array later changes no graph.
@@ -55,7 +56,7 @@ class Node:
     def name(self, name: str) -> None:
         if not isinstance(name, str):
             raise TypeError(f"the name of a node must be a str, got {type(name).__name__}")
-        self._name = name
+        self._name = name if printable(name) else ""  # one that nobody could see is none
 
     @property
     def operation(self) -> Operation | None:
@@ -108,7 +109,8 @@ class Node:
 
         sigmoid by −1 ×, exp, + 1 and /; softmax by −, exp, sum and /; cross_entropy by log, ×, sum, −1 × and / N;
         affine by dot and +; mean by sum and /; layers that are known by name (Affine, Relu, ...) likewise. A node
-        stays whole where its parts don't have its value and derivatives, as where they overflow. Call `backward` on it for its derivatives.
+        stays whole where its parts don't have its value and derivatives, as where they overflow. Call `backward` on it
+        for its derivatives.
         """
         from fastbp.graph.opening import opened
 
@@ -148,6 +150,12 @@ class Node:
         from fastbp.graph.picture import missing
 
         return f"<pre>{escape(str(self))}</pre>" if missing() else None
+
+    def __copy__(self) -> "Node":
+        """A node of the same inputs."""
+        made = Node(self._value, self._operation, self._inputs, self._name)
+        made._variable, made._grad, made._passed, made._run = self._variable, self._grad, self._passed, self._run
+        return made
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Node":
         from fastbp.graph.copies import deep_copy
@@ -218,8 +226,7 @@ class Node:
 
     def reshape(self, *shape: Any) -> "Node":
         """As ndarray.reshape: the sizes one by one or as a tuple, one of them may be −1."""
-        sizes = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
-        return apply(matrices.Reshape(tuple(int(size) for size in sizes)), self)
+        return apply(matrices.Reshape(shape[0] if len(shape) == 1 else shape), self)
 
     @property
     def T(self) -> "Node":
@@ -234,6 +241,33 @@ class Node:
         raise TypeError("nodes can't be compared: compare their values, as in `node.value > 0`")
 
     __le__ = __gt__ = __ge__ = __lt__
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same node. TypeError for a number or an array, with which its value is to be compared."""
+        if isinstance(other, Number | np.ndarray):
+            raise TypeError("a node is no number: compare its value, as in `node.value == 220`")
+        return self is other
+
+    __hash__ = object.__hash__
+
+    def __float__(self) -> NoReturn:
+        raise TypeError("a node is no number: take node.value for the number, or fastbp.graph's functions of nodes")
+
+    __int__ = __complex__ = __float__
+
+    def __getitem__(self, index: Any) -> NoReturn:
+        raise TypeError("a node has no elements: take those of node.value, as in `node.value[0]`")
+
+    def __len__(self) -> NoReturn:
+        raise TypeError("a node has no length: take that of node.value")
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError("a node can't be iterated over: take the elements of node.value")
+
+    def __format__(self, spec: str) -> str:
+        if spec:
+            raise TypeError(f"a node takes no format: write {{node.value:{spec}}}")
+        return str(self)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> "Node":
         """`array * node` is one node; other functions of NumPy are errors that name the graph's own."""

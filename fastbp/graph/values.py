@@ -50,7 +50,7 @@ def computed(x: Any) -> Value:
 
 
 def locked(array: Any) -> Any:
-    """A view that is read-only for good: its owner is so as well, and then NumPy lets nobody change that."""
+    """A read-only view of the array, which becomes read-only itself: so NumPy lets nobody write by the view's flags."""
     array.flags.writeable = False
     return array.view()
 
@@ -80,8 +80,8 @@ def in_dtype(gradient: Any, value: Value) -> Value:
 
 
 def number(x: float) -> str:
-    """All digits of a number, a whole one without `.0`."""
-    return repr(float(x)).removesuffix(".0")
+    """All digits of a number, a whole one without `.0`, −0 as 0."""
+    return repr(float(x) + 0.0).removesuffix(".0")
 
 
 def shape_text(shape: tuple[int, ...]) -> str:
@@ -105,7 +105,9 @@ def shape_of(value: Value) -> str:
 
 
 def size_of(value: Value) -> str:
-    """Mean and largest of the absolute values of an array."""
+    """Mean and largest of the absolute values of an array; of integers, as labels are, the smallest and largest."""
+    if np.asarray(value).dtype.kind in "iu":
+        return f"integers, {np.min(value)} to {np.max(value)}"
     with quiet():
         size = np.abs(np.asarray(value, np.float64))
         return f"mean {np.mean(size):.3g}, largest {np.max(size):.3g}"

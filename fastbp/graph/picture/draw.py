@@ -7,8 +7,8 @@ from itertools import pairwise
 from typing import IO, Any
 
 from fastbp.graph.picture import fonts
-from fastbp.graph.picture.layout import BOX_PADDING, CIRCLE, DOT, MARGIN, Layout, routes, texts, width_of
-from fastbp.graph.picture.scene import Scene
+from fastbp.graph.picture.layout import BOX_PADDING, DOT, MARGIN, Layout, routes, texts, width_of
+from fastbp.graph.picture.scene import CIRCLE, Scene
 
 # Pixels of a .png along its longer side: matplotlib draws up to 65,536, viewers show fewer.
 LARGEST = 30_000

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from fastbp.graph.picture.fonts import line_height, text_width
-from fastbp.graph.picture.scene import Item, Scene
+from fastbp.graph.picture.scene import CIRCLE, Item, Scene
 
 # Points. Between two columns edges go up and down, and nowhere else.
 GAP_OF_COLUMNS = 22.0
 GAP_OF_ROWS = 10.0
 MARGIN = 14.0
-CIRCLE = 15.0
 BOX_PADDING = 9.0
 TEXT_PADDING = 3.0
 DOT = 2.5

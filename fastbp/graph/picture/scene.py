@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fastbp.graph.node import Node
+from fastbp.graph.picture.fonts import text_width
 from fastbp.graph.text import View
 from fastbp.graph.values import SMALL, Value, elements, number, printable, shape_of, size_of
 
@@ -17,6 +18,10 @@ MOST = 40
 
 # Up to so many nodes all variables stand at the left edge, as in the book; in larger graphs before their operation.
 SMALL_GRAPH = 16
+
+# The radius of a circle, and the widest sign in one, which is some 9 high, in points.
+CIRCLE = 15.0
+WIDEST_IN_CIRCLE = 28.0
 
 # Names and numbers get shorter in pictures.
 LONGEST_NAME = 48
@@ -88,7 +93,7 @@ class _Builder:
 
     def _is_text(self, node: Node) -> bool:
         """Whether a node is no more than a number before the operation that takes it."""
-        return self.view.inline(node) and node.operation is None
+        return self.view.inline(node)
 
     def _exit(self, node: Node) -> int:
         """The first column in which the value of a node may be taken."""
@@ -120,8 +125,9 @@ class _Builder:
         if operation is None:
             text = Line(_short(node.name), NAME) if node.name else None
             return self.scene.add(Item("name" if text else "dot", column, text=text))
-        boxed = operation.boxed or len(operation.symbol) > 5
-        item = self.scene.add(Item("box" if boxed else "circle", column, text=Line(_short(operation.symbol), NAME)))
+        symbol = _short(operation.symbol)
+        boxed = operation.boxed or text_width(symbol, NAME) > WIDEST_IN_CIRCLE
+        item = self.scene.add(Item("box" if boxed else "circle", column, text=Line(symbol, NAME)))
         for each in node.inputs:
             if each not in self.drawn:
                 cut = self.scene.add(Item("more", column - 1, text=Line("…", NAME)))
