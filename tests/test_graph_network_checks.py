@@ -131,3 +131,33 @@ def test_layers_that_draw_and_have_a_mode_of_training() -> None:
     state = random.getstate()
     graph.from_network(network, X, T).backward()
     assert random.getstate() == state
+
+
+MODULE_S = np.random.default_rng(1)
+
+
+class Noise:
+    """Draws from a Generator that neither it nor the network holds."""
+
+    def forward(self, x: Any) -> Any:
+        self.factor = MODULE_S.uniform(1, 2, x.shape)
+        return x * self.factor
+
+    def backward(self, dout: Any) -> Any:
+        return dout * self.factor
+
+
+def test_a_stream_that_nobody_can_set_back() -> None:
+    """What is drawn anew each time is compared with nothing, and refused for nothing."""
+    W = weights(6, 3)
+    affine, noise, last = reference.Affine(W, 0.0), Noise(), reference.SoftmaxWithLoss()
+    network = network_of({"W": W}, affine, noise, loss=last)
+
+    def gradient(x: Any, t: Any) -> Any:
+        last.forward(noise.forward(affine.forward(x)), t)
+        affine.backward(noise.backward(last.backward(1)))
+        return {"W": affine.dW}
+
+    network.gradient = gradient
+    assert not np.array_equal(gradient(X, T)["W"], gradient(X, T)["W"])
+    graph.from_network(network, X, T).backward()

@@ -2,24 +2,25 @@
 
 import os
 from collections.abc import Callable
-from numbers import Number, Real
+from numbers import Real
 from typing import Any, NoReturn
 
 import numpy as np
 
 from fastbp.graph import arithmetic, engine, matrices
+from fastbp.graph.no_number import NoNumber
 from fastbp.graph.operation import Operation
 from fastbp.graph.values import Value, computed, given, number, printable, quiet, shape_of
 
 
-class Node:
+class Node(NoNumber):
     """A value in a computational graph; made by `variable`, by operators and by the functions of `fastbp.graph`.
 
-    `value` is a Python float or a read-only array (float64, or float32 where float32 arrays came in; labels and what
-    else needs no derivative keep their own dtype); `grad` the
-    derivative by this node that the last `backward` above it left, of the same kind, None before; `name` may be
-    changed; `op` is the sign of its operation, or "variable" or "constant"; `inputs` the nodes that it is computed
-    from. Values are copies: what a caller writes into an array later changes no graph.
+    `value` is a Python float or a read-only array (float64, or float32 where float32 arrays came in; labels, and what
+    else a layer takes as it is, keep their own dtype); `grad` the derivative by this node that the last `backward`
+    above it left, of the same kind, None before; `name` may be changed, and one of nothing that can be seen is none;
+    `op` is the sign of its operation, or "variable" or "constant"; `inputs` the nodes that it is computed from.
+    Values are copies: what a caller writes into an array later changes no graph.
     """
 
     __slots__ = ("__weakref__", "_grad", "_inputs", "_name", "_operation", "_passed", "_run", "_value", "_variable")
@@ -232,42 +233,7 @@ class Node:
     def T(self) -> "Node":
         return apply(matrices.Transpose(), self)
 
-    # What NumPy and Python ask, and what to write instead -------------------------------------------------------------
-
-    def __bool__(self) -> NoReturn:
-        raise TypeError("a node is neither true nor false: write `if node.value > 0:`, with the comparison you mean")
-
-    def __lt__(self, other: Any) -> NoReturn:
-        raise TypeError("nodes can't be compared: compare their values, as in `node.value > 0`")
-
-    __le__ = __gt__ = __ge__ = __lt__
-
-    def __eq__(self, other: object) -> bool:
-        """Whether it is the same node. TypeError for a number or an array, with which its value is to be compared."""
-        if isinstance(other, Number | np.ndarray):
-            raise TypeError("a node is no number: compare its value, as in `node.value == 220`")
-        return self is other
-
-    __hash__ = object.__hash__
-
-    def __float__(self) -> NoReturn:
-        raise TypeError("a node is no number: take node.value for the number, or fastbp.graph's functions of nodes")
-
-    __int__ = __complex__ = __float__
-
-    def __getitem__(self, index: Any) -> NoReturn:
-        raise TypeError("a node has no elements: take those of node.value, as in `node.value[0]`")
-
-    def __len__(self) -> NoReturn:
-        raise TypeError("a node has no length: take that of node.value")
-
-    def __iter__(self) -> NoReturn:
-        raise TypeError("a node can't be iterated over: take the elements of node.value")
-
-    def __format__(self, spec: str) -> str:
-        if spec:
-            raise TypeError(f"a node takes no format: write {{node.value:{spec}}}")
-        return str(self)
+    # What NumPy asks ---------------------------------------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> "Node":
         """`array * node` is one node; other functions of NumPy are errors that name the graph's own."""
