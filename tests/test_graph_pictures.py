@@ -121,6 +121,11 @@ def test_a_collision_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(layout, "_rows", lambda scene: dict.fromkeys(scene.items, 0.0))
         assert any("'100' over" in each for each in collisions(root))
+    mean = graph.mean(graph.variable([1.0, 2.0]))
+    assert collisions(mean) == []
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules[scene.__module__], "WIDEST_IN_CIRCLE", 99.0)
+        assert "'mean' leaves its circle" in collisions(mean)
     places = placed(scene(root))
     assert box_of("100", "value", 50, 50).overlaps(box_of("2", "value", 55, 50))
     assert not box_of("100", "value", 50, 50).overlaps(box_of("2", "value", 55, 50 + fonts.line_height("value")))

@@ -233,7 +233,7 @@ class Node(NoNumber):
     def T(self) -> "Node":
         return apply(matrices.Transpose(), self)
 
-    # What NumPy asks ---------------------------------------------------------------------------------------------------
+    # What NumPy asks --------------------------------------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> "Node":
         """`array * node` is one node; other functions of NumPy are errors that name the graph's own."""
