@@ -15,11 +15,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastbp import threads
 from fastbp._interrupt import interrupts_end
-from fastbp.engine import compile
-from fastbp.engine.data import compress
+from fastbp.kernels import parts
 from fastbp.kernels.fingerprint import fingerprint
 from fastbp.layers import Affine, Relu, Sigmoid, SoftmaxWithLoss
-from fastbp.networks import TwoLayerNet
 from fastbp.optimizers import Optimizer
 from fastbp.trainer import OPTIMIZERS
 
@@ -100,40 +98,42 @@ def end_with_its_input() -> None:
 
 
 def steps(dtypes: Any) -> list[Step]:
-    """(Name, what compiles it) for each kernel, any of them alone."""
-    found: list[Step] = []
+    """(Name, what compiles it) for each kernel, any of them alone.
+
+    First what takes long, the products, each with a part of the compiled loop; then the kernels that call these, then
+    all others: so a helper, which begins at the end, seldom waits for a product, or compiles one that this process is
+    compiling.
+    """
+    found: list[tuple[int, Step]] = []
     for dtype in map(np.dtype, dtypes or DTYPES):
         if dtype.name not in DTYPES:
             raise TypeError(f"dtype must be float32 or float64, got {dtype}")
         found += _steps(dtype.name)
-    return [*found, ("Fingerprints", lambda: fingerprint(0, 0))]
+    found.append((3, ("Fingerprints", lambda: fingerprint(0, 0))))
+    return list(dict(step for _, step in sorted(found, key=lambda each: each[0])).items())
 
 
-def _steps(dtype: str) -> Iterator[Step]:
+def _steps(dtype: str) -> Iterator[tuple[int, Step]]:
+    """With how early each is to be compiled."""
+    for function in parts.all_functions(np.dtype(dtype)):
+        yield (0 if "affine" in function.symbol else 3), (function.name, partial(_load, function))
     for x_dtype in DTYPES[: 1 + DTYPES.index(dtype)]:
         for n in (1, 2):
             what = f"Affine of {x_dtype} x and {dtype} W, {'threads' if n > 1 else 'serial'}"
-            yield from _passes(what, partial(_affine, x_dtype, dtype, n))
-    yield from _passes(f"Relu of {dtype}", partial(_activation, Relu, dtype))
-    yield from _passes(f"Sigmoid of {dtype}", partial(_activation, Sigmoid, dtype))
+            for step in _passes(what, partial(_affine, x_dtype, dtype, n)):
+                yield n, step
+    found = [*_passes(f"Relu of {dtype}", partial(_activation, Relu, dtype))]
+    found += _passes(f"Sigmoid of {dtype}", partial(_activation, Sigmoid, dtype))
     indices, probabilities = np.zeros(2, np.int64), np.eye(2, dtype=dtype)
-    yield from _passes(f"SoftmaxWithLoss of {dtype}, class indices", partial(_loss, dtype, indices))
-    yield from _passes(f"SoftmaxWithLoss of {dtype}, probabilities", partial(_loss, dtype, probabilities))
-
+    found += _passes(f"SoftmaxWithLoss of {dtype}, class indices", partial(_loss, dtype, indices))
+    found += _passes(f"SoftmaxWithLoss of {dtype}, probabilities", partial(_loss, dtype, probabilities))
     for optimizer in OPTIMIZERS.values():
-        yield f"{optimizer.__name__} of {dtype}", partial(_update, optimizer, dtype)
-    yield f"Training loop of {dtype}", partial(_training, dtype)
-    yield f"Compressing samples for {dtype}", partial(_compressing, dtype)
+        found.append((f"{optimizer.__name__} of {dtype}", partial(_update, optimizer, dtype)))
+    yield from ((3, step) for step in found)
 
 
-def _training(dtype: str) -> None:
-    network = TwoLayerNet(1, 1, 1, dtype=dtype, rng=np.random.default_rng(0))
-    compile(network, OPTIMIZERS["sgd"]()).run(np.ones((1, 1), dtype), [0], [[0]])
-
-
-def _compressing(dtype: str) -> None:
-    for x_dtype in ("uint8", *DTYPES):
-        compress(np.zeros((1, 1), x_dtype), np.dtype(dtype), 1.0)
+def _load(function: Any) -> None:
+    function.address()
 
 
 def _passes(what: str, run: Callable[[bool], None]) -> Iterator[Step]:

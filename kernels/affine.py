@@ -5,9 +5,9 @@ every thread computes a part of its own: the same bits. The others are parts of 
 measurements and tests. Scratch has `scratch_size(dtype)` elements a thread.
 """
 
-from numba import prange
+from numba import prange, types
 
-from fastbp.kernels.flags import kernel, merged, parallel_kernel, shared
+from fastbp.kernels.flags import inlined, kernel, merged, parallel_kernel
 from fastbp.kernels.gemm import backward_input_rows, backward_params_rows, forward_rows
 from fastbp.kernels.product import FEW_DOT
 from fastbp.kernels.simd import address_as_bytes, lanes_of, pointer
@@ -51,7 +51,18 @@ def affine_relu_forward(x, W, b, out, mask, scratch):
     _forward(0, x.shape[0], 0, W.shape[1], x, W, b, out, pointer(mask), True, scratch)
 
 
-@kernel
+def _backward_products(dout, x, W, *others):
+    """The C functions of a backward pass, of which each takes seconds to compile."""
+    given, real, sizes = types.CPointer(x.dtype), types.CPointer(W.dtype), (types.int64,) * 7
+    mask, masked = types.CPointer(types.uint8), types.boolean
+    params = (real, given, types.float64, types.boolean, real, real, real, types.none)
+    return [
+        backward_params_rows.of(*sizes, *params),
+        backward_input_rows.of(*sizes, real, mask, masked, real, real, real),
+    ]
+
+
+@kernel(needs=_backward_products)
 def affine_backward(dout, x, W, dx, dW, db, scratch):
     """dx = dout @ W.T, dW = x.T @ dout, db = the column sums of dout."""
     _backward_params(0, x.shape[1], dout, x, 0.0, False, dW, db, scratch)
@@ -87,7 +98,7 @@ def affine_update_params(dout, x, alpha, W, db, scratch):
 DX_COLUMNS_EACH = 64
 
 
-@shared
+@inlined
 def _part_of_dx(part, threads, N, D, lanes):
     """Rows [lo, hi) and columns [left, right) of dx (N, D): those of this thread."""
     if D >= threads * DX_COLUMNS_EACH and N > FEW_DOT:
@@ -105,7 +116,7 @@ def affine_forward_threads(x, W, b, out, scratch, threads):
         _forward(N * part // threads, N * (part + 1) // threads, 0, M, x, W, b, out, _no_mask(), False, own)
 
 
-@parallel_kernel
+@parallel_kernel(needs=_backward_products)
 def affine_backward_threads(dout, x, W, dx, dW, db, scratch, threads):
     """affine_backward, the rows of dW, and the rows or columns of dx, split over threads."""
     (N, D), size = dx.shape, scratch.size // threads

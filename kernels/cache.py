@@ -24,9 +24,11 @@ import numba
 import numpy as np
 from numba.core import config
 from numba.core.compiler import CompileResult
+from numba.core.registry import cpu_target
 from numba.core.serialize import dumps
 
 from fastbp.kernels import folder, trusted
+from fastbp.kernels.build import native
 from fastbp.kernels.stamp import kernels_hash
 
 DIGEST = hashlib.sha256().digest_size
@@ -87,37 +89,55 @@ class KernelCache:
     def load_overload(self, sig, target_context):
         """The compiled kernel for this signature and processor, or None; a damaged file is None, and replaced later."""
         target_context.refresh()
-        if not self._enabled:
-            return None
-        file = self._file(sig, target_context.codegen())
-        data = _read(file)
+        data = load(self._name, sig) if self._enabled else None
         if data is None:
-            for tell in tuple(_watchers):  # who is told may stop watching
-                tell(self._name)
             return None
-        _mark_used(file.parent)
-        return CompileResult._rebuild(target_context, *pickle.loads(data))
+        calls, reduced = pickle.loads(data)
+        for function in calls:  # its code names them
+            function.address()
+        return CompileResult._rebuild(target_context, *reduced)
 
     def save_overload(self, sig, result):
         """Keeps a compiled kernel; where that is impossible, warns once in the life of the process."""
-        if not self._enabled or result.library.has_dynamic_globals:
-            return  # an address of this process has no meaning in another
-        if STAMP is None:
-            _warn_once("the code of fastbp.kernels, which tells one version's from another's, can't be read")
-            return
-        if source_stamp() != STAMP:
-            return  # edited since the import: what was compiled is neither the old source nor the new
-        data = dumps(result._reduce())
-        try:
-            _write(self._file(sig, result.codegen), hashlib.sha256(data).digest() + data)
-        except OSError as error:
-            _warn_once(error)
-        else:
-            _remove_unused(cache_folder())
+        if self._enabled and not result.library.has_dynamic_globals:  # an address means nothing in another process
+            save(self._name, sig, dumps((native.called_by(result.library), result._reduce())))
 
     def _file(self, sig, codegen):
-        key = hashlib.sha256(repr((sig, codegen.magic_tuple())).encode()).hexdigest()[:24]
-        return _stamp_folder() / f"{self._name}-{key}.nbc"
+        return file_of(self._name, sig)
+
+
+def load(name, key):
+    """What was saved under this name and key for this processor, or None: then who watches is told of it."""
+    file = file_of(name, key)
+    data = _read(file)
+    if data is None:
+        for tell in tuple(_watchers):  # who is told may stop watching
+            tell(name)
+        return None
+    _mark_used(file.parent)
+    return data
+
+
+def save(name, key, data):
+    """Keeps it; where that is impossible, warns once in the life of the process."""
+    if STAMP is None:
+        _warn_once("the code of fastbp.kernels, which tells one version's from another's, can't be read")
+        return
+    if source_stamp() != STAMP:
+        return  # edited since the import: what was compiled is neither the old source nor the new
+    try:
+        _write(file_of(name, key), hashlib.sha256(data).digest() + data)
+    except OSError as error:
+        _warn_once(error)
+    else:
+        _remove_unused(cache_folder())
+
+
+def file_of(name, key):
+    """Where that is kept."""
+    target = cpu_target.target_context.codegen().magic_tuple()
+    digest = hashlib.sha256(repr((key, target)).encode()).hexdigest()[:24]
+    return _stamp_folder() / f"{name}-{digest}.nbc"
 
 
 def _stamp_folder():

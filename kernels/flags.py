@@ -1,53 +1,67 @@
 """The decorators that make kernels, with the reason of each option."""
 
-from numba import config, njit
+from functools import partial
+
+from numba import config, njit, types
 
 from fastbp.kernels import plain
+from fastbp.kernels.build import objects
+from fastbp.kernels.build.frontend import Part
+from fastbp.kernels.build.native import Native
 from fastbp.kernels.cache import KernelCache
-from fastbp.kernels.compiling import at_ease, ending_when_interrupted
+from fastbp.kernels.compiling import at_ease
 
 OPTIONS = {
     "nogil": True,  # other Python threads compute meanwhile
     "error_model": "numpy",  # x / 0 is inf or NaN as in NumPy; Python's model makes each division a branch
+    "_nrt": False,  # no references are counted: the caller owns all memory
     "fastmath": False,  # NaN and infinity come out where the oracle has them
 }
 
 
-def _called(**options):
-    """The decorator of what kernels call, for these options."""
-
-    def compiled_in_its_turn(function):
-        compiled = njit(**OPTIONS, **options)(function)
-        if not config.DISABLE_JIT:
-            compiled.compile = ending_when_interrupted(compiled.compile)
-        return compiled
-
-    return compiled_in_its_turn
+def inlined(function):
+    """Part of a kernel, compiled into its caller: a call would send tiles through memory. Sees arrays as pointers."""
+    return function if config.DISABLE_JIT else Part(function, {**OPTIONS, "forceinline": True})
 
 
-# Part of a kernel, compiled into its caller: a call would send tiles through memory. Sees arrays as pointers.
-inlined = _called(forceinline=True)
 # The same for a part that gives parts of its own constants to choose by: its lines become the caller's.
 merged = njit(**OPTIONS, inline="always")
 
-# A part of its own, called: for large parts that several places use, and compiled once.
-shared = _called()
+
+def shared(function):
+    """A C function of its own, called: what is large and has several callers is compiled once."""
+    return function if config.DISABLE_JIT else Native(function, OPTIONS)
 
 
-def kernel(function):
-    """Compiles a function as a kernel, kept on disk."""
-    return _compiled(function)
+def part(function):
+    """A part of the compiled loop: a C function that the loop calls by its address, see `kernels.plan`."""
+    return function if config.DISABLE_JIT else Native(function, OPTIONS, returns=types.int64)
 
 
-def parallel_kernel(function):
-    """Compiles a function whose `prange` runs on several threads, kept on disk."""
-    return _compiled(function, parallel=True)
+entry = part  # what Python calls by its address: the loop itself
 
 
-def _compiled(function, **options):
+def kernel(function=None, *, needs=None):
+    """Compiles a function as a kernel, kept on disk.
+
+    `needs` says of its types which C functions it calls, where these are worth compiling side by side.
+    """
+    if function is None:
+        return partial(kernel, needs=needs)
+    return _compiled(function, needs)
+
+
+def parallel_kernel(function=None, *, needs=None):
+    """The same for a function whose `prange` runs on several threads."""
+    if function is None:
+        return partial(parallel_kernel, needs=needs)
+    return _compiled(function, needs, parallel=True)
+
+
+def _compiled(function, needs, **options):
     if config.DISABLE_JIT:  # tiles can't run as Python
         return getattr(plain, function.__name__, function)
     compiled = njit(**OPTIONS, **options)(function)
     compiled._cache = KernelCache(function)
-    compiled.compile = at_ease(compiled.compile)
+    compiled.compile = at_ease(compiled.compile, needs and (lambda signature: objects.load(needs(*signature))))
     return compiled

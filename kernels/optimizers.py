@@ -1,28 +1,26 @@
-"""The steps of the optimizers over flat arrays: W, dW and the state m, v, h (size,), changed in place.
+"""The steps of the optimizers: W, dW and the state m, v, h (size,), changed in place.
 
-Each comes as a part that takes the elements [lo, hi) of bare pointers, for loops that split a step over threads, and as
-a kernel for whole arrays. Hyperparameters are float64 and are rounded to the arrays' dtype, as NumPy does with a Python
-float. Products are rounded before they are added: every element has the bits that the same line has in NumPy, wherever
-a range is cut and however wide a vector is. Fused multiply-adds would save 3 % of an SGD step at most (39,760 float32
-elements: 4.0 µs), and nothing of Adam's (16 µs, of which the divider and the root take most).
+Each is a function of tiles, which takes W, dW, the tiles of its state and its numbers, and returns the new W and state;
+a kernel for whole arrays; and a part of the loop. Another one needs no more, with any number of states and numbers.
+
+Hyperparameters are float64 and are rounded to the arrays' dtype, as NumPy does with a Python float. Products are
+rounded before they are added: every element has the bits that the same line has in NumPy, wherever a range is cut and
+however wide a vector is. Fused multiply-adds would save 3 % of an SGD step at most (39,760 float32 elements: 4.0 µs),
+and nothing of Adam's (16 µs, of which the divider and the root take most).
 """
 
 from fastbp.kernels.codegen import TARGET
-from fastbp.kernels.flags import inlined, kernel
+from fastbp.kernels.elementwise import elementwise
+from fastbp.kernels.flags import inlined, kernel, part
 from fastbp.kernels.simd import (
     absolute,
-    add,
-    div,
+    address_as,
     fma,
     lanes_of,
-    less,
     load_row_masked,
-    mul,
     pointer,
     select,
     sqrt,
-    store_row_masked,
-    sub,
     total,
     width_of,
     zeros,
@@ -38,130 +36,143 @@ BLOCK = 1 << 14  # squares summed side by side before they are added to the rest
 def _lasting(state):
     """The state, but 0 where a decay would soon make it denormal."""
     least = LEAST_FLOAT32 if lanes_of(state) * 4 == TARGET.vector_bytes else LEAST_FLOAT64
-    return select(less(absolute(state), least), 0.0, state)
+    return select(absolute(state) < least, 0.0, state)
 
 
 @inlined
-def sgd_range(lo, hi, W, dW, lr):
-    """W −= lr·dW."""
-    step = zeros(1, VECTORS, W)
-    for i in range(lo, hi, width_of(step)):
-        left = hi - i
-        change = mul(load_row_masked(step, dW, i, left), lr)
-        store_row_masked(sub(load_row_masked(step, W, i, left), change), W, i, left)
+def sgd(W, dW, lr):
+    return W - dW * lr
+
+
+@inlined
+def momentum(W, dW, v, lr, momentum):
+    v = _lasting(v * momentum - dW * lr)
+    return W + v, v
+
+
+@inlined
+def nesterov(W, dW, v, lr, momentum):
+    W = W + (v * (momentum * momentum) - dW * ((1 + momentum) * lr))
+    return W, _lasting(v * momentum - dW * lr)
+
+
+@inlined
+def adagrad(W, dW, h, lr):
+    h = h + dW * dW
+    return W - dW * lr / (sqrt(h) + TINY), h
+
+
+@inlined
+def rmsprop(W, dW, h, lr, decay_rate):
+    h = _lasting(h * decay_rate + dW * (1 - decay_rate) * dW)
+    return W - dW * lr / (sqrt(h) + TINY), h
+
+
+@inlined
+def adam(W, dW, m, v, lr_t, beta1, beta2):
+    m = _lasting(m + (dW - m) * (1 - beta1))
+    v = _lasting(v + (dW * dW - v) * (1 - beta2))
+    return W - m * lr_t / (sqrt(v) + TINY), m, v
+
+
+@inlined
+def weight_decay(W, dW, decay):
+    return dW + W * decay
+
+
+_sgd, _momentum, _nesterov = [elementwise(step, VECTORS) for step in (sgd, momentum, nesterov)]
+_adagrad, _rmsprop, _adam = [elementwise(step, VECTORS) for step in (adagrad, rmsprop, adam)]
+_weight_decay = elementwise(weight_decay, VECTORS)
 
 
 @kernel
 def sgd_update(W, dW, lr):
     """W −= lr·dW."""
-    sgd_range(0, W.size, pointer(W), pointer(dW), lr)
-
-
-@inlined
-def momentum_range(lo, hi, W, dW, v, lr, momentum):
-    """v = momentum·v − lr·dW; W += v."""
-    step = zeros(1, VECTORS, W)
-    for i in range(lo, hi, width_of(step)):
-        left = hi - i
-        push = mul(load_row_masked(step, dW, i, left), lr)
-        velocity = _lasting(sub(mul(load_row_masked(step, v, i, left), momentum), push))
-        store_row_masked(velocity, v, i, left)
-        store_row_masked(add(load_row_masked(step, W, i, left), velocity), W, i, left)
+    _sgd(0, W.size, (pointer(W), pointer(dW)), (pointer(W),), (lr,))
 
 
 @kernel
 def momentum_update(W, dW, v, lr, momentum):
     """v = momentum·v − lr·dW; W += v."""
-    momentum_range(0, W.size, pointer(W), pointer(dW), pointer(v), lr, momentum)
-
-
-@inlined
-def nesterov_range(lo, hi, W, dW, v, lr, momentum):
-    """W += momentum²·v − (1 + momentum)·lr·dW; v = momentum·v − lr·dW."""
-    step = zeros(1, VECTORS, W)
-    for i in range(lo, hi, width_of(step)):
-        left = hi - i
-        gradient, velocity = load_row_masked(step, dW, i, left), load_row_masked(step, v, i, left)
-        change = sub(mul(velocity, momentum * momentum), mul(gradient, (1 + momentum) * lr))
-        store_row_masked(add(load_row_masked(step, W, i, left), change), W, i, left)
-        store_row_masked(_lasting(sub(mul(velocity, momentum), mul(gradient, lr))), v, i, left)
+    _momentum(0, W.size, (pointer(W), pointer(dW), pointer(v)), (pointer(W), pointer(v)), (lr, momentum))
 
 
 @kernel
 def nesterov_update(W, dW, v, lr, momentum):
     """W += momentum²·v − (1 + momentum)·lr·dW; v = momentum·v − lr·dW."""
-    nesterov_range(0, W.size, pointer(W), pointer(dW), pointer(v), lr, momentum)
-
-
-@inlined
-def adagrad_range(lo, hi, W, dW, h, lr):
-    """h += dW²; W −= lr·dW / (√h + 1e-7)."""
-    step = zeros(1, VECTORS, W)
-    for i in range(lo, hi, width_of(step)):
-        left = hi - i
-        gradient = load_row_masked(step, dW, i, left)
-        squares = add(load_row_masked(step, h, i, left), mul(gradient, gradient))
-        store_row_masked(squares, h, i, left)
-        change = div(mul(gradient, lr), add(sqrt(squares), TINY))
-        store_row_masked(sub(load_row_masked(step, W, i, left), change), W, i, left)
+    _nesterov(0, W.size, (pointer(W), pointer(dW), pointer(v)), (pointer(W), pointer(v)), (lr, momentum))
 
 
 @kernel
 def adagrad_update(W, dW, h, lr):
     """h += dW²; W −= lr·dW / (√h + 1e-7)."""
-    adagrad_range(0, W.size, pointer(W), pointer(dW), pointer(h), lr)
-
-
-@inlined
-def rmsprop_range(lo, hi, W, dW, h, lr, decay_rate):
-    """h = decay_rate·h + (1 − decay_rate)·dW²; W −= lr·dW / (√h + 1e-7)."""
-    step = zeros(1, VECTORS, W)
-    for i in range(lo, hi, width_of(step)):
-        left = hi - i
-        gradient = load_row_masked(step, dW, i, left)
-        new = mul(mul(gradient, 1 - decay_rate), gradient)
-        squares = _lasting(add(mul(load_row_masked(step, h, i, left), decay_rate), new))
-        store_row_masked(squares, h, i, left)
-        change = div(mul(gradient, lr), add(sqrt(squares), TINY))
-        store_row_masked(sub(load_row_masked(step, W, i, left), change), W, i, left)
+    _adagrad(0, W.size, (pointer(W), pointer(dW), pointer(h)), (pointer(W), pointer(h)), (lr,))
 
 
 @kernel
 def rmsprop_update(W, dW, h, lr, decay_rate):
     """h = decay_rate·h + (1 − decay_rate)·dW²; W −= lr·dW / (√h + 1e-7)."""
-    rmsprop_range(0, W.size, pointer(W), pointer(dW), pointer(h), lr, decay_rate)
-
-
-@inlined
-def adam_range(lo, hi, W, dW, m, v, lr_t, beta1, beta2):
-    """m += (1 − beta1)·(dW − m); v += (1 − beta2)·(dW² − v); W −= lr_t·m / (√v + 1e-7)."""
-    step = zeros(1, VECTORS, W)
-    for i in range(lo, hi, width_of(step)):
-        left = hi - i
-        gradient = load_row_masked(step, dW, i, left)
-        mean, squares = load_row_masked(step, m, i, left), load_row_masked(step, v, i, left)
-        mean = _lasting(add(mean, mul(sub(gradient, mean), 1 - beta1)))
-        squares = _lasting(add(squares, mul(sub(mul(gradient, gradient), squares), 1 - beta2)))
-        store_row_masked(mean, m, i, left)
-        store_row_masked(squares, v, i, left)
-        change = div(mul(mean, lr_t), add(sqrt(squares), TINY))
-        store_row_masked(sub(load_row_masked(step, W, i, left), change), W, i, left)
+    _rmsprop(0, W.size, (pointer(W), pointer(dW), pointer(h)), (pointer(W), pointer(h)), (lr, decay_rate))
 
 
 @kernel
 def adam_update(W, dW, m, v, lr_t, beta1, beta2):
     """m += (1 − beta1)·(dW − m); v += (1 − beta2)·(dW² − v); W −= lr_t·m / (√v + 1e-7)."""
-    adam_range(0, W.size, pointer(W), pointer(dW), pointer(m), pointer(v), lr_t, beta1, beta2)
+    before, after = (pointer(W), pointer(dW), pointer(m), pointer(v)), (pointer(W), pointer(m), pointer(v))
+    _adam(0, W.size, before, after, (lr_t, beta1, beta2))
+
+
+# --- parts of the loop: the elements [lo, hi) of a parameter p ---
+
+
+@part
+def sgd_part(lo, hi, left, right, p, step):
+    _sgd(lo, hi, (p.value, p.gradient), (p.value,), (step.rate,))
 
 
 @inlined
-def weight_decay_range(lo, hi, W, dW, decay):
+def _state(p, n):
+    """The n-th array of the optimizer's state."""
+    return address_as(p.states[n], p.value)
+
+
+@part
+def momentum_part(lo, hi, left, right, p, step):
+    v = _state(p, 0)
+    _momentum(lo, hi, (p.value, p.gradient, v), (p.value, v), (step.rate, step.settings.numbers[0]))
+
+
+@part
+def nesterov_part(lo, hi, left, right, p, step):
+    v = _state(p, 0)
+    _nesterov(lo, hi, (p.value, p.gradient, v), (p.value, v), (step.rate, step.settings.numbers[0]))
+
+
+@part
+def adagrad_part(lo, hi, left, right, p, step):
+    h = _state(p, 0)
+    _adagrad(lo, hi, (p.value, p.gradient, h), (p.value, h), (step.rate,))
+
+
+@part
+def rmsprop_part(lo, hi, left, right, p, step):
+    h = _state(p, 0)
+    _rmsprop(lo, hi, (p.value, p.gradient, h), (p.value, h), (step.rate, step.settings.numbers[0]))
+
+
+@part
+def adam_part(lo, hi, left, right, p, step):
+    m, v, numbers = _state(p, 0), _state(p, 1), step.settings.numbers
+    _adam(lo, hi, (p.value, p.gradient, m, v), (p.value, m, v), (step.rate, numbers[0], numbers[1]))
+
+
+@part
+def weight_decay_part(lo, hi, left, right, p, step):
     """dW += decay·W."""
-    step = zeros(1, VECTORS, W)
-    for i in range(lo, hi, width_of(step)):
-        left = hi - i
-        pull = mul(load_row_masked(step, W, i, left), decay)
-        store_row_masked(add(load_row_masked(step, dW, i, left), pull), dW, i, left)
+    _weight_decay(lo, hi, (p.value, p.gradient), (p.gradient,), (step.settings.decay,))
+
+
+# --- the loss of a network whose weights decay ---
 
 
 @inlined
@@ -170,7 +181,7 @@ def square_sum(n, W):
     step = zeros(1, VECTORS, 0.0)
     result = 0.0
     for start in range(0, n, BLOCK):
-        stop = min(n, start + BLOCK)
+        stop = start + BLOCK if start + BLOCK < n else n
         sums = step
         for i in range(start, stop, width_of(step)):
             tile = load_row_masked(step, W, i, stop - i)
@@ -183,3 +194,9 @@ def square_sum(n, W):
 def sum_of_squares(W):
     """ΣW² in float64, W (size,) of either dtype."""
     return square_sum(W.size, pointer(W))
+
+
+@part
+def penalty(lo, hi, left, right, op, step):
+    """ΣW², to where the loop looks for it."""
+    op.squares[0] = square_sum(op.D * op.M, op.W.value)

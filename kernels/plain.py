@@ -168,15 +168,3 @@ def fma_peak(out, steps):
 
 def _probabilities(y, t):
     return np.eye(y.shape[1], dtype=y.dtype)[t] if t.ndim == 1 else t
-
-
-def count_nonzeros(x, starts):
-    starts[0] = 0
-    starts[1:] = np.cumsum(np.count_nonzero(x, axis=1))
-
-
-def compress_rows(x, scale, starts, columns, values):
-    rows, found = np.nonzero(x)
-    columns[...] = found
-    values[...] = x[rows, found]
-    values *= scale

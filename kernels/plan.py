@@ -1,30 +1,154 @@
 """The tables that tell the compiled loop what to do: a network, its samples and its buffers as data.
 
-All are int64, but for the settings; addresses are those of the caller's arrays.
+The addresses in them are those of the caller's arrays, and of C functions (`PART`): parts of a step, all of one
+signature. The loop knows no layer: what a row's functions do with its other columns is their own affair.
 """
 
-# Operations, and the columns of the plan: D inputs and M outputs a sample, the rest addresses, 0 where there is none.
+from numba import types
+
+from fastbp.kernels.build.tables import Bytes, Function, Integer, Integers, Integers32, Number, Numbers, Real, table
+
+# What a row of the plan may be (`kernels.parts` has the functions of each).
 AFFINE, AFFINE_RELU, RELU, SIGMOID = range(4)
-CODE, D_, M_, X, OUT, MASK, DOUT, DX = range(8)
-BELOW = 8  # the mask of the operation below, which its gradient is to pass
-W_, B_, DW, DB = range(9, 13)
-W_STATE, W_STATE2, B_STATE, B_STATE2 = range(13, 17)  # the optimizer's
-SQUARES = 17  # where the sum of the squares of W goes, a float64
-MASKED = 18  # 1 where the gradient that comes in has passed this operation's mask already
-HOME = 19  # the caller's W, where W_ is an aligned copy of it for the time of a run
-PLAN_COLUMNS = 20
 
-# What the samples are: the table `samples`.
-KIND, ADDRESS, FEATURES, STARTS, COLUMNS, LABEL_KIND, LABELS, CLASSES = range(8)
-UINT8, FLOAT32, FLOAT64, SPARSE, IN_PLACE = range(5)  # in place: the first operation's X, nothing is gathered
-INDICES, PROBABILITIES = range(2)
 
-# Buffers of the batch: the table `batch`, a row a thread. For compressed samples also copies of their rows, each thread
-# its own, and of what belongs to the first layer, padded to STRIDE columns.
-BATCH_X, BATCH_LABELS, Y, BEGINS, BATCH_COLUMNS, BATCH_VALUES, STRIDE, PADDED_W, PADDED_OUT, PADDED_DOUT = range(10)
-BATCH_BUFFERS = 10
+@table
+class Parameter:
+    """An array that is trained."""
 
-# Settings: float64.
-SCALE, EPS, DECAY, FIRST, SECOND = range(5)  # FIRST and SECOND are the optimizer's: momentum, beta1 and beta2, ...
-SGD, MOMENTUM, NESTEROV, ADAGRAD, RMSPROP, ADAM = range(6)
-NOTHING = -1  # instead of an optimizer: only the forward pass
+    value: Real
+    gradient: Real
+    states: Integers  # the addresses of the optimizer's arrays
+    home: Real  # the caller's array, where `value` is an aligned copy of it for the time of a run
+
+
+@table
+class Operation:
+    """A row of the plan: functions, how their work may be split, and what they need for it."""
+
+    forward: Function
+    backward: Function  # the gradient of its input
+    update: Function  # the gradients of its parameters, and the optimizer's step
+    begin: Function  # before the first step
+    end: Function  # after the last one
+    penalty: Function  # the sum of the squares of its weights
+    # By how many columns the result of each may be split over threads, each for all samples; 0: by rows alone.
+    forward_columns: Integer
+    backward_columns: Integer
+    update_columns: Integer
+    update_rows: Integer  # of what is updated
+    D: Integer  # inputs and
+    M: Integer  # outputs a sample
+    x: Real
+    out: Real
+    mask: Bytes
+    dout: Real
+    dx: Real
+    below: Bytes  # the mask of the operation below, which its gradient is to pass
+    masks: Integer  # whether dout has not passed the operation's own mask yet
+    W: Parameter
+    b: Parameter
+    squares: Numbers  # where the penalty goes
+    asks: Integer  # whether its update asks for the next batch's samples meanwhile
+
+
+@table
+class Samples:
+    """The samples and labels of a run."""
+
+    address: Integer  # of dense samples, or of the values of compressed ones
+    features: Integer
+    row_bytes: Integer  # of a dense sample
+    starts: Integers  # where each compressed sample begins
+    columns: Integers32
+    labels: Integer
+    classes: Integer
+
+
+@table
+class Batch:
+    """The buffers of a batch. For compressed samples each thread has copies of their rows for itself."""
+
+    x: Real
+    labels: Integer
+    y: Real
+    begins: Integers
+    columns: Integers32
+    values: Real
+    stride: Integer  # padded columns of what belongs to the first layer
+    padded_W: Real
+    padded_out: Real
+    padded_dout: Real
+
+
+@table
+class Settings:
+    """Real numbers, and what the optimizer is."""
+
+    scale: Number  # of the samples
+    eps: Number  # of the loss
+    decay: Number  # of the weights
+    numbers: Numbers  # of the optimizer, after the step size: momentum, beta1, ...
+    optimize: Function  # its step for elements [lo, hi) of a parameter
+    decays: Function  # the gradient of the weights' decay, 0 where they don't
+    direct: Integer  # whether its step is W -= rate * dW: then no dW is made
+
+
+@table
+class Step:
+    """What a thread's functions are told of the step at hand."""
+
+    N: Integer  # samples of the batch
+    lo: Integer  # this thread's, [lo, hi)
+    hi: Integer
+    rows: Integers  # which samples
+    next_rows: Integers
+    rate: Number  # the optimizer's step size
+    samples: Samples
+    batch: Batch
+    settings: Settings
+    costs: Numbers  # of each sample
+    cursors: Integers  # memory to work in
+    scratch: Real
+    room: Number  # how much the weights may grow while zeros are skipped
+
+
+@table
+class Run:
+    """A run: all that its threads need."""
+
+    team: Integers
+    threads: Integer
+    members: Step  # a row each
+    scratch: Real  # scratch_size elements each
+    scratch_size: Integer
+    cursors: Integers  # N each
+    plan: Operation
+    operations: Integer  # rows of the plan
+    samples: Samples
+    batch: Batch  # a row each
+    settings: Settings
+    gather: Function
+    labels: Function  # 0 where nothing is learned, but scores are computed
+    loss: Function
+    # A plan may be good only for a while. `admits` says before the first step whether it is, `holds` in each step,
+    # before anything changes, whether it still is, and an update ends that by returning 1. `enter` and `leave` are
+    # called around its use; after it the other plan is taken, for the rest of the run.
+    admits: Function
+    holds: Function
+    enter: Function
+    leave: Function
+    other_plan: Operation
+    other_gather: Function
+    steps: Integer
+    N: Integer
+    order: Integers  # (steps, N)
+    rates: Numbers
+    costs: Numbers
+    losses: Numbers
+    stops: Integer  # whether a loss of NaN ends the run
+
+
+def part_types(real, row=Operation):
+    """The types of a part: (lo, hi, left, right, row, step). It takes rows and columns of a row's work; an int64."""
+    return (types.int64,) * 4 + (row.of(real), Step.of(real))

@@ -1,52 +1,48 @@
-"""ReLU over flat arrays: x, out, dout, dx (size,), mask (size,) of bool.
+"""ReLU: x, out, dout, dx (size,), mask (size,) of bool."""
 
-Each pass also comes as a part that takes the elements [lo, hi) of bare pointers.
-"""
-
-from fastbp.kernels.flags import inlined, kernel
-from fastbp.kernels.simd import (
-    less_equal,
-    load_row_masked,
-    not_equal,
-    pointer,
-    select,
-    store_row_masked,
-    width_of,
-    zeros,
-)
+from fastbp.kernels.elementwise import elementwise
+from fastbp.kernels.flags import inlined, kernel, part
+from fastbp.kernels.simd import pointer, select
 
 VECTORS = 8  # a step: enough loads under way to keep memory busy
+
+
+@inlined
+def relu(x):
+    """out = x where x > 0 or NaN, else 0; mask = x <= 0."""
+    blocked = x <= 0.0
+    return select(blocked, 0.0, x), blocked
+
+
+@inlined
+def relu_gradient(dout, mask):
+    """dx = dout where the mask is off, else 0."""
+    return select(mask != 0.0, 0.0, dout)
+
+
+forward_elements = elementwise(relu, VECTORS)
+backward_elements = elementwise(relu_gradient, VECTORS)
 
 
 @kernel
 def relu_forward(x, out, mask):
     """out = x where x > 0 or NaN, else 0; mask = x <= 0."""
-    relu_forward_range(0, x.size, pointer(x), pointer(out), pointer(mask))
-
-
-@inlined
-def relu_forward_range(lo, hi, x, out, mask):
-    """The same for the elements [lo, hi)."""
-    step = zeros(1, VECTORS, x)
-    for i in range(lo, hi, width_of(step)):
-        left = hi - i
-        tile = load_row_masked(step, x, i, left)
-        blocked = less_equal(tile, 0.0)
-        store_row_masked(blocked, mask, i, left)
-        store_row_masked(select(blocked, 0.0, tile), out, i, left)
+    forward_elements(0, x.size, (pointer(x),), (pointer(out), pointer(mask)), ())
 
 
 @kernel
 def relu_backward(dout, mask, dx):
     """dx = dout where the mask is off, else 0."""
-    relu_backward_range(0, dout.size, pointer(dout), pointer(mask), pointer(dx))
+    backward_elements(0, dout.size, (pointer(dout), pointer(mask)), (pointer(dx),), ())
 
 
-@inlined
-def relu_backward_range(lo, hi, dout, mask, dx):
-    """The same for the elements [lo, hi)."""
-    step = zeros(1, VECTORS, dout)
-    for i in range(lo, hi, width_of(step)):
-        left = hi - i
-        blocked = not_equal(load_row_masked(step, mask, i, left), 0.0)
-        store_row_masked(select(blocked, 0.0, load_row_masked(step, dout, i, left)), dx, i, left)
+@part
+def forward(lo, hi, left, right, op, step):
+    """Rows [lo, hi) of the batch."""
+    forward_elements(lo * op.M, hi * op.M, (op.x,), (op.out, op.mask), ())
+
+
+@part
+def backward(lo, hi, left, right, op, step):
+    """The same of the gradient."""
+    backward_elements(lo * op.M, hi * op.M, (op.dout, op.mask), (op.dx,), ())

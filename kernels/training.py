@@ -1,335 +1,233 @@
-"""A whole schedule of training steps in one compiled loop, for any chain of layers.
+"""A whole schedule of training steps in one C function, for any chain of layers.
 
-What a network is made of is data, not code: a plan, an int64 table with a row an operation, which holds addresses of
-the caller's arrays. So there is one kernel for all architectures, and a new one compiles nothing.
+What a network is made of is data, not code: a plan, a table with a row an operation, which holds the addresses of the C
+functions that do it, and of the caller's arrays (`kernels.plan`). So there is one loop for all architectures, which
+knows their order, who takes which part of their work, and when all have to meet; and no layer.
 
 A step has two parts, each split over the team's threads. In the first every thread takes rows of the batch through all
-layers and back, in the second it takes rows of each W and makes their gradient and their update; the bits don't depend
-on who takes what. Between the parts, and after them, all wait for each other; and around layers so wide that each
-thread takes columns of its own instead.
+operations and back, in the second it takes rows of what is updated; the bits don't depend on who takes what. Between
+the parts, and after them, all wait for each other; and around operations so wide that each thread takes columns of its
+own instead.
 """
 
-from typing import Any, NamedTuple
+from numba import types
 
-from fastbp.kernels.flags import kernel, merged, shared
-from fastbp.kernels.operations import (
-    adds_at_once,
-    ask_for_sparse,
-    backward,
-    forward,
-    gather,
-    gather_labels,
-    gather_sparse,
-    growth,
-    loss_and_gradient,
-    next_dense,
-    pad,
-    room_to_grow,
-    sparse_forward,
-    sparse_update,
-    unpad,
-    update,
-)
-from fastbp.kernels.optimizers import square_sum
-from fastbp.kernels.plan import (
-    AFFINE,
-    AFFINE_RELU,
-    BEGINS,
-    CODE,
-    D_,
-    DECAY,
-    DOUT,
-    DX,
-    EPS,
-    HOME,
-    KIND,
-    M_,
-    MASKED,
-    NOTHING,
-    OUT,
-    PADDED_DOUT,
-    PADDED_W,
-    PLAN_COLUMNS,
-    SCALE,
-    SPARSE,
-    SQUARES,
-    STARTS,
-    STRIDE,
-    W_,
-)
+from fastbp.kernels.build.tables import is_there
+from fastbp.kernels.flags import entry, inlined
+from fastbp.kernels.loop.calls import call
+from fastbp.kernels.plan import Run
 from fastbp.kernels.product import FEW_DOT
-from fastbp.kernels.simd import address_as, address_as_float64, flush_denormals, lanes_of, moved, pointer, restore
+from fastbp.kernels.simd import flush_denormals, lanes_of, moved, restore
 from fastbp.kernels.softmax_loss import ROWS
 from fastbp.kernels.team import FLAG, barrier, flag_is_up, join, raise_flag, tell_progress
 
-# Where a layer has so many columns for each thread it takes its own, of W or for dx of its transpose: they stay in its
-# caches. Else a thread takes rows of the batch through all layers.
+# Where an operation has so many columns for each thread it takes its own, of W or for dx of its transpose: they stay in
+# its caches. Else a thread takes rows of the batch through all operations.
 COLUMNS_EACH = 96
+ROWS_OF_UPDATES = 8  # shares of what is updated begin at multiples of these
 
 
-class Member(NamedTuple):
-    """A thread of the team: what is to be done, and its share of that."""
-
-    meeting: Any  # of the team
-    part: int  # this thread's number
-    parts: int  # threads
-    plan: Any
-    ops: int
-    samples: Any
-    batch: Any
-    settings: Any
-    optimizer: int
-    direct: bool  # whether what is added to W needs no dW
-    N: int
-    lo: int  # its rows of the batch, [lo, hi)
-    hi: int
-    columns_pay: bool  # whether wide layers are split by columns
-    top: int  # its rows of the first W, [top, bottom), where samples are compressed
-    bottom: int
-    cursors: Any  # memory of its own
-    scratch: Any
-
-
-@shared
+@inlined
 def _share(size, part, parts, multiple):
     """Where part number `part` of so many begins; the last one ends at `size`."""
     return size if part == parts else size * part // parts // multiple * multiple
 
 
-@shared
-def _columns(m, size):
-    """This thread's: whole vectors. Whole panels would be 240 and 272 of 512, where one thread waits for the other."""
-    lanes = lanes_of(m.scratch)
-    return _share(size, m.part, m.parts, lanes), _share(size, m.part + 1, m.parts, lanes)
+@inlined
+def _is_split(columns, run, parts):
+    """Whether threads take columns of a result: there are enough, and enough rows that all of W is worth turning."""
+    return parts > 1 and run.N > FEW_DOT and columns >= parts * COLUMNS_EACH
 
 
-@shared
-def _op(m, n):
-    return moved(m.plan, n * PLAN_COLUMNS)
+@inlined
+def _do(function, lo, hi, columns, splits, n, part, parts, plan, step):
+    """Calls the function of the plan's row n for the rows [lo, hi), or for this thread's columns of all rows.
+
+    Whole vectors of columns: with whole panels of products, 240 and 272 of 512, one thread waits for the other.
+    """
+    left, right = 0, columns
+    if splits:
+        lanes = lanes_of(step.scratch)
+        left, right = _share(columns, part, parts, lanes), _share(columns, part + 1, parts, lanes)
+    return call(function, lo, hi, left, right, plan[n], step)
 
 
-@shared
-def _is_ready(op):
-    """Whether an affine layer's incoming gradient is all that its product needs."""
-    return op[CODE] == AFFINE or (op[CODE] == AFFINE_RELU and op[MASKED] != 0)
-
-
-@shared
-def _gather(m, rows, skips):
-    if not skips:
-        gather(m.lo, m.hi, rows, m.samples, m.batch, m.settings[SCALE], m.scratch)
-    elif m.batch[BEGINS] == m.samples[STARTS]:  # they are read where they lie
-        ask_for_sparse(m.lo, m.hi, m.batch, m.scratch)
-    else:  # all rows, as the update reads them all: to read another core's copies costs more than to make them
-        gather_sparse(0, m.N, rows, m.samples, m.batch, m.scratch)
-
-
-@merged
-def _forward_pass(m, skips):
-    """All layers, this thread's rows; where it skips zeros, the first one does."""
+@inlined
+def _forward_pass(run, plan, part, parts, step):
+    """All operations, this thread's rows."""
     apart = False  # whether the rows are complete only when all have met
-    for n in range(m.ops):
-        op = _op(m, n)
-        if n == 0 and skips:
-            sparse_forward(m.lo, m.hi, op, m.batch, m.cursors, m.scratch)
-            continue
-        split = m.columns_pay and op[CODE] <= AFFINE_RELU and op[M_] >= m.parts * COLUMNS_EACH
-        if split or apart:
-            barrier(m.meeting, m.parts)
-        if split:
-            left, right = _columns(m, op[M_])
-            forward(0, m.N, left, right, m.N, op, m.scratch)
-        else:
-            forward(m.lo, m.hi, 0, op[M_], m.N, op, m.scratch)
-        apart = split
+    for n in range(run.operations):
+        op = plan[n]
+        splits = _is_split(op.forward_columns, run, parts)
+        if splits or apart:
+            barrier(run.team, parts)
+        lo, hi = (0, run.N) if splits else (step.lo, step.hi)
+        _do(op.forward, lo, hi, op.M, splits, n, part, parts, plan, step)
+        apart = splits
     if apart:
-        barrier(m.meeting, m.parts)
+        barrier(run.team, parts)
 
 
-@merged
-def _backward_pass(m, skips):
-    """The gradients of all layers' inputs, this thread's rows."""
+@inlined
+def _backward_pass(run, plan, part, parts, step):
+    """The gradients of all operations' inputs, this thread's rows."""
     apart = False
-    for n in range(m.ops - 1, -1, -1):
-        op = _op(m, n)
-        split = m.columns_pay and op[DX] != 0 and op[D_] >= m.parts * COLUMNS_EACH and _is_ready(op)
-        if split or apart:
-            barrier(m.meeting, m.parts)
-        if split:
-            left, right = _columns(m, op[D_])
-            backward(0, m.N, left, right, m.N, op, m.scratch)
-        else:
-            backward(m.lo, m.hi, 0, op[D_], m.N, op, m.scratch)
-        apart = split
-    if skips:
-        pad(m.lo, m.hi, m.plan[M_], m.plan[DOUT], m.batch[PADDED_DOUT], m.batch[STRIDE], m.scratch)
+    for n in range(run.operations - 1, -1, -1):
+        op = plan[n]
+        if op.backward == 0:
+            continue
+        splits = _is_split(op.backward_columns, run, parts)
+        if splits or apart:
+            barrier(run.team, parts)
+        lo, hi = (0, run.N) if splits else (step.lo, step.hi)
+        _do(op.backward, lo, hi, op.D, splits, n, part, parts, plan, step)
+        apart = splits
 
 
-@shared
-def _sum_squares(m):
-    """Of the weights, for the loss: each W by one thread."""
-    for n in range(m.part, m.ops, m.parts):
-        op = _op(m, n)
-        if op[CODE] <= AFFINE_RELU:
-            address_as_float64(op[SQUARES])[0] = square_sum(op[D_] * op[M_], address_as(op[W_], m.scratch))
+@inlined
+def _update_pass(run, plan, part, parts, step):
+    """This thread's part of all updates; whether one says that the plan is good no longer.
+
+    From the last operation to the first: each W is in the caches, and the first one then for the next forward pass.
+    """
+    ends = False
+    for n in range(run.operations - 1, -1, -1):
+        op = plan[n]
+        if op.update == 0:
+            continue
+        splits, start, end = _is_split(op.update_columns, run, parts), 0, op.update_rows
+        if not splits:
+            start = _share(op.update_rows, part, parts, ROWS_OF_UPDATES)
+            end = _share(op.update_rows, part + 1, parts, ROWS_OF_UPDATES)
+        if start < end:
+            if _do(op.update, start, end, op.M, splits, n, part, parts, plan, step) != 0:
+                ends = True
+    return ends
 
 
-@shared
-def _mean_loss(m, costs):
+@inlined
+def _at_the_edge(run, plan, part, parts, step, ends):
+    """What each operation does before the first step, or after the last one."""
+    for n in range(run.operations):
+        op = plan[n]
+        function = op.end if ends else op.begin
+        start = _share(op.update_rows, part, parts, ROWS_OF_UPDATES)
+        end = _share(op.update_rows, part + 1, parts, ROWS_OF_UPDATES)
+        if function != 0 and start < end:
+            call(function, start, end, 0, op.M, op, step)
+    barrier(run.team, parts)
+
+
+@inlined
+def _change(function, run, plan, part, parts, step):
+    """What enters or leaves a plan that is good only for a while: this thread's rows of its first operation."""
+    start = _share(plan.update_rows, part, parts, ROWS_OF_UPDATES)
+    end = _share(plan.update_rows, part + 1, parts, ROWS_OF_UPDATES)
+    if function != 0 and start < end:
+        call(function, start, end, 0, plan.M, plan, step)
+    barrier(run.team, parts)
+
+
+@inlined
+def _penalties(run, plan, part, parts, step):
+    """The sums of squares of the weights, for the loss: each W by one thread."""
+    for n in range(part, run.operations, parts):
+        if plan[n].penalty != 0:
+            call(plan[n].penalty, 0, 0, 0, 0, plan[n], step)
+
+
+@inlined
+def _mean_loss(run, plan, decay):
     loss = 0.0
-    for i in range(m.N):
-        loss += costs[i]
-    loss /= m.N
-    if m.settings[DECAY] != 0.0:
-        for n in range(m.ops):
-            op = _op(m, n)
-            if op[CODE] <= AFFINE_RELU:
-                loss += 0.5 * m.settings[DECAY] * address_as_float64(op[SQUARES])[0]
+    for i in range(run.N):
+        loss += run.costs[i]
+    loss /= run.N
+    for n in range(run.operations):
+        if plan[n].penalty != 0:
+            loss += 0.5 * decay * plan[n].squares[0]
     return loss
 
 
-@merged
-def _update_pass(m, skips, rate, following):
-    """This thread's part of each W; where zeros are skipped, whether its part of the first one is finite.
-
-    From the last layer to the first: each W is in the caches, and the first one then for the next forward pass.
-    """
-    finite = True
-    for n in range(m.ops - 1, -1, -1):
-        op = _op(m, n)
-        if skips and n == 0:
-            if m.top < m.bottom:
-                finite = sparse_update(
-                    *(m.top, m.bottom, m.N, op, m.batch, m.optimizer, rate, m.settings, m.cursors, m.scratch)
-                )
-        elif op[CODE] <= AFFINE_RELU:
-            (start, end), (left, right) = (0, op[D_]), (0, op[M_])
-            if m.columns_pay and m.direct and op[M_] >= m.parts * COLUMNS_EACH:
-                left, right = _columns(m, op[M_])
-            else:
-                start, end = _share(op[D_], m.part, m.parts, 8), _share(op[D_], m.part + 1, m.parts, 8)
-            if start < end:
-                next_rows = next_dense(m.lo, m.hi, following, m.samples, n == 0)
-                update(start, end, left, right, m.N, next_rows, op, m.optimizer, rate, m.settings, m.scratch)
-    return finite
+@inlined
+def _begin_step(run, part, parts):
+    """What this thread is told of the steps to come."""
+    step, N = run.members[part], run.N
+    step.N, step.lo, step.hi = N, _share(N, part, parts, ROWS), _share(N, part + 1, parts, ROWS)
+    step.samples, step.settings, step.batch = run.samples, run.settings, run.batch[part]
+    step.costs, step.cursors = run.costs, moved(run.cursors, part * N)
+    step.scratch = moved(run.scratch, part * run.scratch_size)
+    return step
 
 
-@shared
-def _copy_weights(m, comes, goes):
-    """This thread's rows of each W that has a copy, between the places in these two columns of the plan."""
-    for n in range(m.ops):
-        op = _op(m, n)
-        if op[HOME] != 0:
-            start, end = _share(op[D_], m.part, m.parts, 8), _share(op[D_], m.part + 1, m.parts, 8)
-            pad(start, end, op[M_], op[comes], op[goes], op[M_], m.scratch)
-    barrier(m.meeting, m.parts)
-
-
-@shared
-def _pad_weights(m):
-    pad(m.top, m.bottom, m.plan[M_], m.plan[W_], m.batch[PADDED_W], m.batch[STRIDE], m.scratch)
-
-
-@shared
-def _unpad_weights(m):
-    """W from its padded copy; where each step makes both, they are equal."""
-    if m.direct:
-        unpad(m.top, m.bottom, m.plan[M_], m.batch[PADDED_W], m.batch[STRIDE], m.plan[W_], m.scratch)
-
-
-@merged
-def _member(meeting, part, parts, first, ops, samples, batch, settings, optimizer, N, own):
-    columns_pay, direct = parts > 1 and N > FEW_DOT, adds_at_once(N, optimizer, pointer(settings))
-    return Member(
-        *(meeting, part, parts, first, ops, pointer(samples), pointer(batch[part]), pointer(settings)),
-        *(optimizer, direct, N, _share(N, part, parts, ROWS), _share(N, part + 1, parts, ROWS), columns_pay),
-        *(_share(first[D_], part, parts, 8), _share(first[D_], part + 1, parts, 8), *own),
-    )
-
-
-@merged
-def _train(
-    team, leads, wanted, plan, samples, batch, settings, optimizer, rates, order, costs, cursors, losses, stops, scratch
-):
-    meeting = pointer(team)
-    part, parts = join(meeting, leads, wanted)
+@inlined
+def _steps(run, leads):
+    team = run.team
+    part, parts = join(team, leads != 0, run.threads)
     if part < 0:
         return 0
-    steps, N, ops = order.shape[0], order.shape[1], plan.shape[0]
-    first, decays = pointer(plan), settings[DECAY] != 0.0
-    own = moved(pointer(cursors), part * N), moved(pointer(scratch), part * (scratch.size // wanted))
-    m = _member(meeting, part, parts, first, ops, samples, batch, settings, optimizer, N, own)
-    last, each_cost = _op(m, ops - 1), pointer(costs)
-    _copy_weights(m, HOME, W_)
-    room = 0.0  # how much the first W may grow while zeros are skipped: all threads compute the same
-    if samples[KIND] == SPARSE and first[CODE] <= AFFINE_RELU:
-        room = room_to_grow(first, m.scratch)
-    padded = room > 0.0  # then the padded copy of W is what is trained
-    if padded:
-        _pad_weights(m)
-        barrier(meeting, parts)
+    step, plan, gather, last = _begin_step(run, part, parts), run.plan, run.gather, run.operations - 1
+    _at_the_edge(run, plan, part, parts, step, False)
+    passing = is_there(run.other_plan)  # whether this plan is good only for a while
+    if passing:
+        if call(run.admits, 0, 0, 0, 0, plan, step) != 0:
+            _change(run.enter, run, plan, part, parts, step)
+        else:
+            plan, gather, passing = run.other_plan, run.other_gather, False
+    steps = run.steps
     for s in range(steps):
-        rows, skips = moved(pointer(order), s * N), padded and not flag_is_up(meeting, FLAG)
-        if padded and not skips:
-            _unpad_weights(m)
-            padded = False
-            barrier(meeting, parts)
-        _gather(m, rows, skips)
-        _forward_pass(m, skips)
-        if optimizer == NOTHING:
-            barrier(meeting, parts)
+        step.rows = moved(run.order, s * run.N)
+        step.next_rows = moved(run.order, (s + 1 if s < steps - 1 else s) * run.N)
+        step.rate = run.rates[s]
+        if passing and flag_is_up(team, FLAG):
+            _change(run.leave, run, plan, part, parts, step)
+            plan, gather, passing = run.other_plan, run.other_gather, False
+        if gather != 0:
+            call(gather, step.lo, step.hi, 0, 0, plan, step)
+        _forward_pass(run, plan, part, parts, step)
+        if run.loss == 0:
+            barrier(team, parts)
             continue
-        gather_labels(m.lo, m.hi, rows, m.samples, m.batch, m.scratch)
-        loss_and_gradient(
-            *(m.lo, m.hi, N, m.samples, m.batch, last[OUT], last[DOUT], settings[EPS], each_cost, m.scratch)
-        )
-        _backward_pass(m, skips)
-        if decays:
-            _sum_squares(m)
-        barrier(meeting, parts)
-        loss = _mean_loss(m, each_cost)
+        call(run.labels, step.lo, step.hi, 0, 0, plan[last], step)
+        call(run.loss, step.lo, step.hi, 0, 0, plan[last], step)
+        _backward_pass(run, plan, part, parts, step)
+        _penalties(run, plan, part, parts, step)
+        barrier(team, parts)
+        loss = _mean_loss(run, plan, run.settings.decay)
         if part == 0:
-            losses[s] = loss
-        if stops and loss != loss:
+            run.losses[s] = loss
+        if run.stops != 0 and loss != loss:
             steps = s
             break
-        if skips:
-            room -= growth(N, first[M_], first, m.batch, rates[s], m.scratch)
-            if not room > 0.0:  # 0 · inf and 0 · NaN are NaN: zeros can't be skipped
-                gather(m.lo, m.hi, rows, m.samples, m.batch, settings[SCALE], m.scratch)
-                _unpad_weights(m)
-                padded = skips = False
-                barrier(meeting, parts)
-        if not _update_pass(m, skips, rates[s], moved(rows, N) if s < steps - 1 else rows):
-            raise_flag(meeting, FLAG)
-        barrier(meeting, parts)
+        if passing and call(run.holds, 0, 0, 0, 0, plan, step) == 0:
+            call(run.other_gather, step.lo, step.hi, 0, 0, plan, step)
+            _change(run.leave, run, plan, part, parts, step)
+            plan, gather, passing = run.other_plan, run.other_gather, False
+        if _update_pass(run, plan, part, parts, step):
+            raise_flag(team, FLAG)
+        barrier(team, parts)
         if part == 0:
-            tell_progress(meeting, s + 1)
-    if padded and optimizer != NOTHING:
-        _unpad_weights(m)
-        barrier(meeting, parts)
-    _copy_weights(m, W_, HOME)
+            tell_progress(team, s + 1)
+    if passing:
+        _change(run.leave, run, plan, part, parts, step)
+    _at_the_edge(run, plan, part, parts, step, True)
     return steps
 
 
-@kernel
-def train(
-    team, leads, wanted, plan, samples, batch, settings, optimizer, rates, order, costs, cursors, losses, stops, scratch
-):
-    """The steps of `order` (steps, N), whose losses go to `losses`; the number of steps done.
+@entry
+def train(run, leads):
+    """The steps of a run, whose losses go to `run.losses`; the number of steps done.
 
-    `rates` (steps,) are the optimizer's step sizes; `costs` (N,), `cursors` (wanted × N,) of int64 and `scratch`
-    (wanted × scratch_size) are memory to work in. With `stops` a loss of NaN ends the run, before that step changes
-    anything. With the optimizer NOTHING it ends with the forward pass, whose scores lie at OUT of the last operation.
-    Each member of the team calls this with the same arguments, but for `leads`, which is true for one of them; 0 for
-    who came too late. Denormal numbers are taken for 0 meanwhile: on 27,000 steps of 64-32-10 7.0 µs each become 5.5.
+    Each member of the team calls this with the same run, and `leads` 1 for one of them, else 0; who comes too late
+    returns 0. With `run.stops` a loss of NaN ends the run, before that step changes anything. Without a loss it ends
+    with the forward pass. Denormal numbers are taken for 0 meanwhile: on 27,000 steps of 64-32-10 7.0 µs each become
+    5.5.
     """
     before = flush_denormals()
-    # fmt: off
-    steps = _train(
-        team, leads, wanted, plan, samples, batch, settings, optimizer,
-        rates, order, costs, cursors, losses, stops, scratch,
-    )
-    # fmt: on
+    steps = _steps(run, leads)
     restore(before)
     return steps
+
+
+def run_types(real):
+    """The types of `train` for a network of this dtype."""
+    return Run.of(real), types.int64

@@ -1,32 +1,44 @@
 """Dense samples to compressed rows: what is kept, in which order, and scaled."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from numba import config
 
-from fastbp.kernels.compress import compress_rows, count_nonzeros
+if config.DISABLE_JIT:
+    pytest.skip("register tiles exist in compiled code only", allow_module_level=True)
+
+from fastbp.kernels.compress import functions
 
 SOURCES = ("uint8", "float32", "float64")
 
 
-def compressed(x: np.ndarray, scale: float, dtype: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """With guards around the arrays that the kernels write."""
-    starts = np.full(len(x) + 1, -7, np.int64)
-    count_nonzeros(x, starts)
+def compressed(x: np.ndarray, scale: float, dtype: str, borders: tuple[int, ...] = ()) -> tuple[np.ndarray, ...]:
+    """By parts of the rows, with guards around the arrays that the kernels write."""
+    count, pack = (each.function() for each in functions(x.dtype, np.dtype(dtype)))
+    starts = np.zeros(len(x) + 1, np.int64)
+    parts = list(pairwise((0, *borders, len(x))))
+    for lo, hi in reversed(parts):
+        count(lo, hi, x.shape[1], x.ctypes.data, starts[1:].ctypes.data)
+    np.cumsum(starts, out=starts)
     columns, values = np.full(starts[-1] + 2, -7, np.int32), np.full(starts[-1] + 2, -7, dtype)
-    compress_rows(x, np.array([scale], dtype), starts, columns[1:-1], values[1:-1])
+    factor, goes = np.array([scale], dtype), (columns[1:].ctypes.data, values[1:].ctypes.data)
+    for lo, hi in reversed(parts):
+        pack(lo, hi, x.shape[1], x.ctypes.data, factor.ctypes.data, starts.ctypes.data, *goes)
     assert columns[[0, -1]].tolist() == values[[0, -1]].tolist() == [-7, -7]
     return starts, columns[1:-1], values[1:-1]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("source", SOURCES)
-@pytest.mark.parametrize("shape", [(1, 1), (5, 7), (3, 130)], ids=str)
+@pytest.mark.parametrize("shape", [(1, 1), (5, 7), (3, 130), (9, 16), (4, 79)], ids=str)
 def test_rows_of_nonzeros(shape: tuple[int, int], source: str, dtype: str) -> None:
     rng = np.random.default_rng(99)
     x = (rng.integers(1, 200, shape) * (rng.random(shape) < 0.4)).astype(source)
     x[0] = 0
     x[-1] = 9  # the one row, or one of zeros and one without
-    starts, columns, values = compressed(x, 0.25, dtype)
+    starts, columns, values = compressed(x, 0.25, dtype, borders=(len(x) // 2,))
     assert starts.tolist() == [0, *np.cumsum(np.count_nonzero(x, axis=1))]
     for i, row in enumerate(x):
         mine = slice(starts[i], starts[i + 1])

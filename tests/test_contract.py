@@ -13,7 +13,7 @@ from processes import python
 import fastbp
 from fastbp import layers, reference, trainer
 from fastbp.engine import operations, step
-from fastbp.kernels import plan
+from fastbp.kernels import parts
 
 PACKAGE = Path(fastbp.__file__).parent
 KERNELS = Path(__import__("fastbp.kernels", fromlist=["x"]).__file__).parent
@@ -98,11 +98,11 @@ def test_layers_hold_no_loops() -> None:
 
 def is_kernel(node: ast.AST) -> bool:
     kinds = {"kernel", "parallel_kernel"}
-    return isinstance(node, ast.FunctionDef) and any(ast.unparse(d) in kinds for d in node.decorator_list)
+    return isinstance(node, ast.FunctionDef) and any(ast.unparse(d).split("(")[0] in kinds for d in node.decorator_list)
 
 
 def kernel_functions() -> list[tuple[str, ast.FunctionDef]]:
-    files = sorted(KERNELS.glob("*.py"))
+    files = sorted(KERNELS.rglob("*.py"))
     return [(file.name, node) for file in files for node in ast.parse(file.read_text()).body if is_kernel(node)]
 
 
@@ -121,7 +121,7 @@ def test_kernels_keep_the_contract(file: str, function: ast.FunctionDef) -> None
 
 
 # The compiled loop, instead of which the layers take the steps, and what only it needs.
-WITHOUT_PLAIN = {"train", "fingerprint"}
+WITHOUT_PLAIN = {"fingerprint"}
 
 
 def test_plain_kernels_have_the_same_names_and_parameters() -> None:
@@ -165,33 +165,19 @@ def test_rooms_of_the_kernels_are_packages() -> None:
 
 def test_the_compiled_loop_knows_every_optimizer_and_every_layer_of_a_chain() -> None:
     """A new one is either known there, or written down here."""
-    assert {cls.__name__ for cls in step.OPTIMIZER_KINDS} == {cls.__name__ for cls in trainer.OPTIMIZERS.values()}
+    assert {cls.__name__ for cls in step.OPTIMIZERS} == {cls.__name__ for cls in trainer.OPTIMIZERS.values()}
     assert {cls.__name__ for cls in operations.CODES} == set(LAYERS) - {"AddLayer", "MulLayer", "SoftmaxWithLoss"}
-    assert len(set(step.OPTIMIZER_KINDS.values())) == len(step.OPTIMIZER_KINDS)
     assert len(set(operations.CODES.values())) == len(operations.CODES)
+    assert {cls.kind for cls in step.OPTIMIZERS} == parts.OPTIMIZERS.keys()
+    assert parts.OPERATIONS.keys() >= set(operations.CODES.values())
 
 
-def test_optimizers_and_their_range_kernels_have_the_loop_s_order() -> None:
-    """`_optimize` gives a range (lo, hi, W, dW, state ..., rate, numbers ...), of which `scalars` are the end."""
-    body = ast.parse((KERNELS / "optimizers.py").read_text()).body
-    ranges = {node.name: [each.arg for each in node.args.args] for node in body if isinstance(node, ast.FunctionDef)}
-    for cls in step.OPTIMIZER_KINDS:
-        names = ranges[f"{cls.kind}_range"]
-        assert names[:4] == ["lo", "hi", "W", "dW"], cls
-        assert len(names) == 4 + len(cls.state_names) + len(cls().scalars()), cls
-        assert 1 <= len(cls().scalars()) <= 3, f"{cls}: the settings have room for two numbers beside the rate"
-        assert len(cls.state_names) <= 2, f"{cls}: a row of the plan has room for two arrays of state"
-
-
-COLUMNS = (
-    *("CODE", "D_", "M_", "X", "OUT", "MASK", "DOUT", "DX", "BELOW", "W_", "B_", "DW", "DB"),
-    *("W_STATE", "W_STATE2", "B_STATE", "B_STATE2", "SQUARES", "MASKED", "HOME"),
-)
-
-
-def test_columns_of_the_plan_are_apart() -> None:
-    columns = [getattr(plan, name) for name in COLUMNS]
-    assert sorted(columns) == list(range(plan.PLAN_COLUMNS))
+def test_the_loop_and_its_tables_know_no_layer() -> None:
+    """They know functions, rows and columns: what a layer is stands in the table of `parts.py` alone."""
+    names = {each.lower() for each in LAYERS} | {cls.kind for cls in step.OPTIMIZERS} | {"sparse"}
+    for node in ast.walk(ast.parse((KERNELS / "training.py").read_text())):
+        said = getattr(node, "id", None) or getattr(node, "attr", None) or getattr(node, "name", None) or ""
+        assert not any(name in str(said).lower() for name in names), f"line {node.lineno}: {said}"
 
 
 def test_the_engine_compiles_nothing_of_its_own() -> None:

@@ -1,5 +1,6 @@
 """Compiled steps on several threads: the same bits for any number, beside other threads and processes, after forks."""
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from processes import python
 
 import fastbp
 from fastbp.engine import team
-from fastbp.kernels import training
+from fastbp.kernels import parts
 from fastbp.kernels.team import SIZE
 
 pytestmark = pytest.mark.skipif(not COMPILES, reason="nothing is compiled")
@@ -52,20 +53,18 @@ NETS: list[tuple[str, tuple[int, ...], int]] = [
 
 def test_the_team_is_as_large_as_asked(worth_threads: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else all below would compare one thread with itself."""
-    sizes, words = [], [np.empty(0)]
+    sizes: list[int] = []
+    make = team._loops[np.dtype("float32")] if np.dtype("float32") in team._loops else parts.loop(np.dtype("float32"))
 
-    def noting(memory: Any, *rest: Any) -> int:
-        words[0] = memory
-        return int(training.train(memory, *rest))
-
-    def watched(kernel: Any, *arguments: Any) -> int:
-        taken = run(noting, *arguments)
-        sizes.append(int(words[0][SIZE]))
+    def noting(address: int, leads: int) -> int:
+        taken = make(address, leads)
+        if leads:
+            words = ctypes.c_int64.from_address(address).value  # `team` is the first field of a run
+            sizes.append(ctypes.c_int64.from_address(words + 8 * SIZE).value)
         return taken
 
-    run = team.run
     trained("ARA", (300, 200, 10), 100, "float32", "SGD", sparse=False)  # wakes the threads
-    monkeypatch.setattr(team, "run", watched)
+    monkeypatch.setitem(team._loops, np.dtype("float32"), noting)
     for _ in range(20):
         with fastbp.threads(2):
             trained("ARA", (300, 200, 10), 100, "float32", "SGD", sparse=False)
@@ -224,10 +223,11 @@ def test_a_forked_process_trains(how: str) -> None:
 
 # A leader that never comes: Ctrl-C while it compiles, for instance, and its members wait already.
 NO_LEADER = """
-import threading
+import ctypes, threading
 import numpy as np
 from numba import njit
 from fastbp.engine import team
+from fastbp.kernels import plan
 from fastbp.kernels.simd import pointer
 from fastbp.kernels.team import join
 
@@ -237,17 +237,19 @@ def joins(words, leads, wanted):
 
 joins(np.zeros(80, np.int64), True, 1)
 here = threading.Event()
+table = plan.Run.row()
 
-def kernel(words, leads, wanted):
+def loop(address, leads):
     if leads:
         here.wait(10)
         raise KeyboardInterrupt
     here.set()
-    return joins(words, leads, wanted)
+    words = (ctypes.c_int64 * 80).from_address(table.team)
+    return joins(np.frombuffer(words, np.int64), False, 2)
 
-team._ready.add((kernel,))
+team._loops["float32"] = loop
 try:
-    team.run(kernel, 2, lambda steps: None)
+    team.run(table, "float32", 2, lambda steps: None)
 except KeyboardInterrupt:
     print("interrupted")
 """
@@ -288,16 +290,3 @@ def test_a_thread_that_outlives_the_script() -> None:
     """The interpreter starts no threads any more then: the loop goes on with the one it has."""
     done = subprocess.run([sys.executable, "-c", AFTER_THE_END], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "trained", done.stderr
-
-
-def test_who_leads_compiles(worth_threads: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C while the loop is compiled would else wait for a member that compiles it."""
-    monkeypatch.setattr(team, "_ready", set())
-    asked: list[int] = []
-    pool = team._pool
-    monkeypatch.setattr(team, "_pool", lambda: asked.append(1) or pool())
-    step, (x, t) = compiled(chain("ARA", (30, 20, 5)), optimizer()), data(40, 30, 5)
-    step.run(x, t, batches(40, 3, 10))
-    assert not asked
-    step.run(x, t, batches(40, 3, 10))
-    assert asked

@@ -1,20 +1,20 @@
 """The kernels of the optimizers: the bits of NumPy, wherever a range is cut, and nothing outside it."""
 
+import ctypes
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 from cases import DTYPES
-from numba import config, njit
+from numba import config
 
 if config.DISABLE_JIT:
     pytest.skip("register tiles exist in compiled code only", allow_module_level=True)
 
 from fastbp.kernels import optimizers as kernels
-from fastbp.kernels import plain
+from fastbp.kernels import parts, plain, plan
 from fastbp.kernels.codegen import lanes
-from fastbp.kernels.flags import OPTIONS
-from fastbp.kernels.simd import pointer
 
 # Arrays beside W and dW, and numbers.
 KERNELS: dict[str, tuple[int, tuple[float, ...]]] = {
@@ -58,29 +58,20 @@ def test_bits_of_numpy(name: str, dtype: str) -> None:
             same_bits((name, size), ours, expected)
 
 
-def in_parts(name: str) -> Any:
-    """A compiled loop that runs the range between each two cuts."""
-    part, count = getattr(kernels, f"{name}_range"), KERNELS[name][0]
-    if count == 0:
+def in_parts(name: str, dtype: str) -> Any:
+    """Calls the loop's part for the range between each two cuts."""
+    (part,) = parts.addresses([getattr(kernels, f"{name}_part")], np.dtype(dtype))
+    function = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 6)(part)
 
-        @njit(**OPTIONS)
-        def run(cuts, W, dW, numbers):
-            for i in range(cuts.size - 1):
-                part(cuts[i], cuts[i + 1], pointer(W), pointer(dW), *numbers)
-
-    elif count == 1:
-
-        @njit(**OPTIONS)
-        def run(cuts, W, dW, v, numbers):
-            for i in range(cuts.size - 1):
-                part(cuts[i], cuts[i + 1], pointer(W), pointer(dW), pointer(v), *numbers)
-
-    else:
-
-        @njit(**OPTIONS)
-        def run(cuts, W, dW, m, v, numbers):
-            for i in range(cuts.size - 1):
-                part(cuts[i], cuts[i + 1], pointer(W), pointer(dW), pointer(m), pointer(v), *numbers)
+    def run(cuts: Any, W: Any, dW: Any, *states: Any, numbers: tuple[float, ...]) -> None:
+        parameter, step, settings = (np.zeros(1, each.dtype) for each in (plan.Parameter, plan.Step, plan.Settings))
+        addresses, others = np.array([state.ctypes.data for state in states], np.int64), np.array(numbers[1:])
+        parameter["value"], parameter["gradient"] = W.ctypes.data, dW.ctypes.data
+        parameter["states"] = addresses.ctypes.data
+        settings["decay"], settings["numbers"] = numbers[0], others.ctypes.data
+        step["rate"], step["settings"] = numbers[0], settings.ctypes.data
+        for lo, hi in pairwise(cuts):
+            function(int(lo), int(hi), 0, 0, parameter.ctypes.data, step.ctypes.data)
 
     return run
 
@@ -89,9 +80,9 @@ def in_parts(name: str) -> Any:
 @pytest.mark.parametrize("name", KERNELS)
 def test_ranges(name: str, dtype: str) -> None:
     """Any cuts give the same bits; nothing before the first and past the last is read into them or written."""
-    run, size, numbers = in_parts(name), 300, KERNELS[name][1]
+    run, size, numbers = in_parts(name, dtype), 300, KERNELS[name][1]
     whole = arrays(name, size, dtype)
-    run(np.array([0, size]), *whole, numbers)
+    run([0, size], *whole, numbers=numbers)
     if name == "weight_decay":
         W, dW = arrays(name, size, dtype)
         with np.errstate(all="ignore"):
@@ -101,7 +92,7 @@ def test_ranges(name: str, dtype: str) -> None:
         inner = [memory[GUARD : GUARD + size] for memory in memories]
         for array, values in zip(inner, arrays(name, size, dtype), strict=True):
             array[...] = values
-        run(np.array(cuts) + GUARD, *memories, numbers)
+        run(np.array(cuts) + GUARD, *memories, numbers=numbers)
         same_bits((name, cuts), inner, whole)
         for memory in memories:
             assert np.isnan(memory[:GUARD]).all()
@@ -133,6 +124,6 @@ def test_squares_of_large_float32_numbers() -> None:
 
 
 def test_ranges_cover_the_kernels() -> None:
-    parts = {name.removesuffix("_range") for name in vars(kernels) if name.endswith("_range")}
+    found = {name.removesuffix("_part") for name in vars(kernels) if name.endswith("_part")}
     whole = {name.removesuffix("_update") for name in vars(kernels) if name.endswith("_update")}
-    assert parts == set(KERNELS) == whole | {"weight_decay"}
+    assert found == set(KERNELS) == whole | {"weight_decay"}

@@ -1,5 +1,6 @@
 """A team inside compiled code: who takes part, and that nobody passes a barrier before all are there."""
 
+import ctypes
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,7 +12,7 @@ if config.DISABLE_JIT:
     pytest.skip("register tiles exist in compiled code only", allow_module_level=True)
 
 from fastbp.engine import team as engine_team
-from fastbp.kernels import team
+from fastbp.kernels import plan, team
 from fastbp.kernels.simd import pointer
 
 
@@ -116,29 +117,31 @@ def test_counters_share_no_cache_line() -> None:
     assert max(counters) < team.TEAM_WORDS
 
 
-def test_what_a_run_was_told_is_counted_even_when_it_is_interrupted() -> None:
+def test_what_a_run_was_told_is_counted_even_when_it_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[int] = []
+    table = plan.Run.row()
 
-    def kernel(memory: np.ndarray, leads: bool, wanted: int) -> int:
-        memory[team.PROGRESS] = 3
+    def loop(address: int, leads: int) -> int:
+        words = ctypes.c_int64 * team.TEAM_WORDS
+        words.from_address(table.team)[team.PROGRESS] = 3
         raise KeyboardInterrupt
 
+    monkeypatch.setitem(engine_team._loops, "float32", loop)
     with pytest.raises(KeyboardInterrupt):
-        engine_team.run(kernel, 1, done.append)
+        engine_team.run(table, "float32", 1, done.append)
     assert done == [3]
 
 
-def test_a_run_waits_for_its_members() -> None:
+def test_a_run_waits_for_its_members(monkeypatch: pytest.MonkeyPatch) -> None:
     """They write into arrays that the caller may drop."""
     left = threading.Event()
 
-    def kernel(memory: np.ndarray, leads: bool, wanted: int) -> int:
+    def loop(address: int, leads: int) -> int:
         if not leads:
             threading.Event().wait(0.1)
             left.set()
         return 0
 
-    engine_team.run(kernel, 2, lambda steps: None)
-    assert not left.is_set()  # the first time the leader goes alone: it may have to compile
-    engine_team.run(kernel, 2, lambda steps: None)
+    monkeypatch.setitem(engine_team._loops, "float32", loop)
+    engine_team.run(plan.Run.row(), "float32", 2, lambda steps: None)
     assert left.is_set()

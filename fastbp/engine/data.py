@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from fastbp import _arrays
 from fastbp._checks import finite
 from fastbp.chain import NotCompilable
+from fastbp.engine import team
+from fastbp.kernels import compress as kernels
 from fastbp.kernels import plan
-from fastbp.kernels.compress import compress_rows, count_nonzeros
 
 # Compressed rows win below this share of non-zeros: on MNIST's 19 % a step of 784-50-10 takes 85 µs instead of 130, and
 # of 784-512-512-10 1750 instead of 2030; on the digits' 49 % one of 64-32-10 takes 6.9 instead of 5.5.
@@ -24,7 +25,7 @@ LOOKED_AT = 1000  # samples, for the share
 NO_LABELS = np.empty(0, np.int64)  # for scores alone
 Compressed = tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int32]]  # values, starts, columns: CSR
 _PLAIN_ARRAYS = (np.ndarray, np.memmap, np.ma.MaskedArray)  # the last of which is an error elsewhere
-SAMPLE_KINDS = {"uint8": plan.UINT8, "float32": plan.FLOAT32, "float64": plan.FLOAT64}
+COMPRESSED = "compressed"
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Data:
     classes: int
     dtype: np.dtype[Any]  # of the network that it was made for
     scale: float
-    kind: int
+    kind: str  # the dtype's name, or COMPRESSED
     labels: NDArray[Any] = field(repr=False)
     x: NDArray[Any] = field(repr=False)  # the dense samples, or the values of the compressed ones
     starts: NDArray[np.int64] | None = field(default=None, repr=False)
@@ -46,7 +47,7 @@ class Data:
     @property
     def is_sparse(self) -> bool:
         """Whether the samples are compressed."""
-        return bool(self.kind == plan.SPARSE)
+        return self.kind == COMPRESSED
 
     def first(self, count: int | None) -> "Data":
         """The first so many samples, all for None."""
@@ -76,16 +77,11 @@ class Data:
         """The most non-zeros of a compressed sample; 0 where none are compressed."""
         return 0 if self.starts is None else int(np.diff(self.starts).max(initial=0))
 
-    def table(self) -> NDArray[np.int64]:
-        """What `kernels.plan` calls samples."""
-        indices = self.labels.ndim == 1
-        table = np.zeros(8, np.int64)
-        table[plan.KIND], table[plan.ADDRESS] = self.kind, address(self.x)
-        table[plan.FEATURES], table[plan.CLASSES] = self.features, self.classes
-        table[plan.STARTS], table[plan.COLUMNS] = address(self.starts), address(self.columns)
-        table[plan.LABEL_KIND] = plan.INDICES if indices else plan.PROBABILITIES
-        table[plan.LABELS] = address(self.labels)
-        return table
+    def table(self) -> Any:
+        """The row of `kernels.plan` that says where the samples and labels lie."""
+        row_bytes = self.x.itemsize * self.features if self.starts is None else 0
+        where = address(self.x), self.features, row_bytes, address(self.starts), address(self.columns)
+        return plan.Samples.row(*where, address(self.labels), self.classes)
 
 
 @dataclass(frozen=True)
@@ -140,7 +136,7 @@ def scaled(x: NDArray[Any], scale: float) -> NDArray[Any]:
 
 def address(array: NDArray[Any] | None) -> int:
     """Where an array lies; 0 for None."""
-    return 0 if array is None else int(array.ctypes.data)
+    return 0 if array is None else int(array.__array_interface__["data"][0])  # half the time of `ctypes.data`
 
 
 def prepare(
@@ -173,12 +169,11 @@ def prepare(
     labels = NO_LABELS if t is NO_LABELS else _arrays.network_targets(t, (rows, classes), dtype)
     if dense is not None:
         if not (sparse or (sparse is None and density(dense) < SPARSE_BELOW)):
-            kind = SAMPLE_KINDS[dense.dtype.name]
-            return Data(rows, features, classes, dtype, scale, kind, labels, dense, given=given)
+            return Data(rows, features, classes, dtype, scale, dense.dtype.name, labels, dense, given=given)
         compressed = compress(dense, dtype, scale)
     assert compressed is not None
     values, starts, columns = compressed
-    return Data(rows, features, classes, dtype, 1.0, plan.SPARSE, labels, values, starts, columns, given)
+    return Data(rows, features, classes, dtype, 1.0, COMPRESSED, labels, values, starts, columns, given)
 
 
 def density(x: NDArray[Any]) -> float:
@@ -221,13 +216,16 @@ def dense_rows(x: Any, features: int, dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def compress(x: NDArray[Any], dtype: np.dtype[Any], scale: float) -> Compressed:
-    """(Values, starts, columns) of the non-zeros of x times scale: CSR."""
-    if not x.flags.writeable:
-        x = x.copy()  # else the kernels would be compiled for it anew
-    starts = np.empty(len(x) + 1, np.int64)
-    count_nonzeros(x, starts)
+    """(Values, starts, columns) of the non-zeros of x times scale: CSR. On all threads, each its rows."""
+    (rows, features), factor = x.shape, np.array([scale], dtype)
+    count, pack = (each.function() for each in kernels.functions(x.dtype, dtype))
+    starts = np.zeros(rows + 1, np.int64)
+    samples, counts = address(x), address(starts[1:])
+    team.share(rows, x.nbytes, lambda lo, hi: count(lo, hi, features, samples, counts))
+    np.cumsum(starts, out=starts)
     columns, values = np.empty(starts[-1], np.int32), np.empty(starts[-1], dtype)
-    compress_rows(x, np.array([scale], dtype), starts, columns, values)
+    goes = address(starts), address(columns), address(values)
+    team.share(rows, x.nbytes, lambda lo, hi: pack(lo, hi, features, samples, address(factor), *goes))
     return values, starts, columns
 
 

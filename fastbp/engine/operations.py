@@ -47,8 +47,8 @@ class Operation:
         return itemsize * (own + batch * (self.inputs + self.outputs))
 
 
-# Which operation a layer is. A new one needs an entry here, its code in `kernels.plan` (after the affine ones, which
-# come first) and its branches in `forward` and `backward` of `kernels.operations`.
+# Which operation a layer is. A new one needs an entry here, its code in `kernels.plan` and its functions in
+# `kernels.parts`.
 CODES: dict[type, int] = {layers.Affine: plan.AFFINE, layers.Relu: plan.RELU, layers.Sigmoid: plan.SIGMOID}
 LOSSES = (layers.SoftmaxWithLoss,)
 

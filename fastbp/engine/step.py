@@ -2,7 +2,9 @@
 
 import copy
 import threading
+import time
 from collections.abc import Callable
+from ctypes import addressof
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastbp import optimizers
 from fastbp.chain import NotCompilable, share_memory
 from fastbp.engine import team
-from fastbp.engine.data import Data, LayerData, checked_order, prepare, run_arguments
+from fastbp.engine.data import Data, LayerData, address, checked_order, prepare, run_arguments
 from fastbp.engine.operations import (
     Operation,
     bind,
@@ -26,20 +28,15 @@ from fastbp.engine.operations import (
 from fastbp.engine.proof import STEPS, prove
 from fastbp.engine.report import report
 from fastbp.engine.workspace import Workspace
-from fastbp.kernels import plan, training
 from fastbp.reads import Reads
 
 _FLOAT64: np.dtype[Any] = np.dtype(np.float64)
 _NUMBERS = {int, float, bool, np.float64}  # and NumPy's others, which don't come from Python's
 
-OPTIMIZER_KINDS: dict[type, int] = {
-    optimizers.SGD: plan.SGD,
-    optimizers.Momentum: plan.MOMENTUM,
-    optimizers.Nesterov: plan.NESTEROV,
-    optimizers.AdaGrad: plan.ADAGRAD,
-    optimizers.RMSprop: plan.RMSPROP,
-    optimizers.Adam: plan.ADAM,
-}
+OPTIMIZERS = (
+    *(optimizers.SGD, optimizers.Momentum, optimizers.Nesterov),
+    *(optimizers.AdaGrad, optimizers.RMSprop, optimizers.Adam),
+)
 
 # A run goes to the compiled code in slices of about this many operations, 50 ms or so: Ctrl-C is looked at in between.
 FLOPS_OF_A_SLICE = 7.5e9
@@ -204,20 +201,20 @@ class CompiledStep:
     ) -> NDArray[np.float64]:
         """The steps, in slices, whose losses go to `done` as they come; those of all that were taken."""
         optimizer, params = self.optimizer, self.network.params
-        scalars, decay = optimizer.scalars(), self._decay
-        kind, states = OPTIMIZER_KINDS[type(optimizer)], _states(optimizer, params)
+        (_, *numbers), decay = optimizer.scalars(), self._decay
+        states = _states(optimizer, params)
         batch = order.shape[1]
         work = self._workspace
         if work is None or work.capacity < batch:
             work = self._workspace = Workspace(self._operations, self._dtype, batch, learns=True)
-        settings = np.array([data.scale, self._loss.eps, decay, 0.0, 0.0])
-        settings[plan.FIRST : plan.FIRST + len(scalars) - 1] = scalars[1:]
-        samples = data.table()
         flops = self.flops(batch, data.share_used)
-        n = n or team.threads_for(flops)
-        work.make_room_for(data, n)
+        most = n or team.threads_for(flops)
+        run, samples = work.run_for(data, optimizer.kind, decay, batch, most), data.table()
+        pace = work.pace(batch, most)
+        work.numbers[: len(numbers)], work.settings.eps = numbers, self._loss.eps
         slice_ = int(min(MOST_STEPS_OF_A_SLICE, max(1, FLOPS_OF_A_SLICE // max(1, flops))))
         work.point_at(params, states, min(slice_, len(order)))
+        run.samples, run.N, run.stops = addressof(samples), batch, stops
         losses = np.full(len(order), np.nan)
         taken = 0
 
@@ -225,25 +222,15 @@ class CompiledStep:
             optimizer.advance(steps)
             done(losses[taken : taken + steps])
 
-        for start in range(0, len(order), slice_):
-            part = order[start : start + slice_]
-            now = team.run(
-                training.train,
-                n,
-                count,
-                work.plan,
-                samples,
-                work.batch,
-                settings,
-                kind,
-                optimizer.step_sizes(len(part)),
-                part,
-                work.costs,
-                work.cursors(n),
-                losses[start : start + len(part)],
-                stops,
-                work.scratch(n),
-            )
+        while taken < len(order):
+            n, tries = pace.next()
+            part = order[taken : taken + (max(1, slice_ // team.TRIAL) if tries else slice_)]
+            rates = optimizer.step_sizes(len(part))
+            run.steps, run.order, run.rates = len(part), address(part), address(rates)
+            run.losses = address(losses[taken:])
+            begin = time.perf_counter()
+            now = team.run(run, self._dtype, n, count)
+            pace.took(n, now, time.perf_counter() - begin)
             taken += now
             if now < len(part):
                 return losses[: taken + 1]
@@ -264,7 +251,7 @@ def _states(optimizer: Any, params: Any) -> Any:
 def check_optimizer(optimizer: Any, reads: Reads) -> None:
     """NotCompilable unless this is one of the loop's optimizers, and its methods are the library's."""
     cls = reads.attribute(optimizer, "__class__")
-    if cls not in OPTIMIZER_KINDS or cls is not type(optimizer):
+    if cls not in OPTIMIZERS or cls is not type(optimizer):
         raise NotCompilable(f"{cls.__module__}.{cls.__name__} is no optimizer that the compiled loop knows")
     check_unchanged(optimizer, cls, reads)
     own, states = reads.dict_of(optimizer), []

@@ -4,19 +4,26 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from ctypes import addressof
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from fastbp import threads
+from fastbp.kernels import parts
 from fastbp.kernels.team import CANCELLED, CLOSED, JOINED, PROGRESS, SIZE, TEAM_WORDS
 
 # A step's two meetings cost 1 µs; below this many operations a thread they cost more than the thread saves.
 FLOPS_PER_THREAD = 1e6
 MOST_THREADS = 256
+# What counts of each number of threads are the last times that it was taken; the other one is tried again after so many
+# seconds, for an eighth of a slice: 6 ms. Threads that save less than a twentieth aren't worth a second core.
+TRIALS, SECONDS_BETWEEN_TRIALS, TRIAL, PAYS = 2, 1.0, 8, 0.95
+BYTES_PER_THREAD = 1 << 20  # of memory that is passed over: 100 µs, and to wake a thread takes 30
 
 _pools: dict[int, ThreadPoolExecutor] = {}
-_ready: set[Any] = set()  # kernels that are compiled, with the dtypes of their arguments
+_loops: dict[Any, Callable[[int, int], int]] = {}  # for networks of each dtype
 
 
 def threads_for(flops_of_a_step: float) -> int:
@@ -28,18 +35,50 @@ def threads_for(flops_of_a_step: float) -> int:
     return min(most, int(flops_of_a_step / FLOPS_PER_THREAD))
 
 
-def run(kernel: Callable[..., Any], n: int, done: Callable[[int], object], *arguments: Any) -> int:
-    """The kernel's result, from up to n threads; `done` learns how many steps it took, also if it is interrupted."""
+class Pace:
+    """How many threads take the steps of one kind in least time: as many as `most`, or one alone; measured meanwhile.
+
+    The bits are the same either way. Where another process holds a core, the team waits for who has none: two threads
+    took 1.4 times as long as one.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._seconds: dict[int, list[float]] = {most: [], 1: []}  # of a step, as it was lately
+        self._since = 0.0  # seconds since the other number was tried
+
+    def next(self) -> tuple[int, bool]:
+        """(How many threads take the next steps, whether only to measure: then a few steps will do.)"""
+        if self._most == 1:
+            return 1, False
+        for n, seconds in self._seconds.items():
+            if len(seconds) < TRIALS:
+                return n, True
+        pays = min(self._seconds[self._most]) < PAYS * min(self._seconds[1])
+        if self._since < SECONDS_BETWEEN_TRIALS:
+            return self._most if pays else 1, False
+        self._since = 0.0
+        return 1 if pays else self._most, True
+
+    def took(self, n: int, steps: int, seconds: float) -> None:
+        """Notes what so many steps took."""
+        if n in self._seconds and steps:
+            self._since += seconds
+            self._seconds[n] = [*self._seconds[n], seconds / steps][-TRIALS:]
+
+
+def run(table: Any, dtype: np.dtype[Any], n: int, done: Callable[[int], object]) -> int:
+    """The steps that a run of `kernels.plan` took, by up to n threads; `done` learns them, also when interrupted."""
+    loop = _loops.get(dtype)
+    if loop is None:
+        loop = _loops[dtype] = parts.loop(dtype)
     words = np.zeros(TEAM_WORDS, np.int64)
+    table.team, table.threads, address = words.ctypes.data, n, addressof(table)
     members: list[Future[Any]] = []
-    dtypes = (kernel, *(argument.dtype for argument in arguments if isinstance(argument, np.ndarray)))
     try:
-        if dtypes in _ready:  # else a member might be who compiles, and Ctrl-C would wait for it
-            with suppress(RuntimeError):  # the interpreter is about to end: no more threads, the leader goes on alone
-                members.extend(_pool().submit(kernel, words, False, n, *arguments) for _ in range(n - 1))
-        steps = int(kernel(words, True, n, *arguments))
-        _ready.add(dtypes)
-        return steps
+        with suppress(RuntimeError):  # the interpreter is about to end: no more threads, the leader goes on alone
+            members.extend(_pool().submit(loop, address, 0) for _ in range(n - 1))
+        return loop(address, 1)
     finally:
         if words[SIZE] == 0:  # interrupted before it began: who has come already is let go
             words[JOINED] += CLOSED
@@ -49,6 +88,16 @@ def run(kernel: Callable[..., Any], n: int, done: Callable[[int], object], *argu
                 member.result()
         finally:
             done(int(words[PROGRESS]))
+
+
+def share(rows: int, size: int, work: Callable[[int, int], object]) -> None:
+    """work(lo, hi) for all rows of so many bytes, on as many threads as these are worth."""
+    n = max(1, min(int(threads.get_num_threads()), int(threads.launched()), rows, size // BYTES_PER_THREAD))
+    borders = [rows * part // n for part in range(n + 1)]
+    others = [_pool().submit(work, *each) for each in pairwise(borders[1:])]
+    work(*borders[:2])
+    for other in others:
+        other.result()
 
 
 def _pool() -> ThreadPoolExecutor:

@@ -1,0 +1,62 @@
+"""Arithmetic on tiles as Python writes it: `dout * (1 - y) * y`, `select(x <= 0, 0, x)`.
+
+Each operator is the operation of `simd` of the same meaning; numbers are repeated over the tile. Importing this module
+is what makes kernels understand them.
+"""
+
+import operator
+
+from numba import config, types
+from numba.extending import lower_builtin, type_callable
+
+from fastbp.kernels import simd
+from fastbp.kernels.simd import TileType
+
+BINARY = {
+    operator.add: simd.add,
+    operator.sub: simd.sub,
+    operator.mul: simd.mul,
+    operator.truediv: simd.div,
+    operator.lt: simd.less,
+    operator.le: simd.less_equal,
+    operator.gt: simd.greater,
+    operator.ge: simd.greater_equal,
+    operator.eq: simd.equal,
+    operator.ne: simd.not_equal,
+    operator.and_: simd.logical_and,
+    operator.or_: simd.logical_or,
+}
+UNARY = {operator.neg: simd.neg, operator.invert: simd.logical_not}
+
+
+def _understand(symbol, operation, arity):
+    @type_callable(symbol)
+    def type_of(context):
+        def unary(a):
+            return _signature(context, a)
+
+        def binary(a, b):
+            return _signature(context, a, b)
+
+        return unary if arity == 1 else binary
+
+    def _signature(context, *operands):
+        if not any(isinstance(operand, TileType) for operand in operands):
+            return None
+        signature, _ = operation._defn(context, *operands)
+        return signature
+
+    def lower(context, builder, signature, arguments):
+        _, codegen = operation._defn(None, *signature.args)
+        return codegen(context, builder, signature, arguments)
+
+    for operands in {1: [(TileType,)], 2: [(TileType, TileType), (TileType, types.Number), (types.Number, TileType)]}[
+        arity
+    ]:
+        lower_builtin(symbol, *operands)(lower)
+
+
+if not config.DISABLE_JIT:
+    for arity, operations in ((1, UNARY), (2, BINARY)):
+        for symbol, operation in operations.items():
+            _understand(symbol, operation, arity)
