@@ -5,7 +5,7 @@ A layer's functions stand here, beside the plan; what a row has no function for 
 
 from typing import Any, NamedTuple
 
-from numba import types
+from numba import config, types
 
 from fastbp.kernels import compress, optimizers, plan, relu, sigmoid, softmax_loss, training
 from fastbp.kernels.build import objects
@@ -81,7 +81,9 @@ def addresses(functions, dtype):
 
 
 def all_functions(dtype):
-    """All C functions that networks of this dtype may need, but for those that these call."""
+    """All C functions that networks of this dtype may need, but for those that these call; none where none is made."""
+    if config.DISABLE_JIT:
+        return []
     real = getattr(types, str(dtype))
     found = [function for each in OPERATIONS.values() for function in each]
     found += [*DENSE.values(), gather.spread_samples, gather.compressed_samples, gather.compressed_in_place]
