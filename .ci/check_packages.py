@@ -11,6 +11,8 @@ WHEEL_HAS = (
     "fastbp/layers/affine.py",
     "fastbp/kernels/__init__.py",
     "fastbp/kernels/affine.py",
+    "fastbp/kernels/build/native.py",
+    "fastbp/kernels/loop/gather.py",
     "fastbp/py.typed",
     "fastbp/data/digits.npz",
     "fastbp-*.dist-info/licenses/LICENSE",
