@@ -18,6 +18,7 @@ from fastbp.graph.layers import node
 from fastbp.graph.network import from_network
 from fastbp.graph.node import Node, apply, constant, variable
 
+# Without sum: `from fastbp.graph import *` would replace Python's own.
 __all__ = [
     "Node",
     "affine",
@@ -34,7 +35,6 @@ __all__ = [
     "sigmoid",
     "softmax",
     "softmax_loss",
-    "sum",
     "transpose",
     "variable",
 ]
