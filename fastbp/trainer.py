@@ -51,7 +51,8 @@ class Trainer:
 
     At the start and after each epoch the trainer looks whether `fastbp.compile`'s loop does the same as the network and
     the optimizer: then it takes the steps, else they do; `runs` says who did. A `train_step` of a subclass is called
-    for each step. What callbacks change, samples and labels too, counts from the next epoch on.
+    for each step. What callbacks change counts from the next epoch on, the values of samples and labels too, but not
+    their number.
 
     `train_loss_list` has the loss before each update, `train_acc_list` and `test_acc_list` the accuracies (0 to 1)
     after each epoch, `current_epoch` and `current_iter` how many of each are done.
@@ -85,6 +86,7 @@ class Trainer:
         self.network = network
         self.x_train, self.t_train = _data(network, x_train, t_train, "train")
         self.x_test, self.t_test = _data(network, x_test, t_test, "test")
+        self.train_size = len(self.x_train)
         self.epochs = whole_number(epochs, "epochs", 0)
         self.batch_size = min(whole_number(mini_batch_size, "mini_batch_size", 1), len(self.x_train))
         self.optimizer = _optimizer(optimizer, optimizer_param)
@@ -135,16 +137,25 @@ class Trainer:
     def _train(self) -> None:
         self._followed = {"train": Followed(), "test": Followed()}  # the arrays may have changed
         while self.current_epoch < self.epochs:
-            end = (self.current_epoch + 1) * self.iter_per_epoch
+            epoch = self.current_epoch
+            end = (epoch + 1) * self.iter_per_epoch
             runner = None if self._has_own_steps() else self._runner()
             while self.current_iter < end:
                 if runner is None:
-                    self.train_step()
+                    self._step_of_its_own()
                 elif isinstance(runner, CompiledStep):
                     self._run_batches(runner, end - self.current_iter)
                 else:
                     self._take(runner, self._next_batch())
+            self.current_epoch = epoch  # the book's own train_step counts epochs too
             self._finish_epoch()
+
+    def _step_of_its_own(self) -> None:
+        """`train_step` of a subclass, which may or may not count."""
+        before = self.current_iter
+        self.train_step()
+        if self.current_iter == before:
+            self.current_iter += 1
 
     def _has_own_steps(self) -> bool:
         """Whether a subclass, or this object, has anything under a name of its own or of a method: all may matter."""
@@ -222,8 +233,13 @@ class Trainer:
         return self._draw_batches(1)[0]
 
     def _draw_batches(self, steps: int) -> list[NDArray[np.intp]]:
-        """Those of the next steps, up to a last batch that is smaller."""
+        """Those of the next steps, up to a last batch that is smaller. ValueError for another number of samples."""
         samples = len(self.x_train)
+        if samples != self.train_size or len(self.t_train) != samples:
+            raise ValueError(
+                f"the trainer was made for {self.train_size} samples, and has {samples} and {len(self.t_train)} labels "
+                "now: their values may be changed, for another number make another Trainer"
+            )
         draw: Any = np.random if self.rng is None else self.rng
         if self.sampling == "choice":
             return [np.asarray(draw.choice(samples, self.batch_size)) for _ in range(steps)]

@@ -241,6 +241,16 @@ def test_the_same_bytes_each_time(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first
 
 
+def test_boxes_are_no_letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a system without fonts there are those that matplotlib brings, one of which has a box for each letter."""
+    from matplotlib import font_manager, get_data_path
+
+    brought = [entry for entry in font_manager.fontManager.ttflist if entry.fname.startswith(get_data_path())]
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", brought)
+    with pytest.warns(UserWarning, match="no font on this system has '과사'"):
+        (graph.variable(100, "사과") * 2).save(tmp_path / "apple.png")
+
+
 def test_letters_that_no_font_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fonts, "_others", list)
     node = graph.variable(100, "사과") * 2

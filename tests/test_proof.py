@@ -105,7 +105,7 @@ REASONS = {
     "Residual": r"it adds|it computes with the scores$",
     "Swapped": r"what it returns for b1 is something else than the gradient of b1$",
     "UnequalDecay": r"it decays the weights unequally, by \[0.1, 0.2\]$",
-    "DecayInTheLoss": r"the weight decay of its loss is another than that of its gradient: \[0.0, 0.2\]$",
+    "DecayInTheLoss": r"the weight decay is not the same everywhere: \{'loss': 0.2, 'gradient': 0.0\}$",
     "DecayOfBiases": r"it decays a parameter that is no matrix of weights$",
     "DecayInPlace": r"it decays the weights unequally, by \[0.1, 0.2\]$",
     "Property": r"layers of Property is computed at each look \(a property\)$",

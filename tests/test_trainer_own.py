@@ -278,6 +278,48 @@ def test_a_step_that_is_all_its_own() -> None:
     assert loop.runs == "by a train_step of its own"
 
 
+def test_a_train_step_that_does_not_count() -> None:
+    class Silent(Trainer):
+        calls = 0
+
+        def train_step(self) -> float:
+            self.calls += 1
+            return 0.0
+
+    loop = trainer(BookNet(), SAMPLES["dense"](), T, Silent)
+    loop.train()
+    assert (loop.calls, loop.current_iter, loop.current_epoch) == (15, 15, 3)
+
+
+def test_the_books_own_train_step() -> None:
+    """As its trainer has it: it draws with replacement, and counts steps and epochs."""
+
+    class Book(Trainer):
+        def train_step(self) -> None:  # type: ignore[override]
+            batch_mask = np.random.choice(self.train_size, self.batch_size)
+            x_batch, t_batch = self.x_train[batch_mask], self.t_train[batch_mask]
+            self.optimizer.update(self.network.params, self.network.gradient(x_batch, t_batch))
+            self.train_loss_list.append(self.network.loss(x_batch, t_batch))
+            if self.current_iter % self.iter_per_epoch == 0:
+                self.current_epoch += 1
+            self.current_iter += 1
+
+    loop = trainer(BookNet(), SAMPLES["dense"](), T, Book)
+    loop.train()
+    assert (len(loop.train_loss_list), loop.current_iter, loop.current_epoch) == (15, 15, 3)
+    assert len(loop.test_acc_list) == 3
+
+
+@pytest.mark.parametrize("count", [20, 80])
+def test_another_number_of_samples(count: int) -> None:
+    def resize(loop: Any) -> None:
+        loop.x_train, loop.t_train = np.resize(loop.x_train, (count, 6)), np.resize(loop.t_train, count)
+
+    loop = trainer(BookNet(), SAMPLES["dense"](), T, callbacks=[resize])
+    with pytest.raises(ValueError, match=f"made for 40 samples, and has {count} and {count} labels now"):
+        loop.train()
+
+
 def test_a_train_step_that_replaced_the_trainers_own() -> None:
     code = """
 import numpy as np, fastbp

@@ -178,12 +178,12 @@ def check_unchanged(value: Any, cls: type, reads: Reads) -> None:
 
 def one_decay(proved: dict[str, float], network: Any, reads: Reads) -> float:
     """λ of the weight decay: what was proved of the methods, and the network's attribute where it lacks a method."""
-    decays = set(proved.values())
+    decays = dict(proved)
     if "loss_and_gradient" not in proved and not {"loss", "gradient"} <= proved.keys():
-        decays.add(reads.result(decay_of, network))
-    if len(decays) > 1:
-        raise NotCompilable(f"the weight decay of its loss is another than that of its gradient: {sorted(decays)}")
-    return decays.pop()
+        decays["weight_decay_lambda"] = reads.result(decay_of, network)
+    if len(set(decays.values())) > 1:
+        raise NotCompilable(f"the weight decay is not the same everywhere: {decays}")
+    return next(iter(decays.values()))
 
 
 _form = attrgetter("shape", "dtype", "flags.carray")

@@ -85,6 +85,8 @@ def _others() -> list[tuple[str, str]]:
     from matplotlib.font_manager import fontManager
 
     fonts = {entry.name: entry.fname for entry in sorted(fontManager.ttflist, key=lambda e: (e.name, e.fname))}
+    # matplotlib's own font of empty boxes, which has one for every letter there is.
+    fonts = {name: path for name, path in fonts.items() if not name.startswith("Last Resort")}
     first = [(name, fonts[name]) for name in PREFERRED if name in fonts]
     return first + [(name, path) for name, path in fonts.items() if name not in PREFERRED]
 
