@@ -24,7 +24,7 @@ def train_with_progress(trainer: Trainer, quiet: bool = False) -> float:
     shown = console.file.isatty() and not quiet
     with nullcontext() if quiet else _compiling(console) if shown else says_it_compiles(console.print):
         _use_all_kernels(trainer)
-    trainer.verbose, trainer._say = not quiet, console.print
+    trainer.verbose, trainer._say = not quiet, lambda line: None if line == COMPILING else console.print(line)  # told
     start = time.perf_counter()
     with interrupts_raised(), _TrainingProgress(trainer, console) if shown else nullcontext():
         trainer.train()

@@ -190,12 +190,6 @@ def square_sum(n, W):
     return result
 
 
-@kernel
-def sum_of_squares(W):
-    """ΣW² in float64, W (size,) of either dtype."""
-    return square_sum(W.size, pointer(W))
-
-
 @part
 def penalty(lo, hi, left, right, op, step):
     """ΣW², to where the loop looks for it."""

@@ -154,11 +154,6 @@ def _clear_least(state):
 
 
 @_silent
-def sum_of_squares(W):
-    return float(np.sum(np.square(W, dtype=np.float64)))
-
-
-@_silent
 def fma_peak(out, steps):
     a, b = out[:2].copy()
     out[...] = 0

@@ -99,30 +99,6 @@ def test_ranges(name: str, dtype: str) -> None:
             assert np.isnan(memory[GUARD + size :]).all()
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("size", [1, 7, 4 * 16, 4 * 16 + 1, kernels.BLOCK - 1, kernels.BLOCK + 1, 3 * kernels.BLOCK])
-def test_sum_of_squares(size: int, dtype: str) -> None:
-    memory = np.full(size + 2 * GUARD, np.nan, dtype)
-    W = memory[GUARD : GUARD + size]
-    W[...] = np.random.default_rng([56, size]).standard_normal(size)
-    expected = float(np.sum(W.astype(np.longdouble) ** 2))
-    got = kernels.sum_of_squares(W)
-    assert type(got) is float
-    assert got == pytest.approx(expected, rel=2e-15)
-    assert got == kernels.sum_of_squares(W.copy())
-    assert plain.sum_of_squares(W) == pytest.approx(expected, rel=2e-15)
-    if dtype == "float32":
-        assert got == pytest.approx(kernels.sum_of_squares(W.astype(np.float64)), rel=1e-15)
-    W[size // 2] = np.inf
-    assert kernels.sum_of_squares(W) == np.inf
-
-
-def test_squares_of_large_float32_numbers() -> None:
-    W = np.full(5, 1e30, np.float32)
-    assert kernels.sum_of_squares(W) == pytest.approx(5e60)
-    assert kernels.sum_of_squares(W[:0]) == 0
-
-
 def test_ranges_cover_the_kernels() -> None:
     found = {name.removesuffix("_part") for name in vars(kernels) if name.endswith("_part")}
     whole = {name.removesuffix("_update") for name in vars(kernels) if name.endswith("_update")}
