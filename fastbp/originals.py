@@ -70,8 +70,7 @@ def read(cls: type, reads: Reads) -> None:
             definition, attributes = _definitions[base], vars(base)
             reads.result(len, attributes)
             for name in definition.names:
-                if not name.startswith("__"):
-                    reads.item(attributes, name)
+                reads.item(attributes, name)
             for function in definition.functions:
                 if not function.__name__.startswith("__"):
                     reads.body(function)

@@ -298,8 +298,8 @@ def epoch_line(trainer: Trainer) -> str:
 
 def _accuracy_is_ours(network: Any) -> bool:
     """Whether the network's accuracy is that of the scores which `fastbp.predict` computes."""
-    own = getattr(network, "__dict__", {})
-    return originals.defines(type(network), "accuracy", "_scores") and not {"accuracy", "_scores"} & own.keys()
+    own, names = getattr(network, "__dict__", {}), ("accuracy", "_scores", "predict")
+    return originals.defines(type(network), *names) and not own.keys() & set(names)
 
 
 def _optimizer(optimizer: Any, arguments: Mapping[str, Any] | None) -> Any:

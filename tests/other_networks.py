@@ -5,7 +5,7 @@ Three samples of three classes, on which most of them do what the layers do, don
 
 import os
 import threading
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from book_networks import BookNet, MultiLayerNet, OtherDecay
@@ -469,6 +469,77 @@ class NaNInAList(Net):
         return same if same in [loss] else 2 * loss
 
 
+class Mutable(Net):
+    """It keeps notes in its class, under __class__."""
+
+    steps: ClassVar[list[int]] = []
+
+    def gradient(self, x: Any, t: Any) -> Any:
+        __class__.steps.append(1)  # type: ignore[name-defined]
+        return super().gradient(x, t)
+
+
+class Top(Net):
+    def gradient(self, x: Any, t: Any) -> Any:
+        return {k: 3.0 * v for k, v in super().gradient(x, t).items()}
+
+
+class Left(Top):
+    pass
+
+
+class Right(Top):
+    def gradient(self, x: Any, t: Any) -> Any:
+        return Net.gradient(self, x, t)
+
+
+class Diamond(Left, Right):
+    """Left's gradient is Top's, though super() in Left would be Right."""
+
+    def gradient(self, x: Any, t: Any) -> Any:
+        return Left.gradient(self, x, t)
+
+
+class BareAffine(Affine):
+    def __init__(self, W: Any, b: Any) -> None:
+        self.W, self.b = W, b
+
+
+class AsksForGradients(Net):
+    """Whether a layer has dW changes with its first backward pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers["Affine1"] = BareAffine(self.params["W1"], self.params["b1"])
+
+    def gradient(self, x: Any, t: Any) -> Any:
+        grads = super().gradient(x, t)
+        return grads if hasattr(self.layers["Affine1"], "dW") else {k: 2.0 * g for k, g in grads.items()}
+
+
+class PowerOfNumbers(OtherDecay):
+    """10 to the 20th overflows in NumPy's integers."""
+
+    def gradient(self, x: Any, t: Any) -> Any:
+        grads = BookNet.gradient(self, x, t)
+        return {k: g + 1e-21 * np.power(10, 20) * self.params[k] for k, g in grads.items()}
+
+
+class ByChosenIdentity(Net):
+    on = True
+
+    def loss(self, x: Any, t: Any) -> Any:
+        return 2 * super().loss(x, t) if (x is (t if self.on else None)) == True else super().loss(x, t)  # noqa: E712
+
+
+class ByChosenTemplate(Net):
+    on, template = True, "{0.__self__}"
+
+    def loss(self, x: Any, t: Any) -> Any:
+        text = (self.template if self.on else "{}").format(len)
+        return super().loss(x, t) if "builtins" in text else 2 * super().loss(x, t)
+
+
 class LayersAsAProperty(Net):
     def __init__(self) -> None:
         super().__init__()
@@ -584,6 +655,6 @@ OTHER: dict[str, Any] = {
     if isinstance(cls, type)
     and issubclass(cls, BookNet)
     and cls.__module__ == __name__
-    and cls is not Net
+    and cls not in (Net, Left, Right)
     and name not in BROKEN
 }

@@ -117,6 +117,12 @@ REASONS = {
     "WithDescriptor": r"self.factor is a Remover$",
     "NaNInAList": r"it compares the loss$",
     "WithoutForward": r"the backward pass starts before its own forward pass$",
+    "Mutable": r"it names steps of Mutable|steps of Mutable is no method",
+    "Diamond": r"it multiplies a gradient$",
+    "AsksForGradients": r"it asks whether a layer has dW$",
+    "PowerOfNumbers": r"it computes with np\.",
+    "ByChosenIdentity": r"it asks for an identity$",
+    "ByChosenTemplate": r"it reads format$",
     "Closure": r"it names factor, a variable of the function around it$",
 }
 
@@ -208,6 +214,87 @@ def fresh() -> Any:
             return x
 
     return Fresh()
+
+
+def test_what_stands_under___class___is_looked_at() -> None:
+    class Decaying(BookNet):
+        lam = 0.1
+
+        def loss(self, x: Any, t: Any) -> Any:
+            squares = sum(np.sum(self.params[k] ** 2) for k in ("W1", "W2"))
+            return super().loss(x, t) + 0.5 * __class__.lam * squares  # type: ignore[name-defined]
+
+    step, expected = fastbp.compile(Decaying(), Halved(0.1)), Decaying()
+    for Decaying.lam in (0.1, 5.0):
+        close(step.run(X, T, ORDER), by_hand(expected, X, T, ORDER, Halved(0.1)), 1e-12, "losses")
+    with pytest.raises(fastbp.NotCompilable, match=r"lam of Decaying"):
+        fastbp.compile(Decaying(), SGD(), strict=True)
+
+
+STATES: dict[str, Any] = {
+    "a parameter": lambda net, opt: opt.v.update(W1=net.params["W1"]),
+    "shared": lambda net, opt: opt.v.update(b1=opt.v["W1"][0]),
+}
+
+
+@pytest.mark.parametrize("change", STATES.values(), ids=STATES)
+def test_states_that_overlap(change: Any) -> None:
+    networks, optimizers = [BookNet(), BookNet()], [fastbp.Momentum(0.1), fastbp.Momentum(0.1)]
+    for network, optimizer in zip(networks, optimizers, strict=True):
+        optimizer.v = {name: np.zeros_like(array) for name, array in network.params.items()}
+        change(network, optimizer)
+    step = fastbp.compile(networks[0], optimizers[0])
+    losses = step.run(X, T, ORDER)
+    assert not step.compiled
+    assert losses.tolist() == by_hand(networks[1], X, T, ORDER, optimizers[1])
+
+
+class Falling:
+    """A rate that is less each time it is asked for."""
+
+    def __init__(self) -> None:
+        self.value = 0.2
+
+    def __float__(self) -> float:
+        self.value *= 0.9
+        return self.value
+
+    def __ge__(self, other: Any) -> bool:
+        return True
+
+
+def test_rates_that_are_objects() -> None:
+    step = fastbp.compile(BookNet(), SGD(0.1))
+    step.optimizer.lr = Falling()  # type: ignore[assignment]
+    step.run(X, T, ORDER)
+    assert (step.compiled, step.reason) == (False, "a hyperparameter of the optimizer is no plain number")
+
+
+class Negative(np.ndarray):
+    def __getitem__(self, item: Any) -> Any:
+        return -np.asarray(self)[item]
+
+
+def test_samples_of_a_class_of_their_own() -> None:
+    x = X.view(Negative)
+    for prepares in (False, True):
+        network, expected = BookNet(), BookNet()
+        step = fastbp.compile(network, SGD(0.1))
+        losses = step.run(step.prepare(x, T), ORDER) if prepares else step.run(x, T, ORDER)
+        assert not step.compiled
+        close(losses, by_hand(expected, -X, T), 1e-12, "losses")
+
+
+def test_samples_that_are_a_parameter() -> None:
+    networks = [BookNet((8, 8, 8)) for _ in range(3)]
+    t = np.arange(8)
+    order = np.random.default_rng(3).integers(0, 8, (30, 4))
+    step = fastbp.compile(networks[0], SGD(0.1))
+    losses = step.run(networks[0].params["W1"], t, order)
+    assert not step.compiled
+    close(losses, by_hand(networks[1], networks[1].params["W1"], t, order), 1e-12, "losses")
+    with pytest.raises(fastbp.NotCompilable, match="x shares memory with a parameter"):
+        fastbp.fit_many([networks[2]], [SGD(0.1)], networks[2].params["W1"], t, order)
 
 
 @pytest.mark.parametrize("change", CHANGES)

@@ -78,23 +78,25 @@ def on_stand_ins(function: FunctionType, reads: Reads, run: Any) -> Callable[...
             reads.contents(defaults)
         if not all(map(is_plain, given)):
             raise _at(run.refuse("a default of its arguments is no number, string or None"), body)
-    closure = function.__closure__ or ()
-    for variable, cell in zip(body.co_freevars, closure, strict=True):
+    cells = []
+    for variable, cell in zip(body.co_freevars, function.__closure__ or (), strict=True):
         if variable != "__class__":
             raise _at(run.refuse(f"it names {variable}, a variable of the function around it"), body)
-        reads.result(_class_in, cell)
+        if reads.result(_class_in, cell) is None:
+            raise _at(run.refuse("its __class__ is no class"), body)
+        cells.append(CellType(values.Class(run, cell.cell_contents)))
     visible: dict[str, Any] = {"__builtins__": {}, "__name__": function.__module__}
     for name, line in names:
         visible[name] = _named(name, function, reads, run, (body, line))
-    found = FunctionType(body, visible, function.__name__, function.__defaults__, function.__closure__)
+    found = FunctionType(body, visible, function.__name__, function.__defaults__, tuple(cells))
     found.__kwdefaults__ = function.__kwdefaults__
     return found
 
 
 def _class_in(cell: CellType) -> Any:
-    """What __class__ names, by its id; None in an empty cell."""
+    """The class that __class__ names, by its id; None in a cell that is empty or holds something else."""
     try:
-        return id(cell.cell_contents)
+        return id(cell.cell_contents) if isinstance(cell.cell_contents, type) else None
     except ValueError:
         return None
 
@@ -123,7 +125,10 @@ def _super(run: Any) -> values.Call:
     def super_(*given: Any) -> "_Super":
         """What super() is in a method, which its frame tells: the class that it stands in, and its first argument."""
         frame = sys._getframe(2)
-        cls, first = frame.f_locals.get("__class__"), frame.f_locals.get((*frame.f_code.co_varnames, "")[0])
+        cls, first = (
+            values.class_of(frame.f_locals.get("__class__")),
+            frame.f_locals.get((*frame.f_code.co_varnames, "")[0]),
+        )
         if len(given) == 2:
             cls, first = values.class_of(given[0]), given[1]
         if not isinstance(cls, type) or first is not run.self or len(given) not in (0, 2):
@@ -168,6 +173,8 @@ def _scan(body: CodeType) -> tuple[tuple[tuple[str, int], ...], tuple[int, str] 
         positions = instruction.positions
         line = (positions.lineno if positions else None) or line
         what, name = instruction.opname, instruction.argval
+        if instruction.is_jump_target:
+            constant = MISSING
         if what in _REFUSED and not (what == "IS_OP" and (constant is None or type(constant) is bool)):
             return (), (line, _REFUSED[what])
         if what == "STORE_DEREF" and name == "__class__":

@@ -122,15 +122,22 @@ def check_plain(x: Any, t: Any) -> None:
             raise NotCompilable(f"{name} is of a class of its own, {type(array).__name__}")
 
 
-def check_apart(x: Any, t: Any, params: Any) -> None:
-    """NotCompilable for samples or labels that change while a run changes parameters."""
+def check_apart(x: Any, t: Any, trained: list[NDArray[Any]]) -> None:
+    """NotCompilable for samples or labels that change while a run changes these arrays."""
     for name, array in (("x", x), ("t", t)):
-        if isinstance(array, np.ndarray) and any(np.may_share_memory(array, each) for each in params.values()):
-            raise NotCompilable(f"{name} shares memory with a parameter")
+        if isinstance(array, np.ndarray) and any(np.may_share_memory(array, each) for each in trained):
+            raise NotCompilable(f"{name} shares memory with a parameter, or with the optimizer's state")
+
+
+def given_of(x: Any, t: Any) -> tuple[Any, Any]:
+    """Samples and labels themselves, of prepared data too."""
+    if isinstance(x, LayerData):
+        return x.x, x.t
+    return x.given[:2] if isinstance(x, Data) else (x, t)
 
 
 def scaled(x: NDArray[Any], scale: float) -> NDArray[Any]:
-    """scale · x in the dtype of x, float64 for integers; x itself for 1."""
+    """scale · x in the dtype of x, float64 for integers; x itself, of whatever class, for 1."""
     return x if scale == 1 else x * x.dtype.type(scale) if x.dtype.kind == "f" else x * scale
 
 

@@ -35,7 +35,7 @@ class LayerStep:
     def prepare(self, x: Any, t: ArrayLike, *, scale: float = 1.0) -> LayerData:
         """Samples and labels as arrays, the samples times `scale`; labels are checked where their classes are known."""
         scale = finite(scale, "scale")
-        x = samples_array(x.toarray() if hasattr(x, "tocsr") else x)
+        x = _samples(x)
         t = np.asanyarray(t)
         if x.ndim == 0 or t.ndim == 0 or len(x) != len(t):
             raise ValueError(f"x and t must have a row for each sample, got shapes {x.shape} and {t.shape}")
@@ -88,7 +88,13 @@ def layer_data(data: Data | LayerData) -> LayerData:
     if isinstance(data, LayerData):
         return data
     x, t, scale = data.given
-    return LayerData(scaled(samples_array(x.toarray() if hasattr(x, "tocsr") else x), scale), np.asanyarray(t))
+    return LayerData(scaled(_samples(x), scale), np.asanyarray(t))
+
+
+def _samples(x: Any) -> NDArray[Any]:
+    """x as an array of real numbers, of its own class where it has one. TypeError and ValueError for anything else."""
+    array = samples_array(x.toarray() if hasattr(x, "tocsr") else x)
+    return x if isinstance(x, np.ndarray) else array
 
 
 def loss_and_gradient(network: Any, x: Any, t: Any) -> tuple[float, Any]:

@@ -12,7 +12,7 @@ from fastbp import _checks
 from fastbp import threads as _threads
 from fastbp._checks import whole_number
 from fastbp.chain import NotCompilable, share_memory
-from fastbp.engine.data import Data, checked_order
+from fastbp.engine.data import Data, check_apart, check_plain, checked_order
 from fastbp.engine.step import CompiledStep
 
 
@@ -54,6 +54,9 @@ def fit_many(
         arrays += {id(array): array for state in states for array in state.values()}.values()
     if share_memory(arrays):
         raise ValueError("two networks or optimizers share an array: each thread needs its own, see copy.deepcopy")
+    check_plain(x, t)
+    for step in steps:
+        check_apart(x, t, step.trained)
     prepared: dict[Any, Data] = {}
     data = []
     for step in steps:

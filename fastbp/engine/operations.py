@@ -180,6 +180,8 @@ def one_decay(proved: dict[str, float], network: Any, reads: Reads) -> float:
     """λ of the weight decay: what was proved of the methods, and the network's attribute where it lacks a method."""
     decays = dict(proved)
     if "loss_and_gradient" not in proved and not {"loss", "gradient"} <= proved.keys():
+        if hasattr(type(reads.in_class(type(network), "weight_decay_lambda")), "__get__"):
+            raise NotCompilable(f"weight_decay_lambda of {type(network).__name__} is computed at each look")
         decays["weight_decay_lambda"] = reads.result(decay_of, network)
     if len(set(decays.values())) > 1:
         raise NotCompilable(f"the weight decay is not the same everywhere: {decays}")

@@ -215,7 +215,7 @@ class _Run:
         order = self.reads.attribute(type(self.chain.network), "__mro__")
         if cls not in order:
             raise self.refuse(f"it names {name} of {cls.__name__}, of which the network is none")
-        for base in order[order.index(cls) + above :]:
+        for base in order[order.index(cls) + 1 :] if above else self.reads.attribute(cls, "__mro__"):
             found = self.reads.item(vars(base), name)
             if type(found) is FunctionType:
                 return partial(self._call, found)

@@ -31,7 +31,9 @@ from fastbp.engine.workspace import Workspace
 from fastbp.reads import Reads
 
 _FLOAT64: np.dtype[Any] = np.dtype(np.float64)
-_NUMBERS = {int, float, bool, np.float64}  # and NumPy's others, which don't come from Python's
+# Numbers that are what they are; and what is no number at all, of which the optimizer says so.
+_PLAIN = {int, float, bool, np.float64, np.float32, np.float16, np.int64, np.int32, np.ndarray}
+_PLAIN |= {str, type(None), complex, list, tuple, dict}
 
 OPTIMIZERS = (
     *(optimizers.SGD, optimizers.Momentum, optimizers.Nesterov),
@@ -145,6 +147,8 @@ class CompiledStep:
         chain = read(self.network, reads)
         operations = operations_of(chain, reads)
         dtype, _ = bind(chain, operations, reads)
+        if share_memory(self.trained):
+            raise NotCompilable("an array of the optimizer's state is, or overlaps, another array of the training")
         self._decay = one_decay(prove(chain, STEPS, held_in(operations), reads), self.network, reads)
         shapes = [dtype, *(replace(operation, affine=None) for operation in operations)]
         if self._workspace and shapes != self._shapes:
@@ -152,6 +156,12 @@ class CompiledStep:
         if self._workspace:
             self._workspace.operations = operations
         self._operations, self._dtype, self._loss, self._shapes = operations, dtype, chain.loss, shapes
+
+    @property
+    def trained(self) -> list[NDArray[Any]]:
+        """All arrays that a run changes: the parameters, and the optimizer's state."""
+        states = [getattr(self.optimizer, name) or {} for name in self.optimizer.state_names]
+        return [*self.network.params.values(), *(array for state in states for array in state.values())]
 
     def check(self) -> None:
         """ValueError and TypeError for whatever would keep a run from starting."""
@@ -257,16 +267,16 @@ def check_optimizer(optimizer: Any, reads: Reads) -> None:
     own, states = reads.dict_of(optimizer), []
     for name in optimizer.state_names:
         arrays = reads.item(own, name)
-        if isinstance(arrays, dict):
+        if arrays is not None and type(arrays) is not dict:
+            raise NotCompilable(f"the optimizer's {name} is a {type(arrays).__name__}, no dict")
+        if arrays is not None:
             reads.contents(arrays)
             states += [(f"{name} of {key}", array) for key, array in arrays.items()]
     for name, array in states:
         if type(array) is not np.ndarray or not array.flags.c_contiguous:
             raise NotCompilable(f"the optimizer's {name} is no C-contiguous array")
-    if share_memory(array for _, array in states):
-        raise NotCompilable("two arrays of the optimizer's state share their memory")
 
 
 def _are_numbers(optimizer: Any) -> bool:
-    """Whether no hyperparameter is of a subclass of numbers, which may be another one at each step."""
-    return not any(type(each) not in _NUMBERS and isinstance(each, int | float) for each in vars(optimizer).values())
+    """Whether no hyperparameter is an object that may be another number at each step."""
+    return all(type(each) in _PLAIN for each in vars(optimizer).values())

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp.chain import NotCompilable
-from fastbp.engine.data import Data, LayerData, check_apart, check_plain
+from fastbp.engine.data import Data, LayerData, check_apart, check_plain, given_of
 from fastbp.engine.layerwise import LayerStep
 from fastbp.engine.step import CompiledStep
 
@@ -103,9 +103,10 @@ class TrainingStep:
         assert layers is not None
         try:
             compiled.bind()
-            check_plain(x, t)
+            samples, labels = given_of(x, t)
+            check_plain(samples, labels)
             if runs:
-                check_apart(x, t, self.network.params)
+                check_apart(samples, labels, compiled.trained)
         except NotCompilable as error:
             if self.strict:
                 raise

@@ -304,7 +304,7 @@ class Numpy(StandIn):
         if name == "sum":
             return Call(run, "np.sum", lambda a, *, dtype=np.float64: _of_array(run, summed, Squares, a, dtype))
         if name == "power":
-            return Call(run, "np.power", lambda a, n: a**n)
+            return Call(run, "np.power", lambda a, n: _of_array(run, lambda W: W**n, Parameter, a, np.float64))
         if name == "square":
             return Call(run, "np.square", lambda a, *, dtype=np.float64: _of_array(run, squared, Parameter, a, dtype))
         raise run.refuse(f"it names np.{name}")
@@ -359,6 +359,8 @@ def is_instance(run: Any) -> Call:
         layer = run.layer_of(value)
         if layer is None and issubclass(type(value), StandIn):
             raise run.refuse(f"it asks for the class of {object.__getattribute__(value, '_what')}")
+        if layer is not None:
+            run.reads.attribute(type(layer), "__mro__")
         return isinstance(value if layer is None else layer, class_of(kinds))
 
     return Call(run, "isinstance", isinstance_)
@@ -371,7 +373,10 @@ def has_attribute(run: Any) -> Call:
         layer = run.layer_of(value)
         if layer is None or type(name) is not str:
             raise run.refuse("it asks whether something has an attribute")
-        return bool(run.reads.result(_has, (layer, name)))
+        has = bool(run.reads.result(_has, (layer, name)))
+        if not has and name not in ("W", "b"):  # the layer may come to have it
+            raise run.refuse(f"it asks whether a layer has {name}")
+        return has
 
     return Call(run, "hasattr", hasattr_)
 
