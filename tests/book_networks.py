@@ -5,8 +5,9 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from chains import data
 
-from fastbp import Affine, Relu, Sigmoid, SoftmaxWithLoss, TwoLayerNet
+from fastbp import SGD, Affine, Relu, Sigmoid, SoftmaxWithLoss, TwoLayerNet
 
 
 class BookNet:
@@ -337,3 +338,20 @@ COMPILED: dict[str, Any] = {
     "ours": lambda: TwoLayerNet(6, 5, 3, 0.5, rng=np.random.default_rng(9)),
     "ours, decaying": lambda: TwoLayerNet(6, 5, 3, 0.5, rng=np.random.default_rng(9), weight_decay_lambda=0.3),
 }
+
+
+# Samples and steps for them, and how they are taken by hand
+
+
+X, T = data(40, 6, 3)
+ORDER = np.random.default_rng(5).integers(0, 40, (6, 7))
+
+
+def by_hand(network: Any, x: Any, t: Any, order: Any = ORDER, optimizer: Any = None) -> list[float]:
+    """The losses and the steps by the network's own methods."""
+    losses, optimizer = [], optimizer or SGD(0.1)
+    for batch in order:
+        gradients = network.gradient(x[batch], t[batch])
+        losses.append(float(network.loss(x[batch], t[batch])))
+        optimizer.update(network.params, gradients)
+    return losses

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.engine import values
+from fastbp.engine import stand_ins, values
 from fastbp.reads import MISSING, Reads
 
 # What a method may do without being looked at by value: none of these reads or changes anything but its arguments.
@@ -84,7 +84,7 @@ def on_stand_ins(function: FunctionType, reads: Reads, run: Any) -> Callable[...
             raise _at(run.refuse(f"it names {variable}, a variable of the function around it"), body)
         if reads.result(_class_in, cell) is None:
             raise _at(run.refuse("its __class__ is no class"), body)
-        cells.append(CellType(values.Class(run, cell.cell_contents)))
+        cells.append(CellType(stand_ins.Class(run, cell.cell_contents)))
     visible: dict[str, Any] = {"__builtins__": {}, "__name__": function.__module__}
     for name, line in names:
         visible[name] = _named(name, function, reads, run, (body, line))
@@ -106,11 +106,11 @@ def _named(name: str, function: FunctionType, reads: Reads, run: Any, where: tup
     value = reads.item(function.__globals__, name)
     known: Any = function
     if value is np:
-        return values.Numpy(run, "numpy")
+        return stand_ins.Numpy(run, "numpy")
     if value is OrderedDict or is_plain(value):
         return value
     if type(value) is type:
-        return values.Class(run, value)
+        return stand_ins.Class(run, value)
     if value is MISSING and reads.item(known.__builtins__, name) is vars(builtins).get(name, MISSING):
         if name in _STAND_INS:
             return _STAND_INS[name](run)
@@ -126,11 +126,11 @@ def _super(run: Any) -> values.Call:
         """What super() is in a method, which its frame tells: the class that it stands in, and its first argument."""
         frame = sys._getframe(2)
         cls, first = (
-            values.class_of(frame.f_locals.get("__class__")),
+            stand_ins.class_of(frame.f_locals.get("__class__")),
             frame.f_locals.get((*frame.f_code.co_varnames, "")[0]),
         )
         if len(given) == 2:
-            cls, first = values.class_of(given[0]), given[1]
+            cls, first = stand_ins.class_of(given[0]), given[1]
         if not isinstance(cls, type) or first is not run.self or len(given) not in (0, 2):
             raise run.refuse("it calls super() outside of a method")
         return _Super(run, cls)
@@ -140,10 +140,10 @@ def _super(run: Any) -> values.Call:
 
 _STAND_INS = {
     "super": _super,
-    "float": values.as_float,
-    "isinstance": values.is_instance,
-    "hasattr": values.has_attribute,
-    "getattr": values.get_attribute,
+    "float": stand_ins.as_float,
+    "isinstance": stand_ins.is_instance,
+    "hasattr": stand_ins.has_attribute,
+    "getattr": stand_ins.get_attribute,
 }
 
 

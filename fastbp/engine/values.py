@@ -158,7 +158,7 @@ class _Linear(StandIn):
     __rmul__, __radd__ = __mul__, __add__
 
 
-def _parts(value: Any) -> tuple[float, Any, dict[str, float]]:
+def parts_of(value: Any) -> tuple[float, Any, dict[str, float]]:
     get = object.__getattribute__
     return get(value, "_factor"), get(value, "_origin"), get(value, "_decays")
 
@@ -167,35 +167,35 @@ def _scaled(value: Any, number: Any, scale: Any) -> Any:
     run, cls = run_of(value), type(value)
     if not _is_number(number):
         raise run.refuse(f"it multiplies {object.__getattribute__(value, '_what')} by something else than a number")
-    factor, origin, decays = _parts(value)
+    factor, origin, decays = parts_of(value)
     if origin is not None and (type(number) not in (int, float) or number != 1):
         raise run.refuse(f"it multiplies {object.__getattribute__(value, '_what')}")
-    return _made(cls, run, factor, origin, {name: scale(each) for name, each in decays.items()})
+    return made(cls, run, factor, origin, {name: scale(each) for name, each in decays.items()})
 
 
 def _sum(value: Any, other: Any) -> Any:
     run, cls = run_of(value), type(value)
     if _is_number(other) and other == 0 and cls is Loss:  # where sums begin; a new object, as a sum is
-        return _made(cls, run, *_parts(value))
+        return made(cls, run, *parts_of(value))
     kinds = {cls, type(other)}
     arrays = kinds <= {Gradient, Parameter} or kinds <= {Squares}
     if not (kinds <= {Loss} or (arrays and len(_names(value, other)) == 1)):
         raise run.refuse(f"it adds something to {object.__getattribute__(value, '_what')}")
-    (factor, origin, decays), (more, other_origin, others) = _parts(value), _parts(other)
+    (factor, origin, decays), (more, other_origin, others) = parts_of(value), parts_of(other)
     if origin is not None and other_origin is not None:
         raise run.refuse(f"it adds up two of {object.__getattribute__(value, '_what')}")
     summed = {name: decays.get(name, 0.0) + others.get(name, 0.0) for name in {**decays, **others}}
     result = Gradient if kinds == {Gradient, Parameter} else cls
-    return _made(result, run, factor + more, origin if origin is not None else other_origin, summed)
+    return made(result, run, factor + more, origin if origin is not None else other_origin, summed)
 
 
 def _names(*some: Any) -> set[str]:
     """The parameters whose arrays come together; those of two may have other shapes."""
     names = {name for value in some for name in decays_of(value)}
-    return names | {_parts(value)[1] for value in some if type(value) is Gradient}
+    return names | {parts_of(value)[1] for value in some if type(value) is Gradient}
 
 
-def _made(cls: type, run: Any, factor: float, origin: Any, decays: dict[str, float]) -> Any:
+def made(cls: type, run: Any, factor: float, origin: Any, decays: dict[str, float]) -> Any:
     made: Any = object.__new__(cls)
     _Linear.__init__(made, run, factor, origin, decays)
     return made
@@ -262,19 +262,19 @@ def squared(value: Parameter) -> Squares:
     if len(_names(value)) != 1:
         raise run_of(value).refuse("it squares a sum of parameters")
     ((name, factor),) = decays_of(value).items()
-    result: Squares = _made(Squares, run_of(value), 0.0, None, {name: factor * factor})
+    result: Squares = made(Squares, run_of(value), 0.0, None, {name: factor * factor})
     return result
 
 
 def summed(value: Squares) -> Loss:
     """np.sum of squares."""
-    result: Loss = _made(Loss, run_of(value), 0.0, None, dict(decays_of(value)))
+    result: Loss = made(Loss, run_of(value), 0.0, None, dict(decays_of(value)))
     return result
 
 
 def loss_of(value: Loss) -> tuple[float, Any]:
     """(The factor of the loss, the pass it is of)."""
-    factor, origin, _ = _parts(value)
+    factor, origin, _ = parts_of(value)
     return factor, origin
 
 
@@ -286,112 +286,4 @@ def decays_of(value: Any) -> dict[str, float]:
 
 def is_gradient(value: Any, name: str) -> bool:
     """Whether this is the gradient of that parameter, perhaps with weight decay."""
-    return type(value) is Gradient and _parts(value)[:2] == (1.0, name)
-
-
-# NumPy and the builtins, as far as methods may name them
-
-
-class Numpy(StandIn):
-    """For the module: `sum` and `square` of what stands in a weight decay, and the names of two dtypes."""
-
-    __slots__ = ()
-
-    def __getattribute__(self, name: str) -> Any:
-        if name in ("float32", "float64"):
-            return getattr(np, name)
-        run = run_of(self)
-        if name == "sum":
-            return Call(run, "np.sum", lambda a, *, dtype=np.float64: _of_array(run, summed, Squares, a, dtype))
-        if name == "power":
-            return Call(run, "np.power", lambda a, n: _of_array(run, lambda W: W**n, Parameter, a, np.float64))
-        if name == "square":
-            return Call(run, "np.square", lambda a, *, dtype=np.float64: _of_array(run, squared, Parameter, a, dtype))
-        raise run.refuse(f"it names np.{name}")
-
-
-def _of_array(run: Any, function: Callable[[Any], Any], kind: type, value: Any, dtype: Any) -> Any:
-    """The sum of squares, or the squares of a parameter; in float64 where a dtype is given, as the loop sums."""
-    if type(value) is not kind or dtype is not np.float64:
-        raise run.refuse(f"it computes with np.{'sum' if kind is Squares else 'square'}")
-    return function(value)
-
-
-def as_float(run: Any) -> Call:
-    """For Python's float, of which a loss or a sum of squares is one already."""
-    return Call(
-        run, "float", lambda value=0.0: _made(Loss, run, *_parts(value)) if type(value) is Loss else float(value)
-    )
-
-
-class Class(StandIn):
-    """For a class that a method names: its own methods, called with self, and what isinstance asks for."""
-
-    __slots__ = ("_cls",)
-
-    def __init__(self, run: Any, cls: type) -> None:
-        super().__init__(run, cls.__name__)
-        object.__setattr__(self, "_cls", cls)
-
-    def __getattribute__(self, name: str) -> Any:
-        run, cls = run_of(self), object.__getattribute__(self, "_cls")
-        method = run.method_of(cls, name, above=False)
-
-        def with_self(self: Any, *arguments: Any, **named: Any) -> Any:
-            if self is not run.self:
-                raise run.refuse(f"it calls {name} of {cls.__name__} with something else than self")
-            return method(*arguments, **named)
-
-        return Call(run, name, with_self)
-
-
-def class_of(value: Any) -> Any:
-    """The class that a stand-in is for; anything else as it is, and each of a tuple."""
-    if type(value) is tuple:
-        return tuple(map(class_of, value))
-    return object.__getattribute__(value, "_cls") if type(value) is Class else value
-
-
-def is_instance(run: Any) -> Call:
-    """For isinstance, of a layer, or of what is no stand-in: a number, a string, a dict or a list."""
-
-    def isinstance_(value: Any, kinds: Any) -> bool:
-        layer = run.layer_of(value)
-        if layer is None and issubclass(type(value), StandIn):
-            raise run.refuse(f"it asks for the class of {object.__getattribute__(value, '_what')}")
-        if layer is not None:
-            run.reads.attribute(type(layer), "__mro__")
-        return isinstance(value if layer is None else layer, class_of(kinds))
-
-    return Call(run, "isinstance", isinstance_)
-
-
-def has_attribute(run: Any) -> Call:
-    """For hasattr, of a layer."""
-
-    def hasattr_(value: Any, name: Any) -> bool:
-        layer = run.layer_of(value)
-        if layer is None or type(name) is not str:
-            raise run.refuse("it asks whether something has an attribute")
-        has = bool(run.reads.result(_has, (layer, name)))
-        if not has and name not in ("W", "b"):  # the layer may come to have it
-            raise run.refuse(f"it asks whether a layer has {name}")
-        return has
-
-    return Call(run, "hasattr", hasattr_)
-
-
-def _has(of: tuple[Any, str]) -> bool:
-    return hasattr(*of)
-
-
-def get_attribute(run: Any) -> Call:
-    """For getattr, of self, a layer or the last layer."""
-
-    def getattr_(value: Any, name: Any) -> Any:
-        if not issubclass(type(value), StandIn) or type(name) is not str or name.startswith("__"):
-            raise run.refuse("it reads an attribute by a name that isn't known")
-        read: Any = type(value).__getattribute__
-        return read(value, name)
-
-    return Call(run, "getattr", getattr_)
+    return type(value) is Gradient and parts_of(value)[:2] == (1.0, name)
