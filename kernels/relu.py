@@ -8,10 +8,10 @@ VECTORS = 8  # a step: enough loads under way to keep memory busy
 
 
 @inlined
-def relu(x):
+def relu(tile):
     """out = x where x > 0 or NaN, else 0; mask = x <= 0."""
-    blocked = x <= 0.0
-    return select(blocked, 0.0, x), blocked
+    blocked = tile <= 0.0
+    return select(blocked, 0.0, tile), blocked
 
 
 @inlined
