@@ -64,22 +64,12 @@ class CompiledStep:
         self._shapes: list[Any] = []  # what the workspace was made for
 
     def __call__(self, x: ArrayLike, t: ArrayLike, *, scale: float = 1.0) -> float:
-        """One step on a batch: forward, backward, update. Returns the loss before the update.
-
-        x (N, D), of which `scale` times is used, t (N,) class indices or (N, C) probabilities. ValueError and
-        TypeError, before anything has changed, for data that don't fit, labels that are no classes, and
-        hyperparameters as in the optimizer's constructor.
-        """
+        """One step on a batch, as `TrainingStep` has it."""
         data = self.prepare(x, t, scale=scale, sparse=False)
         return float(self._run(data, np.arange(data.samples, dtype=np.int64)[None])[0])
 
     def prepare(self, x: Any, t: ArrayLike, *, scale: float = 1.0, sparse: bool | None = None) -> Data:
-        """Checks samples and labels, and compresses samples that are mostly zeros, once for many runs.
-
-        x (N, D) of uint8, float32 or float64, read as it lies (change it, and later runs see that), of which `scale`
-        times is used; or a scipy.sparse matrix, which is copied. `sparse` says whether the first Affine skips zeros,
-        for which samples are compressed; None measures how many zeros there are. ValueError and TypeError as in a step.
-        """
+        """Data for runs, as `TrainingStep` has it."""
         first = self._operations[0]
         classes, affine = self._operations[-1].outputs, first.affine is not None
         return prepare(x, t, first.inputs, classes, self._dtype, scale=scale, sparse=sparse, affine_first=affine)
@@ -93,12 +83,7 @@ class CompiledStep:
         scale: float = 1.0,
         sparse: bool | None = None,
     ) -> NDArray[np.float64]:
-        """A step for each row of `order` (steps, batch), indices of samples; the losses (steps,) before each update.
-
-        `run(x, t, order)`, or `run(data, order)` with what `prepare` made: many short runs are faster so, as each run
-        compresses samples that are mostly zeros. A loss that is NaN is returned as such. Ctrl-C ends it after a whole
-        step. Errors as in `prepare`, ValueError and TypeError for indices of no sample.
-        """
+        """A step for each row of `order`, as `TrainingStep` has it."""
         data, order = self._data(x, t, order, scale, sparse)
         return self._run(data, order)
 
