@@ -11,8 +11,8 @@ from typing import IO, TYPE_CHECKING
 
 from fastbp._idx import BadFile
 from fastbp._mnist_files import NAMES, NPZ_NAME, WHERE_TO_PUT, Arrays, FileSet, verified_arrays
-from fastbp.kernels.folder import NO_HOME, is_nowhere, new_folder_mode
-from fastbp.kernels.trusted import trusted_folder
+from fastbp.kernels.build.folder import NO_HOME, is_nowhere, new_folder_mode
+from fastbp.kernels.build.trusted import trusted_folder
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp._idx import BadFile, Bytes, idx_sha256, read_idx, read_npz
-from fastbp.kernels.trusted import trusted_folder
+from fastbp.kernels.build.trusted import trusted_folder
 
 Arrays = tuple[Bytes, Bytes, Bytes, Bytes]
 FileSet = tuple[Path, ...]

@@ -15,8 +15,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastbp import threads
 from fastbp._interrupt import interrupts_end
-from fastbp.kernels import parts
 from fastbp.kernels.fingerprint import fingerprint
+from fastbp.kernels.loop import parts
 from fastbp.layers import Affine, Relu, Sigmoid, SoftmaxWithLoss
 from fastbp.optimizers import Optimizer
 from fastbp.trainer import OPTIMIZERS

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fastbp._mnist_download import download
 from fastbp._mnist_files import Arrays, cached_arrays, named_arrays
-from fastbp.kernels.folder import cache_folder
+from fastbp.kernels.build.folder import cache_folder
 
 Part = tuple[NDArray[Any], NDArray[Any]]
 

@@ -11,9 +11,9 @@ from numba.core.registry import cpu_target
 
 from fastbp import __file__ as init_file
 from fastbp import __version__
-from fastbp.kernels.cache import cached_kernels
-from fastbp.kernels.folder import NO_HOME, cache_folder, is_nowhere
-from fastbp.kernels.trusted import Untrusted, trusted_folder
+from fastbp.kernels.build.cache import cached_kernels
+from fastbp.kernels.build.folder import NO_HOME, cache_folder, is_nowhere
+from fastbp.kernels.build.trusted import Untrusted, trusted_folder
 from fastbp.threads import get_num_threads, launched, threading_layer
 
 PACKAGES = ("numpy", "numba", "llvmlite", "typer", "rich", "platformdirs", "pooch")

@@ -12,8 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from fastbp._interrupt import interrupts_raised
 from fastbp._warmup import Helper, steps, take
 from fastbp.engine import compile
-from fastbp.kernels.cache import cache_folder, cached_kernels
-from fastbp.kernels.folder import is_nowhere
+from fastbp.kernels.build.cache import cache_folder, cached_kernels
+from fastbp.kernels.build.folder import is_nowhere
 from fastbp.threads import get_num_threads
 from fastbp.trainer import COMPILING, Trainer, says_it_compiles
 

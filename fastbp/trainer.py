@@ -16,7 +16,7 @@ from fastbp.engine.followed import Followed
 from fastbp.engine.layerwise import LayerStep, classes_of, loss_and_gradient
 from fastbp.engine.step import CompiledStep
 from fastbp.engine.training_step import TrainingStep
-from fastbp.kernels import cache
+from fastbp.kernels.build import cache
 from fastbp.networks import share_right
 from fastbp.originals import original
 from fastbp.reads import Reads

@@ -7,10 +7,10 @@ measurements and tests. Scratch has `scratch_size(dtype)` elements a thread.
 
 from numba import prange, types
 
-from fastbp.kernels.flags import inlined, kernel, merged, parallel_kernel
-from fastbp.kernels.gemm import backward_input_rows, backward_params_rows, forward_rows
-from fastbp.kernels.product import FEW_DOT
-from fastbp.kernels.simd import address_as_bytes, lanes_of, pointer
+from fastbp.kernels.build.flags import inlined, kernel, merged, parallel_kernel
+from fastbp.kernels.matmul.gemm import backward_input_rows, backward_params_rows, forward_rows
+from fastbp.kernels.matmul.product import FEW_DOT
+from fastbp.kernels.tiles.simd import address_as_bytes, lanes_of, pointer
 
 
 @merged

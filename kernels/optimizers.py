@@ -9,10 +9,10 @@ however wide a vector is. Fused multiply-adds would save 3 % of an SGD step at m
 and nothing of Adam's (16 µs, of which the divider and the root take most).
 """
 
-from fastbp.kernels.codegen import TARGET
-from fastbp.kernels.elementwise import elementwise
-from fastbp.kernels.flags import inlined, kernel, part
-from fastbp.kernels.simd import (
+from fastbp.kernels.build.flags import inlined, kernel, part
+from fastbp.kernels.tiles.codegen import TARGET
+from fastbp.kernels.tiles.elementwise import elementwise
+from fastbp.kernels.tiles.simd import (
     absolute,
     address_as,
     fma,

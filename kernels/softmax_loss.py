@@ -9,11 +9,11 @@ import math
 
 import numpy as np
 
-from fastbp.kernels import operators  # noqa: F401  tiles are computed with them
+from fastbp.kernels.build.flags import inlined, kernel, part
 from fastbp.kernels.build.tables import is_there
-from fastbp.kernels.exponential import exp, log
-from fastbp.kernels.flags import inlined, kernel, part
-from fastbp.kernels.simd import (
+from fastbp.kernels.tiles import operators  # noqa: F401  tiles are computed with them
+from fastbp.kernels.tiles.exponential import exp, log
+from fastbp.kernels.tiles.simd import (
     address_as,
     address_as_float64,
     address_as_int64,

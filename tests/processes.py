@@ -11,7 +11,7 @@ import pytest
 
 import fastbp
 import fastbp.kernels
-from fastbp.kernels.cache import cache_folder
+from fastbp.kernels.build.cache import cache_folder
 
 
 def python(code: str, *, stderr: str = "", **env: str) -> str:

@@ -10,8 +10,8 @@ import pytest
 from numba import config, get_num_threads
 from processes import copy_package, python, python_from, start
 
-from fastbp.kernels import cache
-from fastbp.kernels.flags import kernel
+from fastbp.kernels.build import cache
+from fastbp.kernels.build.flags import kernel
 from fastbp.kernels.relu import relu_forward
 from fastbp.trainer import says_it_compiles
 
@@ -153,7 +153,7 @@ def test_damaged_files_are_replaced(tmp_path: Path) -> None:
 @pytest.mark.command
 def test_what_is_compiled_is_announced_once(tmp_path: Path) -> None:
     code = f"""
-    from fastbp.kernels.cache import watching
+    from fastbp.kernels.build.cache import watching
     from fastbp.trainer import says_it_compiles
     with watching(print), says_it_compiles(print):
         exec({CODE!r})
@@ -209,14 +209,14 @@ def test_a_cache_that_can_only_be_read(tmp_path: Path) -> None:
 
 
 INNER = """
-from fastbp.kernels.flags import inlined
+from fastbp.kernels.build.flags import inlined
 
 @inlined
 def added(x):
     return x + 1
 """
 OUTER = """
-from fastbp.kernels.flags import kernel
+from fastbp.kernels.build.flags import kernel
 from fastbp.kernels.inner import added
 
 @kernel

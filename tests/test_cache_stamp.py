@@ -21,7 +21,7 @@ ROOMS = {
     "first/part.py": """
 from fastbp.kernels.first import ADDED
 from fastbp.kernels.first.deeper.part import more
-from fastbp.kernels.flags import inlined
+from fastbp.kernels.build.flags import inlined
 
 @inlined
 def added(x):
@@ -29,7 +29,7 @@ def added(x):
 """,
     "first/deeper/__init__.py": "",
     "first/deeper/part.py": """
-from fastbp.kernels.flags import inlined
+from fastbp.kernels.build.flags import inlined
 
 @inlined
 def more(x):
@@ -38,7 +38,7 @@ def more(x):
     "second/__init__.py": "",
     "second/outer.py": """
 from fastbp.kernels.first.part import added
-from fastbp.kernels.flags import kernel
+from fastbp.kernels.build.flags import kernel
 
 @kernel
 def add(x):

@@ -9,7 +9,7 @@ from numba import config
 if config.DISABLE_JIT:
     pytest.skip("register tiles exist in compiled code only", allow_module_level=True)
 
-from fastbp.kernels.compress import functions
+from fastbp.kernels.loop.compress import functions
 
 SOURCES = ("uint8", "float32", "float64")
 

@@ -13,7 +13,7 @@ from processes import python
 import fastbp
 from fastbp import layers, reference, trainer
 from fastbp.engine import operations, step
-from fastbp.kernels import parts
+from fastbp.kernels.loop import parts
 
 PACKAGE = Path(fastbp.__file__).parent
 KERNELS = Path(__import__("fastbp.kernels", fromlist=["x"]).__file__).parent
@@ -130,7 +130,7 @@ def test_plain_kernels_have_the_same_names_and_parameters() -> None:
     def parameters(functions: list[ast.FunctionDef]) -> dict[str, list[str]]:
         return {function.name: [argument.arg for argument in function.args.args] for function in functions}
 
-    body = ast.parse((KERNELS / "plain.py").read_text()).body
+    body = ast.parse((KERNELS / "tiles" / "plain.py").read_text()).body
     plain = [node for node in body if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")]
     kernels = parameters([function for _, function in kernel_functions()])
     assert parameters(plain) == {name: each for name, each in kernels.items() if name not in WITHOUT_PLAIN}
@@ -175,7 +175,7 @@ def test_the_compiled_loop_knows_every_optimizer_and_every_layer_of_a_chain() ->
 def test_the_loop_and_its_tables_know_no_layer() -> None:
     """They know functions, rows and columns: what a layer is stands in the table of `parts.py` alone."""
     names = {each.lower() for each in LAYERS} | {cls.kind for cls in step.OPTIMIZERS} | {"sparse"}
-    for node in ast.walk(ast.parse((KERNELS / "training.py").read_text())):
+    for node in ast.walk(ast.parse((KERNELS / "loop" / "training.py").read_text())):
         said = getattr(node, "id", None) or getattr(node, "attr", None) or getattr(node, "name", None) or ""
         assert not any(name in str(said).lower() for name in names), f"line {node.lineno}: {said}"
 

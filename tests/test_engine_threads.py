@@ -15,8 +15,8 @@ from processes import python
 
 import fastbp
 from fastbp.engine import team
-from fastbp.kernels import parts
-from fastbp.kernels.team import SIZE
+from fastbp.kernels.loop import parts
+from fastbp.kernels.loop.team import SIZE
 
 pytestmark = pytest.mark.skipif(not COMPILES, reason="nothing is compiled")
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
@@ -227,9 +227,9 @@ import ctypes, threading
 import numpy as np
 from numba import njit
 from fastbp.engine import team
-from fastbp.kernels import plan
-from fastbp.kernels.simd import pointer
-from fastbp.kernels.team import join
+from fastbp.kernels.loop import plan
+from fastbp.kernels.tiles.simd import pointer
+from fastbp.kernels.loop.team import join
 
 @njit(nogil=True)
 def joins(words, leads, wanted):

@@ -12,9 +12,9 @@ if config.DISABLE_JIT:
     pytest.skip("register tiles exist in compiled code only", allow_module_level=True)
 
 from fastbp import reference
-from fastbp.kernels.exponential import exp, log
-from fastbp.kernels.simd import load_row_masked, store_row_masked, width_of, zeros
 from fastbp.kernels.softmax_loss import softmax_loss_forward
+from fastbp.kernels.tiles.exponential import exp, log
+from fastbp.kernels.tiles.simd import load_row_masked, store_row_masked, width_of, zeros
 
 DTYPES = ("float32", "float64")
 RANGE = {"float32": (-104.0, 88.7), "float64": (-745.2, 709.7)}

@@ -12,9 +12,9 @@ if config.DISABLE_JIT:
     pytest.skip("register tiles exist in compiled code only", allow_module_level=True)
 
 from fastbp.kernels import affine
-from fastbp.kernels.gemm import backward_input_rows, backward_params_rows, forward_rows
-from fastbp.kernels.product import scratch_size
-from fastbp.kernels.simd import pointer
+from fastbp.kernels.matmul.gemm import backward_input_rows, backward_params_rows, forward_rows
+from fastbp.kernels.matmul.product import scratch_size
+from fastbp.kernels.tiles.simd import pointer
 
 Shape = tuple[int, int, int]
 

@@ -11,9 +11,9 @@ import pytest
 from numba import config
 from processes import start
 
-from fastbp.kernels import cache
-from fastbp.kernels.cache import watching
-from fastbp.kernels.flags import inlined, kernel
+from fastbp.kernels.build import cache
+from fastbp.kernels.build.cache import watching
+from fastbp.kernels.build.flags import inlined, kernel
 
 pytestmark = [
     pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled"),
@@ -63,7 +63,7 @@ def test_a_handler_of_the_users_own_stays(tmp_path: Path, monkeypatch: pytest.Mo
 
 LOOP = """
 import numpy as np, fastbp
-from fastbp.kernels.cache import watching
+from fastbp.kernels.build.cache import watching
 network = fastbp.TwoLayerNet(20, 5, 3)
 step = fastbp.compile(network, fastbp.SGD(), strict=True)
 with watching(lambda name: print(name, flush=True)):

@@ -18,10 +18,11 @@ if config.DISABLE_JIT:
 
 from numba import types
 
-from fastbp.kernels import cache, parts, plan, relu, training
-from fastbp.kernels.build import objects
+from fastbp.kernels import relu
+from fastbp.kernels.build import cache, objects
 from fastbp.kernels.build.native import CFunction
 from fastbp.kernels.build.tables import TableType
+from fastbp.kernels.loop import parts, plan, training
 
 LIBRARY = {"memcpy", "memset", "memmove", "log", "exp", "sched_yield", "usleep"}
 
@@ -109,7 +110,8 @@ def test_where_nothing_can_be_kept(tmp_path: Path) -> None:
     code = """
     import warnings
     import numpy as np
-    from fastbp.kernels import optimizers, parts
+    from fastbp.kernels import optimizers
+    from fastbp.kernels.loop import parts
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         functions = optimizers.sgd_part, optimizers.momentum_part, optimizers.adam_part
@@ -125,7 +127,8 @@ def test_a_warning_that_is_an_error_ends_the_compilation(tmp_path: Path) -> None
     code = """
     import warnings
     import numpy as np
-    from fastbp.kernels import optimizers, parts
+    from fastbp.kernels import optimizers
+    from fastbp.kernels.loop import parts
     warnings.simplefilter("error")
     try:
         parts.addresses([optimizers.sgd_part, optimizers.momentum_part, optimizers.adam_part], np.dtype("float32"))

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from numba import config
 
-from fastbp.kernels import peak, plain
-from fastbp.kernels.codegen import lanes
+from fastbp.kernels import peak
+from fastbp.kernels.tiles import plain
+from fastbp.kernels.tiles.codegen import lanes
 
 
 @pytest.mark.parametrize("value", [np.inf, 1e308, -np.inf, np.nan])

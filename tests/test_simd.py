@@ -14,9 +14,9 @@ if config.DISABLE_JIT:
 
 from tiles import DTYPES, SOURCES, values, whole
 
-from fastbp.kernels import simd
-from fastbp.kernels.codegen import TARGET, lanes
-from fastbp.kernels.simd import lanes_of, load, row, splat, store, store_masked, width_of, zeros
+from fastbp.kernels.tiles import simd
+from fastbp.kernels.tiles.codegen import TARGET, lanes
+from fastbp.kernels.tiles.simd import lanes_of, load, row, splat, store, store_masked, width_of, zeros
 
 
 def applied(operation: Any, arity: int) -> Callable[..., None]:

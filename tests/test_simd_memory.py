@@ -16,9 +16,9 @@ if config.DISABLE_JIT:
 
 from tiles import DTYPES, SOURCES
 
-from fastbp.kernels import simd
-from fastbp.kernels.codegen import TARGET, lanes
-from fastbp.kernels.simd import load, row, splat, store, store_masked, width_of, zeros
+from fastbp.kernels.tiles import simd
+from fastbp.kernels.tiles.codegen import TARGET, lanes
+from fastbp.kernels.tiles.simd import load, row, splat, store, store_masked, width_of, zeros
 
 
 @njit

@@ -9,8 +9,8 @@ from numba import config, njit
 if config.DISABLE_JIT:
     pytest.skip("register tiles exist in compiled code only", allow_module_level=True)
 
-from fastbp.kernels import simd
-from fastbp.kernels.simd import address_as, moved, pointer, pointer_if, same_dtype
+from fastbp.kernels.tiles import simd
+from fastbp.kernels.tiles.simd import address_as, moved, pointer, pointer_if, same_dtype
 
 
 @njit

@@ -23,7 +23,7 @@ x86_only = pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), rea
 LAYERS = """
 import numpy as np
 from fastbp import layers, reference
-from fastbp.kernels.codegen import TARGET
+from fastbp.kernels.tiles.codegen import TARGET
 
 def passes(namespace, name, x, *weights):
     layer = getattr(namespace, name)(*weights)
@@ -55,7 +55,7 @@ def python(*arguments: str, cache: Path, **settings: str) -> str:
 @pytest.mark.parametrize("name", TARGETS)
 def test_target(name: str, tmp_path: Path) -> None:
     settings, expected = TARGETS[name]
-    code = "from fastbp.kernels.codegen import TARGET; print(tuple(TARGET))"
+    code = "from fastbp.kernels.tiles.codegen import TARGET; print(tuple(TARGET))"
     assert python("-c", code, cache=tmp_path, **settings).strip() == str(expected)
 
 

@@ -12,8 +12,8 @@ if config.DISABLE_JIT:
     pytest.skip("register tiles exist in compiled code only", allow_module_level=True)
 
 from fastbp.engine import team as engine_team
-from fastbp.kernels import plan, team
-from fastbp.kernels.simd import pointer
+from fastbp.kernels.loop import plan, team
+from fastbp.kernels.tiles.simd import pointer
 
 
 @njit(nogil=True)

@@ -13,7 +13,7 @@ from test_cli_process import on_terminal
 
 import fastbp
 from fastbp import _warmup, threads
-from fastbp.kernels.cache import cache_folder
+from fastbp.kernels.build.cache import cache_folder
 
 layer_runs = threads.threading_layer()[0] is not None and threads.launched() > 1
 WARM = {"FASTBP_CACHE_DIR": str(cache_folder().parent)}
@@ -25,7 +25,7 @@ from importlib import import_module
 import numpy as np
 import fastbp
 import fastbp.kernels
-from fastbp.kernels.cache import KernelCache, cached_kernels
+from fastbp.kernels.build.cache import KernelCache, cached_kernels
 
 modules = [import_module(f"fastbp.kernels.{found.name}") for found in pkgutil.iter_modules(fastbp.kernels.__path__)]
 kernels = {value for module in modules for value in vars(module).values()
@@ -157,7 +157,7 @@ def test_helping_process(tmp_path: Path, cold: bool) -> None:
     from fastbp import _warmup
     with _warmup.Helper(("float32",)) as helper:
         helper.process.wait()
-    from fastbp.kernels.cache import cached_kernels
+    from fastbp.kernels.build.cache import cached_kernels
     print(helper.process.returncode, cached_kernels()[0])
     """
     status, count = map(int, python(code, **({"FASTBP_CACHE_DIR": str(tmp_path)} if cold else {})).split())

@@ -12,7 +12,7 @@ from fastbp import layers, reference, threads
 from fastbp.bench import Contender, pytorch
 from fastbp.bench.rows import Row
 from fastbp.kernels import affine, peak, relu, sigmoid, softmax_loss
-from fastbp.kernels.product import scratch_size
+from fastbp.kernels.matmul.product import scratch_size
 
 Arrays = dict[str, NDArray[Any]]
 

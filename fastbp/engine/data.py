@@ -12,8 +12,8 @@ from fastbp import _arrays
 from fastbp._checks import finite
 from fastbp.chain import NotCompilable
 from fastbp.engine import team
-from fastbp.kernels import compress as kernels
-from fastbp.kernels import plan
+from fastbp.kernels.loop import compress as kernels
+from fastbp.kernels.loop import plan
 
 # Compressed rows win below this share of non-zeros: on MNIST's 19 % a step of 784-50-10 takes 85 µs instead of 130, and
 # of 784-512-512-10 1750 instead of 2030; on the digits' 49 % one of 64-32-10 takes 6.9 instead of 5.5.
@@ -78,7 +78,7 @@ class Data:
         return 0 if self.starts is None else int(np.diff(self.starts).max(initial=0))
 
     def table(self) -> Any:
-        """The row of `kernels.plan` that says where the samples and labels lie."""
+        """The row of `kernels.loop.plan` that says where the samples and labels lie."""
         row_bytes = self.x.itemsize * self.features if self.starts is None else 0
         where = address(self.x), self.features, row_bytes, address(self.starts), address(self.columns)
         return plan.Samples.row(*where, address(self.labels), self.classes)

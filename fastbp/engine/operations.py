@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fastbp import layers, originals
 from fastbp.chain import LOSS_NAMES, Chain, NotCompilable, share_memory
 from fastbp.engine.proof import check_lookups
-from fastbp.kernels import plan
+from fastbp.kernels.loop import plan
 from fastbp.reads import MISSING, Reads
 
 _CONTAINERS = {"layers": (dict, OrderedDict, list, tuple), "params": (dict, OrderedDict)}
@@ -47,8 +47,8 @@ class Operation:
         return itemsize * (own + batch * (self.inputs + self.outputs))
 
 
-# Which operation a layer is. A new one needs an entry here, its code in `kernels.plan` and its functions in
-# `kernels.parts`.
+# Which operation a layer is. A new one needs an entry here, its code in `kernels.loop.plan` and its functions in
+# `kernels.loop.parts`.
 CODES: dict[type, int] = {layers.Affine: plan.AFFINE, layers.Relu: plan.RELU, layers.Sigmoid: plan.SIGMOID}
 LOSSES = (layers.SoftmaxWithLoss,)
 

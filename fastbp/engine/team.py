@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from fastbp import threads
-from fastbp.kernels import parts
-from fastbp.kernels.team import CANCELLED, CLOSED, JOINED, PROGRESS, SIZE, TEAM_WORDS
+from fastbp.kernels.loop import parts
+from fastbp.kernels.loop.team import CANCELLED, CLOSED, JOINED, PROGRESS, SIZE, TEAM_WORDS
 
 # A step's two meetings cost 1 µs; below this many operations a thread they cost more than the thread saves.
 FLOPS_PER_THREAD = 1e6
@@ -68,7 +68,7 @@ class Pace:
 
 
 def run(table: Any, dtype: np.dtype[Any], n: int, done: Callable[[int], object]) -> int:
-    """The steps that a run of `kernels.plan` took, by up to n threads; `done` learns them, also when interrupted."""
+    """The steps that a run of `kernels.loop.plan` took, by up to n threads; `done` learns them, also if interrupted."""
     loop = _loops.get(dtype)
     if loop is None:
         loop = _loops[dtype] = parts.loop(dtype)

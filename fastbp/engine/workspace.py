@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from fastbp.engine import team
 from fastbp.engine.data import Data, address
 from fastbp.engine.operations import Operation
-from fastbp.kernels import parts, plan
-from fastbp.kernels.codegen import CACHE_LINE, lanes
-from fastbp.kernels.product import scratch_size
-from fastbp.kernels.sparse import CHAIN, padded_columns
+from fastbp.kernels.loop import parts, plan
+from fastbp.kernels.loop.sparse import CHAIN, padded_columns
+from fastbp.kernels.matmul.product import scratch_size
+from fastbp.kernels.tiles.codegen import CACHE_LINE, lanes
 
 # A W whose vectors straddle two cache lines, as NumPy allocates it, is copied for the time of a run. Two threads, which
 # then share no line where their columns meet, take a step of 784-512-512-10 4 % faster, one thread 1 %; to copy W there
@@ -24,7 +24,7 @@ STEPS_PER_COPY = 16
 
 
 class Workspace:
-    """Buffers for batches of up to `capacity` samples, and the tables of `kernels.plan` for `operations` that use them.
+    """Buffers for batches of up to `capacity` samples, and tables of `kernels.loop.plan` for `operations` to use.
 
     `run` is the table that the loop is given; what differs from run to run is entered by `run_for` and `point_at`.
     """

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastbp import _arrays, threads
 from fastbp.kernels.affine import affine_backward, affine_backward_threads, affine_forward, affine_forward_threads
-from fastbp.kernels.product import scratch_size
+from fastbp.kernels.matmul.product import scratch_size
 from fastbp.originals import original
 
 

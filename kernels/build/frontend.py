@@ -12,7 +12,7 @@ from numba.core.compiler_machinery import LoweringPass, register_pass
 from numba.core.registry import CPUDispatcher
 from numba.core.typed_passes import NativeLowering
 
-from fastbp.kernels.compiling import raise_interrupt
+from fastbp.kernels.build.compiling import raise_interrupt
 
 
 class UnfinishedLibrary(JITCodeLibrary):

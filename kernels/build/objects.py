@@ -4,10 +4,9 @@ import pickle
 import threading
 from collections import deque
 
-from fastbp.kernels import cache
-from fastbp.kernels.build import machine
+from fastbp.kernels.build import cache, machine
+from fastbp.kernels.build.compiling import at_ease
 from fastbp.kernels.build.workshop import make
-from fastbp.kernels.compiling import at_ease
 
 _addresses = {}  # of what is in memory, by its symbol
 _memory = []  # the one of this process, once it is needed

@@ -9,7 +9,7 @@ import sys
 import threading
 from contextlib import suppress
 
-from fastbp.kernels.compiling import garbage_collected_rarely
+from fastbp.kernels.build.compiling import garbage_collected_rarely
 
 MOST_HELPERS = 3  # each takes 130 MB
 

@@ -1,13 +1,13 @@
 """Parts of an affine operation, with the ReLU on top of it where it has a mask: thin entries around the products."""
 
+from fastbp.kernels.build.flags import inlined, part
 from fastbp.kernels.build.tables import is_there
-from fastbp.kernels.flags import inlined, part
-from fastbp.kernels.gemm import backward_input_rows, backward_params_rows_ahead, forward_rows
 from fastbp.kernels.loop.calls import call
-from fastbp.kernels.product import Ahead
+from fastbp.kernels.loop.sparse import copy_rows
+from fastbp.kernels.matmul.gemm import backward_input_rows, backward_params_rows_ahead, forward_rows
+from fastbp.kernels.matmul.product import Ahead
 from fastbp.kernels.relu import backward_elements
-from fastbp.kernels.simd import address_as_bytes
-from fastbp.kernels.sparse import copy_rows
+from fastbp.kernels.tiles.simd import address_as_bytes
 
 
 @part

@@ -4,12 +4,12 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastbp.kernels import codegen as cg
+from fastbp.kernels.tiles import codegen as cg
 
 
 @intrinsic
 def call(typingctx, address, lo, hi, left, right, row, step):
-    """What the part at this address returns: see `kernels.plan`."""
+    """What the part at this address returns: see `kernels.loop.plan`."""
 
     def codegen(context, builder, signature, arguments):
         function_type = ir.FunctionType(cg.I64, [argument.type for argument in arguments[1:]])

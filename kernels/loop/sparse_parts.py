@@ -3,11 +3,11 @@
 0 · inf and 0 · NaN are NaN: zeros can be skipped only while all sums stay finite.
 """
 
+from fastbp.kernels.build.flags import part
 from fastbp.kernels.build.tables import is_there
-from fastbp.kernels.flags import part
 from fastbp.kernels.loop.affine_parts import mask_rows, optimize_weights
 from fastbp.kernels.loop.calls import call
-from fastbp.kernels.sparse import (
+from fastbp.kernels.loop.sparse import (
     add_bias_rows,
     add_sparse_outer,
     all_finite,

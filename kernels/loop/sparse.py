@@ -6,10 +6,10 @@ once, and in order. W and what belongs to it are copies whose rows are padded to
 or store needs a mask, nor straddles two cache lines.
 """
 
-from fastbp.kernels.codegen import TARGET
-from fastbp.kernels.flags import inlined, shared
-from fastbp.kernels.product import DEPTH
-from fastbp.kernels.simd import (
+from fastbp.kernels.build.flags import inlined, shared
+from fastbp.kernels.matmul.product import DEPTH
+from fastbp.kernels.tiles.codegen import TARGET
+from fastbp.kernels.tiles.simd import (
     absolute,
     add,
     aligned,

@@ -4,12 +4,12 @@ from functools import partial
 
 from numba import config, njit, types
 
-from fastbp.kernels import plain
 from fastbp.kernels.build import objects
+from fastbp.kernels.build.cache import KernelCache
+from fastbp.kernels.build.compiling import at_ease
 from fastbp.kernels.build.frontend import Part
 from fastbp.kernels.build.native import Native
-from fastbp.kernels.cache import KernelCache
-from fastbp.kernels.compiling import at_ease
+from fastbp.kernels.tiles import plain
 
 OPTIONS = {
     "nogil": True,  # other Python threads compute meanwhile
@@ -34,7 +34,7 @@ def shared(function):
 
 
 def part(function):
-    """A part of the compiled loop: a C function that the loop calls by its address, see `kernels.plan`."""
+    """A part of the compiled loop: a C function that the loop calls by its address, see `kernels.loop.plan`."""
     return function if config.DISABLE_JIT else Native(function, OPTIONS, returns=types.int64)
 
 

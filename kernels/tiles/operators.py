@@ -9,8 +9,8 @@ import operator
 from numba import config, types
 from numba.extending import lower_builtin, type_callable
 
-from fastbp.kernels import simd
-from fastbp.kernels.simd import TileType
+from fastbp.kernels.tiles import simd
+from fastbp.kernels.tiles.simd import TileType
 
 BINARY = {
     operator.add: simd.add,

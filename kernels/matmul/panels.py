@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from fastbp.kernels.flags import inlined, merged
-from fastbp.kernels.product import (
+from fastbp.kernels.build.flags import inlined, merged
+from fastbp.kernels.matmul.product import (
     DEPTH,
     FAR,
     FEW,
@@ -19,7 +19,7 @@ from fastbp.kernels.product import (
     Product,
     chain_length,
 )
-from fastbp.kernels.simd import (
+from fastbp.kernels.tiles.simd import (
     add,
     aligned,
     fma_step,

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from numba import types
 from numba.extending import intrinsic, overload
 
-from fastbp.kernels import codegen as cg
-from fastbp.kernels.simd import add, div, equal, fma, greater, less, maximum, minimum, mul, rint, select, sub
+from fastbp.kernels.tiles import codegen as cg
+from fastbp.kernels.tiles.simd import add, div, equal, fma, greater, less, maximum, minimum, mul, rint, select, sub
 
 
 class Format(NamedTuple):

@@ -11,8 +11,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastbp.kernels import codegen as cg
-from fastbp.kernels.flags import inlined
+from fastbp.kernels.build.flags import inlined
+from fastbp.kernels.tiles import codegen as cg
 
 # A team's memory: counters in cache lines of their own. All start at 0.
 JOINED, SIZE, ARRIVED, FLAG, PROGRESS = 0, 16, 32, 48, 64

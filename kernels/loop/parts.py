@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from numba import config, types
 
-from fastbp.kernels import compress, optimizers, plan, relu, sigmoid, softmax_loss, training
+from fastbp.kernels import optimizers, relu, sigmoid, softmax_loss
 from fastbp.kernels.build import objects
-from fastbp.kernels.loop import affine_parts, gather, sparse_parts
+from fastbp.kernels.loop import affine_parts, compress, gather, plan, sparse_parts, training
 
 
 class Functions(NamedTuple):

@@ -1,8 +1,7 @@
 """What panels are no good for: a few rows, a few columns, one term, one element."""
 
-from fastbp.kernels.codegen import TARGET
-from fastbp.kernels.flags import inlined, merged
-from fastbp.kernels.product import (
+from fastbp.kernels.build.flags import inlined, merged
+from fastbp.kernels.matmul.product import (
     DEPTH,
     DOT_DEPTH,
     FEW,
@@ -14,7 +13,8 @@ from fastbp.kernels.product import (
     STRETCH,
     chain_length,
 )
-from fastbp.kernels.simd import (
+from fastbp.kernels.tiles.codegen import TARGET
+from fastbp.kernels.tiles.simd import (
     add,
     add_row_sums,
     aligned,

@@ -5,10 +5,10 @@
     affine_backward_input   dx = dout @ W.T               (N, D) = (N, M) @ (M, D)
 
 All three are one loop: a panel of B, a few vectors wide, is copied to scratch in the order in which it is read, and
-tiles of rows of A sweep over it (`kernels.panels`). A is read where it lies, but for a wide dW, and for an A of another
-dtype, of which a part at a time is converted. What differs between the products is put in as functions when this module
-is loaded: how a tile begins, how it is finished (`kernels.product`), how a panel is filled. Few rows, few columns and
-single terms have loops of their own (`kernels.edges`). `kernels.affine` gives them all their signatures.
+tiles of rows of A sweep over it (`panels`). A is read where it lies, but for a wide dW, and for an A of another dtype,
+of which a part at a time is converted. What differs between the products is put in as functions when this module is
+loaded: how a tile begins, how it is finished (`product`), how a panel is filled. Few rows, few columns and single terms
+have loops of their own (`edges`). `kernels.affine` gives them all their signatures.
 
 Every element of a result is summed in one order, which depends on the shapes of the whole product and not on the tile
 it was computed in: chains of multiply-adds in the order of k, one for each panel, or for a few last columns and very
@@ -16,7 +16,8 @@ small batches a dot product, a vector of terms at a time. So a product may be cu
 the bits stay. One chain for all terms would be wrong in the fifth digit of float32 after 60,000 terms of one sign.
 """
 
-from fastbp.kernels.edges import (
+from fastbp.kernels.build.flags import merged, shared
+from fastbp.kernels.matmul.edges import (
     column_sum,
     columns_as_rows,
     columns_in_scratch,
@@ -27,8 +28,7 @@ from fastbp.kernels.edges import (
     single_terms,
     turned_columns,
 )
-from fastbp.kernels.flags import merged, shared
-from fastbp.kernels.panels import (
+from fastbp.kernels.matmul.panels import (
     as_it_lies,
     ask_for_columns,
     ask_for_nothing,
@@ -40,7 +40,7 @@ from fastbp.kernels.panels import (
     reading_ahead,
     transposed,
 )
-from fastbp.kernels.product import (
+from fastbp.kernels.matmul.product import (
     FEW,
     FEW_DOT,
     ROWS_DOT,
@@ -52,7 +52,7 @@ from fastbp.kernels.product import (
     relu,
     unmasked,
 )
-from fastbp.kernels.simd import lanes_of, zeros
+from fastbp.kernels.tiles.simd import lanes_of, zeros
 
 
 @merged

@@ -8,10 +8,10 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from fastbp.kernels import codegen as cg
-from fastbp.kernels.codegen import TARGET
-from fastbp.kernels.flags import inlined, shared
-from fastbp.kernels.simd import lanes_of, zeros
+from fastbp.kernels.build.flags import inlined, shared
+from fastbp.kernels.tiles import codegen as cg
+from fastbp.kernels.tiles.codegen import TARGET
+from fastbp.kernels.tiles.simd import lanes_of, zeros
 
 I8 = ir.IntType(8)
 

@@ -1,8 +1,8 @@
 """A whole schedule of training steps in one C function, for any chain of layers.
 
 What a network is made of is data, not code: a plan, a table with a row an operation, which holds the addresses of the C
-functions that do it, and of the caller's arrays (`kernels.plan`). So there is one loop for all architectures, which
-knows their order, who takes which part of their work, and when all have to meet; and no layer.
+functions that do it, and of the caller's arrays (`kernels.loop.plan`). So there is one loop for all architectures,
+which knows their order, who takes which part of their work, and when all have to meet; and no layer.
 
 A step has two parts, each split over the team's threads. In the first every thread takes rows of the batch through all
 operations and back, in the second it takes rows of what is updated; the bits don't depend on who takes what. Between
@@ -12,14 +12,14 @@ own instead.
 
 from numba import types
 
+from fastbp.kernels.build.flags import entry, inlined
 from fastbp.kernels.build.tables import is_there
-from fastbp.kernels.flags import entry, inlined
 from fastbp.kernels.loop.calls import call
-from fastbp.kernels.plan import Run
-from fastbp.kernels.product import FEW_DOT
-from fastbp.kernels.simd import flush_denormals, lanes_of, moved, restore
+from fastbp.kernels.loop.plan import Run
+from fastbp.kernels.loop.team import FLAG, barrier, flag_is_up, join, raise_flag, tell_progress
+from fastbp.kernels.matmul.product import FEW_DOT
 from fastbp.kernels.softmax_loss import ROWS
-from fastbp.kernels.team import FLAG, barrier, flag_is_up, join, raise_flag, tell_progress
+from fastbp.kernels.tiles.simd import flush_denormals, lanes_of, moved, restore
 
 # Where an operation has so many columns for each thread it takes its own, of W or for dx of its transpose: they stay in
 # its caches. Else a thread takes rows of the batch through all operations.

@@ -27,9 +27,8 @@ from numba.core.compiler import CompileResult
 from numba.core.registry import cpu_target
 from numba.core.serialize import dumps
 
-from fastbp.kernels import folder, trusted
-from fastbp.kernels.build import native
-from fastbp.kernels.stamp import kernels_hash
+from fastbp.kernels.build import folder, native, trusted
+from fastbp.kernels.build.stamp import kernels_hash
 
 DIGEST = hashlib.sha256().digest_size
 DAY = 24 * 3600

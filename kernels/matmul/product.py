@@ -7,9 +7,9 @@ number of terms; lo and hi are a range of rows; `at` is an offset in elements.
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from fastbp.kernels.codegen import TARGET, lanes
-from fastbp.kernels.flags import merged
-from fastbp.kernels.simd import (
+from fastbp.kernels.build.flags import merged
+from fastbp.kernels.tiles.codegen import TARGET, lanes
+from fastbp.kernels.tiles.simd import (
     equal,
     fma,
     less_equal,

@@ -30,8 +30,8 @@ from numba import types
 from numba.core import errors
 from numba.extending import intrinsic, models, register_model
 
-from fastbp.kernels import codegen as cg
-from fastbp.kernels.codegen import TARGET
+from fastbp.kernels.tiles import codegen as cg
+from fastbp.kernels.tiles.codegen import TARGET
 
 # --- the type ---
 

@@ -8,7 +8,7 @@ from numba import types
 
 from fastbp.kernels.build.tables import Bytes, Function, Integer, Integers, Integers32, Number, Numbers, Real, table
 
-# What a row of the plan may be (`kernels.parts` has the functions of each).
+# What a row of the plan may be (`kernels.loop.parts` has the functions of each).
 AFFINE, AFFINE_RELU, RELU, SIGMOID = range(4)
 
 

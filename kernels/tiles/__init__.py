@@ -1,0 +1,1 @@
+"""Register tiles: small matrices in vector registers, their arithmetic, exponential, and a target's code for them."""
