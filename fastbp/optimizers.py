@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fastbp import _arrays
 from fastbp._checks import not_negative, share, whole_number
 from fastbp.kernels import optimizers as kernels
-from fastbp.kernels.tiles import plain
+from fastbp.kernels import plain
 from fastbp.originals import original
 
 States = dict[str, NDArray[Any]]

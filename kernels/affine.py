@@ -10,7 +10,7 @@ from numba import prange, types
 from fastbp.kernels.build.flags import inlined, kernel, merged, parallel_kernel
 from fastbp.kernels.matmul.gemm import backward_input_rows, backward_params_rows, forward_rows
 from fastbp.kernels.matmul.product import FEW_DOT
-from fastbp.kernels.tiles.simd import address_as_bytes, lanes_of, pointer
+from fastbp.kernels.tiles import address_as_bytes, lanes_of, pointer
 
 
 @merged

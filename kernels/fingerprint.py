@@ -1,7 +1,7 @@
 """A fingerprint of memory, to see whether an array has been changed since it was looked at last."""
 
 from fastbp.kernels.build.flags import inlined, kernel
-from fastbp.kernels.tiles.simd import address_as_int64
+from fastbp.kernels.tiles import address_as_int64
 
 PRIME = 0x1E3779B97F4A7C15  # odd, its bits without a pattern
 

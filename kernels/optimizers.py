@@ -10,9 +10,7 @@ and nothing of Adam's (16 µs, of which the divider and the root take most).
 """
 
 from fastbp.kernels.build.flags import inlined, kernel, part
-from fastbp.kernels.tiles.codegen import TARGET
-from fastbp.kernels.tiles.elementwise import elementwise
-from fastbp.kernels.tiles.simd import (
+from fastbp.kernels.tiles import (
     absolute,
     address_as,
     fma,
@@ -25,6 +23,8 @@ from fastbp.kernels.tiles.simd import (
     width_of,
     zeros,
 )
+from fastbp.kernels.tiles.elementwise import elementwise
+from fastbp.kernels.tiles.target import TARGET
 
 VECTORS = 4  # a step; 1, 2 and 8 are as fast with AVX-512, where masks are free
 LEAST_FLOAT32, LEAST_FLOAT64 = 1e-37, 1e-307

@@ -1,8 +1,8 @@
 """The limit: how fast this processor multiplies and adds, measured in registers alone."""
 
 from fastbp.kernels.build.flags import kernel
-from fastbp.kernels.tiles.codegen import TARGET, lanes
-from fastbp.kernels.tiles.simd import fma, lanes_of, row, splat, store, zeros
+from fastbp.kernels.tiles import fma, lanes_of, row, splat, store, zeros
+from fastbp.kernels.tiles.target import TARGET, lanes
 
 # More than latency x throughput anywhere, and registers to spare for the two factors.
 PEAK_CHAINS = 20 if TARGET.registers == 32 else 12

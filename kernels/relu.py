@@ -1,8 +1,8 @@
 """ReLU: x, out, dout, dx (size,), mask (size,) of bool."""
 
 from fastbp.kernels.build.flags import inlined, kernel, part
+from fastbp.kernels.tiles import pointer, select
 from fastbp.kernels.tiles.elementwise import elementwise
-from fastbp.kernels.tiles.simd import pointer, select
 
 VECTORS = 8  # a step: enough loads under way to keep memory busy
 

@@ -1,9 +1,9 @@
 """Sigmoid: x, out, dout, dx (size,)."""
 
 from fastbp.kernels.build.flags import inlined, kernel, part
+from fastbp.kernels.tiles import absolute, pointer, select, splat
 from fastbp.kernels.tiles.elementwise import elementwise
 from fastbp.kernels.tiles.exponential import exp
-from fastbp.kernels.tiles.simd import absolute, pointer, select, splat
 
 VECTORS = 4  # a step
 

@@ -11,9 +11,7 @@ import numpy as np
 
 from fastbp.kernels.build.flags import inlined, kernel, part
 from fastbp.kernels.build.tables import is_there
-from fastbp.kernels.tiles import operators  # noqa: F401  tiles are computed with them
-from fastbp.kernels.tiles.exponential import exp, log
-from fastbp.kernels.tiles.simd import (
+from fastbp.kernels.tiles import (
     address_as,
     address_as_float64,
     address_as_int64,
@@ -36,6 +34,7 @@ from fastbp.kernels.tiles.simd import (
     within,
     zeros,
 )
+from fastbp.kernels.tiles.exponential import exp, log
 
 ROWS = 4  # of a block: their chains of operations fill each other's gaps
 SEGMENT = 4  # vectors

@@ -130,7 +130,7 @@ def test_plain_kernels_have_the_same_names_and_parameters() -> None:
     def parameters(functions: list[ast.FunctionDef]) -> dict[str, list[str]]:
         return {function.name: [argument.arg for argument in function.args.args] for function in functions}
 
-    body = ast.parse((KERNELS / "tiles" / "plain.py").read_text()).body
+    body = ast.parse((KERNELS / "plain.py").read_text()).body
     plain = [node for node in body if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")]
     kernels = parameters([function for _, function in kernel_functions()])
     assert parameters(plain) == {name: each for name, each in kernels.items() if name not in WITHOUT_PLAIN}

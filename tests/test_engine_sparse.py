@@ -15,7 +15,7 @@ import fastbp
 from fastbp.engine import data as engine_data
 from fastbp.engine import team
 from fastbp.kernels.build import objects
-from fastbp.kernels.tiles.codegen import lanes
+from fastbp.kernels.tiles.target import lanes
 
 pytestmark = pytest.mark.skipif(not COMPILES, reason="nothing is compiled")
 

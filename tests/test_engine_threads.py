@@ -228,7 +228,7 @@ import numpy as np
 from numba import njit
 from fastbp.engine import team
 from fastbp.kernels.loop import plan
-from fastbp.kernels.tiles.simd import pointer
+from fastbp.kernels.tiles import pointer
 from fastbp.kernels.loop.team import join
 
 @njit(nogil=True)

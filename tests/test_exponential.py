@@ -13,8 +13,8 @@ if config.DISABLE_JIT:
 
 from fastbp import reference
 from fastbp.kernels.softmax_loss import softmax_loss_forward
+from fastbp.kernels.tiles import load_row_masked, store_row_masked, width_of, zeros
 from fastbp.kernels.tiles.exponential import exp, log
-from fastbp.kernels.tiles.simd import load_row_masked, store_row_masked, width_of, zeros
 
 DTYPES = ("float32", "float64")
 RANGE = {"float32": (-104.0, 88.7), "float64": (-745.2, 709.7)}

@@ -14,7 +14,7 @@ if config.DISABLE_JIT:
 from fastbp.kernels import affine
 from fastbp.kernels.matmul.gemm import backward_input_rows, backward_params_rows, forward_rows
 from fastbp.kernels.matmul.product import scratch_size
-from fastbp.kernels.tiles.simd import pointer
+from fastbp.kernels.tiles import pointer
 
 Shape = tuple[int, int, int]
 

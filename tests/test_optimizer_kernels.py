@@ -13,9 +13,9 @@ if config.DISABLE_JIT:
     pytest.skip("register tiles exist in compiled code only", allow_module_level=True)
 
 from fastbp.kernels import optimizers as kernels
+from fastbp.kernels import plain
 from fastbp.kernels.loop import parts, plan
-from fastbp.kernels.tiles import plain
-from fastbp.kernels.tiles.codegen import lanes
+from fastbp.kernels.tiles.target import lanes
 
 # Arrays beside W and dW, and numbers.
 KERNELS: dict[str, tuple[int, tuple[float, ...]]] = {

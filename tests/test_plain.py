@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from numba import config
 
-from fastbp.kernels import peak
-from fastbp.kernels.tiles import plain
-from fastbp.kernels.tiles.codegen import lanes
+from fastbp.kernels import peak, plain
+from fastbp.kernels.tiles.target import lanes
 
 
 @pytest.mark.parametrize("value", [np.inf, 1e308, -np.inf, np.nan])

@@ -23,7 +23,7 @@ x86_only = pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), rea
 LAYERS = """
 import numpy as np
 from fastbp import layers, reference
-from fastbp.kernels.tiles.codegen import TARGET
+from fastbp.kernels.tiles.target import TARGET
 
 def passes(namespace, name, x, *weights):
     layer = getattr(namespace, name)(*weights)
@@ -55,7 +55,7 @@ def python(*arguments: str, cache: Path, **settings: str) -> str:
 @pytest.mark.parametrize("name", TARGETS)
 def test_target(name: str, tmp_path: Path) -> None:
     settings, expected = TARGETS[name]
-    code = "from fastbp.kernels.tiles.codegen import TARGET; print(tuple(TARGET))"
+    code = "from fastbp.kernels.tiles.target import TARGET; print(tuple(TARGET))"
     assert python("-c", code, cache=tmp_path, **settings).strip() == str(expected)
 
 
@@ -74,7 +74,17 @@ def test_layers_on_target(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["haswell", "x86-64"])
 def test_suite_on_target(name: str, tmp_path: Path) -> None:
     """The tests of all kernels."""
-    parts = ("simd", "simd_memory", "exponential", "gemm", "affine", "relu", "sigmoid", "softmax_loss", "engine_sparse")
+    parts = (
+        "tiles",
+        "tiles_memory",
+        "exponential",
+        "gemm",
+        "affine",
+        "relu",
+        "sigmoid",
+        "softmax_loss",
+        "engine_sparse",
+    )
     settings, _ = TARGETS[name]
     here = Path(__file__).parent
     options = ("-q", "-p", "no:cacheprovider", f"--rootdir={here.parent}")

@@ -13,7 +13,7 @@ if config.DISABLE_JIT:
 
 from fastbp.engine import team as engine_team
 from fastbp.kernels.loop import plan, team
-from fastbp.kernels.tiles.simd import pointer
+from fastbp.kernels.tiles import pointer
 
 
 @njit(nogil=True)

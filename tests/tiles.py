@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastbp.kernels.tiles.codegen import lanes
+from fastbp.kernels.tiles.target import lanes
 
 DTYPES = ("float32", "float64")
 SOURCES = ("float32", "float64", "uint8", "bool")

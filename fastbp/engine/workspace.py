@@ -15,7 +15,7 @@ from fastbp.engine.operations import Operation
 from fastbp.kernels.loop import parts, plan
 from fastbp.kernels.loop.sparse import CHAIN, padded_columns
 from fastbp.kernels.matmul.product import scratch_size
-from fastbp.kernels.tiles.codegen import CACHE_LINE, lanes
+from fastbp.kernels.tiles.target import CACHE_LINE, lanes
 
 # A W whose vectors straddle two cache lines, as NumPy allocates it, is copied for the time of a run. Two threads, which
 # then share no line where their columns meet, take a step of 784-512-512-10 4 % faster, one thread 1 %; to copy W there

@@ -4,12 +4,12 @@ from functools import partial
 
 from numba import config, njit, types
 
+from fastbp.kernels import plain
 from fastbp.kernels.build import objects
 from fastbp.kernels.build.cache import KernelCache
 from fastbp.kernels.build.compiling import at_ease
 from fastbp.kernels.build.frontend import Part
 from fastbp.kernels.build.native import Native
-from fastbp.kernels.tiles import plain
 
 OPTIONS = {
     "nogil": True,  # other Python threads compute meanwhile

@@ -7,7 +7,7 @@ from fastbp.kernels.loop.sparse import copy_rows
 from fastbp.kernels.matmul.gemm import backward_input_rows, backward_params_rows_ahead, forward_rows
 from fastbp.kernels.matmul.product import Ahead
 from fastbp.kernels.relu import backward_elements
-from fastbp.kernels.tiles.simd import address_as_bytes
+from fastbp.kernels.tiles import address_as_bytes
 
 
 @part

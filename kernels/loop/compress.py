@@ -10,8 +10,8 @@ from numba.extending import intrinsic
 
 from fastbp.kernels.build.flags import inlined, shared
 from fastbp.kernels.tiles import codegen as cg
-from fastbp.kernels.tiles.codegen import TARGET
-from fastbp.kernels.tiles.simd import lanes_of, zeros
+from fastbp.kernels.tiles import lanes_of, zeros
+from fastbp.kernels.tiles.target import TARGET
 
 I8 = ir.IntType(8)
 

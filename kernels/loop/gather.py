@@ -1,8 +1,7 @@
 """Parts that make a batch: rows of a data set by their indices, converted and scaled on the way."""
 
 from fastbp.kernels.build.flags import inlined, part
-from fastbp.kernels.tiles import operators  # noqa: F401  tiles are computed with them
-from fastbp.kernels.tiles.simd import (
+from fastbp.kernels.tiles import (
     address_as,
     address_as_bytes,
     address_as_float32,

@@ -8,8 +8,7 @@ or store needs a mask, nor straddles two cache lines.
 
 from fastbp.kernels.build.flags import inlined, shared
 from fastbp.kernels.matmul.product import DEPTH
-from fastbp.kernels.tiles.codegen import TARGET
-from fastbp.kernels.tiles.simd import (
+from fastbp.kernels.tiles import (
     absolute,
     add,
     aligned,
@@ -28,6 +27,7 @@ from fastbp.kernels.tiles.simd import (
     width_of,
     zeros,
 )
+from fastbp.kernels.tiles.target import TARGET
 
 VECTORS = 4  # columns of W at a time; 1 or 2 where it has no more
 BLOCK_BYTES = 40 * 1024  # of W, which stay in the first-level cache while all samples pass over them

@@ -19,7 +19,7 @@ from fastbp.kernels.loop.plan import Run
 from fastbp.kernels.loop.team import FLAG, barrier, flag_is_up, join, raise_flag, tell_progress
 from fastbp.kernels.matmul.product import FEW_DOT
 from fastbp.kernels.softmax_loss import ROWS
-from fastbp.kernels.tiles.simd import flush_denormals, lanes_of, moved, restore
+from fastbp.kernels.tiles import flush_denormals, lanes_of, moved, restore
 
 # Where an operation has so many columns for each thread it takes its own, of W or for dx of its transpose: they stay in
 # its caches. Else a thread takes rows of the batch through all operations.

@@ -13,8 +13,7 @@ from fastbp.kernels.matmul.product import (
     STRETCH,
     chain_length,
 )
-from fastbp.kernels.tiles.codegen import TARGET
-from fastbp.kernels.tiles.simd import (
+from fastbp.kernels.tiles import (
     add,
     add_row_sums,
     aligned,
@@ -35,6 +34,7 @@ from fastbp.kernels.tiles.simd import (
     width_of,
     zeros,
 )
+from fastbp.kernels.tiles.target import TARGET
 
 
 @merged

@@ -52,7 +52,7 @@ from fastbp.kernels.matmul.product import (
     relu,
     unmasked,
 )
-from fastbp.kernels.tiles.simd import lanes_of, zeros
+from fastbp.kernels.tiles import lanes_of, zeros
 
 
 @merged

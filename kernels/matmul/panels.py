@@ -19,7 +19,7 @@ from fastbp.kernels.matmul.product import (
     Product,
     chain_length,
 )
-from fastbp.kernels.tiles.simd import (
+from fastbp.kernels.tiles import (
     add,
     aligned,
     fma_step,

@@ -8,8 +8,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from fastbp.kernels.build.flags import merged
-from fastbp.kernels.tiles.codegen import TARGET, lanes
-from fastbp.kernels.tiles.simd import (
+from fastbp.kernels.tiles import (
     equal,
     fma,
     less_equal,
@@ -20,6 +19,7 @@ from fastbp.kernels.tiles.simd import (
     splat,
     store_masked,
 )
+from fastbp.kernels.tiles.target import TARGET, lanes
 
 MANY = TARGET.registers == 32
 

@@ -4,8 +4,8 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastbp.kernels.build.flags import inlined
-from fastbp.kernels.tiles import operators  # noqa: F401  functions of tiles are written with them
-from fastbp.kernels.tiles.simd import load_row_masked, store_row_masked, width_of, zeros
+from fastbp.kernels.tiles.memory import load_row_masked, store_row_masked
+from fastbp.kernels.tiles.tile import width_of, zeros
 
 
 @intrinsic

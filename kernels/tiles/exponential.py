@@ -11,7 +11,20 @@ from numba import types
 from numba.extending import intrinsic, overload
 
 from fastbp.kernels.tiles import codegen as cg
-from fastbp.kernels.tiles.simd import add, div, equal, fma, greater, less, maximum, minimum, mul, rint, select, sub
+from fastbp.kernels.tiles.arithmetic import (
+    add,
+    div,
+    equal,
+    fma,
+    greater,
+    less,
+    maximum,
+    minimum,
+    mul,
+    rint,
+    select,
+    sub,
+)
 
 
 class Format(NamedTuple):

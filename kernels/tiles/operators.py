@@ -1,7 +1,7 @@
 """Arithmetic on tiles as Python writes it: `dout * (1 - y) * y`, `select(x <= 0, 0, x)`.
 
-Each operator is the operation of `simd` of the same meaning; numbers are repeated over the tile. Importing this module
-is what makes kernels understand them.
+Each operator is the operation of `arithmetic` of the same meaning; numbers are repeated over the tile. Importing this
+module is what makes kernels understand them.
 """
 
 import operator
@@ -9,24 +9,24 @@ import operator
 from numba import config, types
 from numba.extending import lower_builtin, type_callable
 
-from fastbp.kernels.tiles import simd
-from fastbp.kernels.tiles.simd import TileType
+from fastbp.kernels.tiles import arithmetic
+from fastbp.kernels.tiles.tile import TileType
 
 BINARY = {
-    operator.add: simd.add,
-    operator.sub: simd.sub,
-    operator.mul: simd.mul,
-    operator.truediv: simd.div,
-    operator.lt: simd.less,
-    operator.le: simd.less_equal,
-    operator.gt: simd.greater,
-    operator.ge: simd.greater_equal,
-    operator.eq: simd.equal,
-    operator.ne: simd.not_equal,
-    operator.and_: simd.logical_and,
-    operator.or_: simd.logical_or,
+    operator.add: arithmetic.add,
+    operator.sub: arithmetic.sub,
+    operator.mul: arithmetic.mul,
+    operator.truediv: arithmetic.div,
+    operator.lt: arithmetic.less,
+    operator.le: arithmetic.less_equal,
+    operator.gt: arithmetic.greater,
+    operator.ge: arithmetic.greater_equal,
+    operator.eq: arithmetic.equal,
+    operator.ne: arithmetic.not_equal,
+    operator.and_: arithmetic.logical_and,
+    operator.or_: arithmetic.logical_or,
 }
-UNARY = {operator.neg: simd.neg, operator.invert: simd.logical_not}
+UNARY = {operator.neg: arithmetic.neg, operator.invert: arithmetic.logical_not}
 
 
 def _understand(symbol, operation, arity):

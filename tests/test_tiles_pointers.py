@@ -9,8 +9,8 @@ from numba import config, njit
 if config.DISABLE_JIT:
     pytest.skip("register tiles exist in compiled code only", allow_module_level=True)
 
-from fastbp.kernels.tiles import simd
-from fastbp.kernels.tiles.simd import address_as, moved, pointer, pointer_if, same_dtype
+from fastbp.kernels import tiles
+from fastbp.kernels.tiles import address_as, moved, pointer, pointer_if, same_dtype
 
 
 @njit
@@ -34,15 +34,15 @@ def test_pointer_if_of_two_dtypes_is_the_first() -> None:
 @njit
 def first_of(kind, address, like):
     if kind == 0:
-        return float(simd.address_as_bytes(address)[0])
+        return float(tiles.address_as_bytes(address)[0])
     if kind == 1:
-        return float(simd.address_as_int32(address)[0])
+        return float(tiles.address_as_int32(address)[0])
     if kind == 2:
-        return float(simd.address_as_int64(address)[0])
+        return float(tiles.address_as_int64(address)[0])
     if kind == 3:
-        return float(simd.address_as_float32(address)[0])
+        return float(tiles.address_as_float32(address)[0])
     if kind == 4:
-        return float(simd.address_as_float64(address)[0])
+        return float(tiles.address_as_float64(address)[0])
     return float(address_as(address, pointer(like))[0])
 
 
@@ -69,9 +69,9 @@ def test_moved(dtype: str) -> None:
 @njit
 def halves(a, out):
     """Of denormals in between and after; each product stays where it is, between a load and a store."""
-    before = simd.flush_denormals()
+    before = tiles.flush_denormals()
     out[0] = a[0] * a[1]
-    simd.restore(before)
+    tiles.restore(before)
     out[1] = a[2] * a[3]
 
 

@@ -14,9 +14,9 @@ if config.DISABLE_JIT:
 
 from tiles import DTYPES, SOURCES, values, whole
 
-from fastbp.kernels.tiles import simd
-from fastbp.kernels.tiles.codegen import TARGET, lanes
-from fastbp.kernels.tiles.simd import lanes_of, load, row, splat, store, store_masked, width_of, zeros
+from fastbp.kernels import tiles
+from fastbp.kernels.tiles import lanes_of, load, row, splat, store, store_masked, width_of, zeros
+from fastbp.kernels.tiles.target import TARGET, lanes
 
 
 def applied(operation: Any, arity: int) -> Callable[..., None]:
@@ -71,7 +71,7 @@ def test_unary(name: str, dtype: str) -> None:
     with np.errstate(invalid="ignore"):
         expected = UNARY[name](a)
     out = np.empty_like(a)
-    applied(getattr(simd, name), 1)(a, out)
+    applied(getattr(tiles, name), 1)(a, out)
     np.testing.assert_array_equal(out, expected)
     np.testing.assert_array_equal(np.signbit(out), np.signbit(expected), err_msg="signs of zero and NaN")
 
@@ -84,7 +84,7 @@ def test_binary(name: str, dtype: str) -> None:
     with np.errstate(all="ignore"):
         expected = BINARY[name](a, b)
     out = np.empty_like(expected)
-    applied(getattr(simd, name), 2)(a, b, out)
+    applied(getattr(tiles, name), 2)(a, b, out)
     np.testing.assert_array_equal(out, expected)
 
 
@@ -92,7 +92,7 @@ def test_binary(name: str, dtype: str) -> None:
 def test_fma_rounds_once(dtype: str) -> None:
     a = np.full((2, 3 * lanes(dtype)), 1 + np.finfo(dtype).eps, dtype)
     out = np.empty_like(a)
-    applied(simd.fma, 3)(a, a, -(a * a), out)
+    applied(tiles.fma, 3)(a, a, -(a * a), out)
     assert (out == (np.finfo(dtype).eps ** 2 if TARGET.fma else 0)).all()
 
 
@@ -101,11 +101,11 @@ def logic(a, b, out, passed):
     t = zeros(2, 2, a)
     w = width_of(t)
     x, y = load(t, a, 0, w), load(t, b, 0, w)
-    p, q = simd.less(x, y), simd.greater(x, 0.0)
-    store(simd.select(p, x, y), out, 0, w)
-    store(simd.logical_and(p, q), passed, 0, w)
-    store(simd.logical_or(p, q), passed, 2 * w, w)
-    store(simd.logical_not(p), passed, 4 * w, w)
+    p, q = tiles.less(x, y), tiles.greater(x, 0.0)
+    store(tiles.select(p, x, y), out, 0, w)
+    store(tiles.logical_and(p, q), passed, 0, w)
+    store(tiles.logical_or(p, q), passed, 2 * w, w)
+    store(tiles.logical_not(p), passed, 4 * w, w)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -122,12 +122,12 @@ def test_select_and_logic(dtype: str, mask_dtype: str) -> None:
 def broadcasts(a, out):
     t = zeros(3, 2, a)
     w = width_of(t)
-    store(simd.add(load(t, a, 0, w), simd.load_row(t, a, w)), out, 0, w)
-    store(splat(t, simd.load_row(t, a, w)), out, 3 * w, w)
+    store(tiles.add(load(t, a, 0, w), tiles.load_row(t, a, w)), out, 0, w)
+    store(splat(t, tiles.load_row(t, a, w)), out, 3 * w, w)
     store(splat(t, a[1, 2]), out, 6 * w, w)
-    store(simd.mul(load(t, a, 0, w), 2), out, 9 * w, w)
+    store(tiles.mul(load(t, a, 0, w), 2), out, 9 * w, w)
     store(row(load(t, a, 0, w), 2), out, 12 * w, w)
-    store(simd.columns(t), out, 13 * w, w)
+    store(tiles.columns(t), out, 13 * w, w)
     store(zeros(1, 2, t), out, 16 * w, w)
 
 
@@ -146,7 +146,7 @@ def steps(a, b, out, rows):
     acc = zeros(3, 2, out)
     w = width_of(acc)
     for k in range(5):
-        acc = simd.fma_step(acc, a, k, 5, rows, simd.load_row(acc, b, k * w))
+        acc = tiles.fma_step(acc, a, k, 5, rows, tiles.load_row(acc, b, k * w))
     store_masked(acc, out, 0, w, rows, w)
 
 
@@ -168,11 +168,11 @@ def folds(a, numbers, out):
     t = zeros(2, 3, a)
     w = width_of(t)
     t = load(t, a, 0, w)
-    numbers[0], numbers[1] = simd.row_sum(t, 0), simd.row_sum(t, 1)
-    numbers[2], numbers[3] = simd.row_max(t, 0), simd.row_max(t, 1)
-    numbers[4], numbers[5] = simd.total(t), simd.first_element(t)
-    store(simd.sum_of_rows(t), out, 0, w)
-    store(simd.max_of_rows(t), out, 2 * w, w)
+    numbers[0], numbers[1] = tiles.row_sum(t, 0), tiles.row_sum(t, 1)
+    numbers[2], numbers[3] = tiles.row_max(t, 0), tiles.row_max(t, 1)
+    numbers[4], numbers[5] = tiles.total(t), tiles.first_element(t)
+    store(tiles.sum_of_rows(t), out, 0, w)
+    store(tiles.max_of_rows(t), out, 2 * w, w)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -195,7 +195,7 @@ def column_sums(a, b, out, column):
     t = zeros(3, 1, a)
     other = zeros(3, 2, a)
     w = width_of(t)
-    store(simd.add_row_sums(load(t, a, 0, w), column, load(other, b, 0, width_of(other))), out, 0, w)
+    store(tiles.add_row_sums(load(t, a, 0, w), column, load(other, b, 0, width_of(other))), out, 0, w)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -215,7 +215,7 @@ def test_transpose(dtype: str) -> None:
 
     @njit
     def kernel(a, out):
-        store(simd.transpose(load(zeros(count, 1, a), a, 0, count)), out, 0, count)
+        store(tiles.transpose(load(zeros(count, 1, a), a, 0, count)), out, 0, count)
 
     a = np.arange(count * count, dtype=dtype).reshape(count, count)
     out = np.empty_like(a)
@@ -229,7 +229,7 @@ def test_load_transposed(dtype: str) -> None:
 
     @njit
     def kernel(a, out):
-        store(simd.load_transposed(zeros(count, 1, a), a, 2, count + 3), out, 0, count)
+        store(tiles.load_transposed(zeros(count, 1, a), a, 2, count + 3), out, 0, count)
 
     a = np.arange((count + 3) * (count + 1), dtype=dtype).reshape(-1, count + 3)
     out = np.empty((count, count), dtype)
@@ -240,7 +240,7 @@ def test_load_transposed(dtype: str) -> None:
 def test_load_transposed_converts_nothing() -> None:
     @njit
     def kernel(a, like):
-        return simd.load_transposed(zeros(lanes_of(like), 1, like), a, 0, 16)
+        return tiles.load_transposed(zeros(lanes_of(like), 1, like), a, 0, 16)
 
     with pytest.raises(errors.TypingError, match="one dtype"):
         kernel(np.zeros(256, np.float64), np.zeros(1, np.float32))
@@ -248,7 +248,7 @@ def test_load_transposed_converts_nothing() -> None:
 
 @njit
 def conversion(a, out):
-    store(simd.convert(load(zeros(1, 2, a), a, 0, 0), out), out, 0, 0)
+    store(tiles.convert(load(zeros(1, 2, a), a, 0, 0), out), out, 0, 0)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -262,7 +262,21 @@ def test_convert(dtype: str, to: str) -> None:
 
 def test_every_operation_is_tested() -> None:
     """By name, here or in a file of this one's name; exp and log have a file of their own."""
-    text = "".join(file.read_text(encoding="utf-8") for file in Path(__file__).parent.glob("test_simd*.py"))
-    names = [name for name, thing in vars(simd).items() if type(thing).__name__ == "_Intrinsic"]
+    text = "".join(file.read_text(encoding="utf-8") for file in Path(__file__).parent.glob("test_tiles*.py"))
+    names = [name for name, thing in vars(tiles).items() if type(thing).__name__ == "_Intrinsic"]
     assert len(names) > 40
-    assert [name for name in names if not re.search(rf'simd\.{name}\b|\b{name}\(|"{name}":', text)] == []
+    assert [name for name in names if not re.search(rf'tiles\.{name}\b|\b{name}\(|"{name}":', text)] == []
+
+
+def test_the_example_of_the_page() -> None:
+    page = tiles.__doc__.split("An example:")[1].split("Line by line:")[0]
+    lines = page.splitlines()
+    start = next(n for n, line in enumerate(lines) if "@kernel" in line)
+    known = vars(tiles) | {"kernel": njit}
+    exec("\n".join(line[4:] for line in lines[start:]), known)
+    rng = np.random.default_rng(3)
+    for shape, M in (((7, 5), 37), ((4, 9), 2 * lanes("float32"))):
+        x, W, b = (rng.standard_normal(s).astype(np.float32) for s in (shape, (shape[1], M), M))
+        out = np.empty((shape[0], M), np.float32)
+        known["affine_relu"](x, W, b, out)
+        np.testing.assert_allclose(out, np.maximum(0, x @ W + b), atol=1e-5)

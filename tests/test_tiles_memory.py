@@ -16,20 +16,20 @@ if config.DISABLE_JIT:
 
 from tiles import DTYPES, SOURCES
 
-from fastbp.kernels.tiles import simd
-from fastbp.kernels.tiles.codegen import TARGET, lanes
-from fastbp.kernels.tiles.simd import load, row, splat, store, store_masked, width_of, zeros
+from fastbp.kernels import tiles
+from fastbp.kernels.tiles import load, row, splat, store, store_masked, width_of, zeros
+from fastbp.kernels.tiles.target import TARGET, lanes
 
 
 @njit
 def masked(a, out, stride, rows, width):
     t = zeros(3, 2, out)
     w = width_of(t)
-    p = simd.pointer(a)
-    simd.store(simd.load_row_masked(t, p, 0, width), out, 0, w)
-    store(simd.load_masked(t, p, 0, stride, rows, width), out, w, w)
+    p = tiles.pointer(a)
+    tiles.store(tiles.load_row_masked(t, p, 0, width), out, 0, w)
+    store(tiles.load_masked(t, p, 0, stride, rows, width), out, w, w)
     store_masked(splat(t, 7.0), out, 4 * w + 1, w, rows, width)
-    simd.store_row_masked(splat(row(t, 0), 8.0), out, 8 * w + 1, width)
+    tiles.store_row_masked(splat(row(t, 0), 8.0), out, 8 * w + 1, width)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -67,7 +67,7 @@ def reads_up_to_a_forbidden_page() -> None:
 @pytest.mark.command
 @pytest.mark.skipif(os.name != "posix", reason="mprotect")
 def test_masked_loads_stay_inside_their_page() -> None:
-    code = "import test_simd_memory; test_simd_memory.reads_up_to_a_forbidden_page()"
+    code = "import test_tiles_memory; test_tiles_memory.reads_up_to_a_forbidden_page()"
     paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONPATH": paths})
 
@@ -75,7 +75,7 @@ def test_masked_loads_stay_inside_their_page() -> None:
 @njit
 def inside(out, rows, width):
     t = zeros(3, 2, np.zeros(1, np.float32))
-    store(simd.within(t, rows, width), out, 0, width_of(t))
+    store(tiles.within(t, rows, width), out, 0, width_of(t))
 
 
 def test_within() -> None:
@@ -91,7 +91,7 @@ def test_within() -> None:
 @njit
 def clamped(a, out, stride, rows):
     t = zeros(4, 2, out)
-    store(simd.load_clamped(t, a, 1, stride, rows), out, 0, width_of(t))
+    store(tiles.load_clamped(t, a, 1, stride, rows), out, 0, width_of(t))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -108,7 +108,7 @@ def test_load_clamped(dtype: str, source: str) -> None:
 @njit
 def constants(a):
     t = zeros(3, 2, a)
-    return simd.rows_of(t), simd.vecs_of(t), width_of(t), simd.lanes_of(t), simd.lanes_of(a)
+    return tiles.rows_of(t), tiles.vecs_of(t), width_of(t), tiles.lanes_of(t), tiles.lanes_of(a)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -119,7 +119,7 @@ def test_constants(dtype: str) -> None:
 
 @njit
 def first_aligned(a):
-    return simd.aligned(a)
+    return tiles.aligned(a)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -135,7 +135,7 @@ def test_aligned(dtype: str) -> None:
 @njit
 def reinterpreted(a, like, out):
     t = zeros(1, 1, out)
-    memory = simd.reinterpret(a, 2, simd.pointer(like))
+    memory = tiles.reinterpret(a, 2, tiles.pointer(like))
     store(splat(t, 3.0), memory, 1, 0)
     store(load(t, memory, 1, 0), out, 0, 0)
 
@@ -155,8 +155,8 @@ def test_reinterpret(dtype: str, other: str) -> None:
 @njit
 def prefetches(a):
     for i in range(-3, 1000000, 999):
-        simd.prefetch(zeros(1, 2, a), a, i)
-        simd.prefetch_line(a, i)
+        tiles.prefetch(zeros(1, 2, a), a, i)
+        tiles.prefetch_line(a, i)
 
 
 def test_prefetch_is_safe_anywhere() -> None:

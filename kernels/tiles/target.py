@@ -1,0 +1,48 @@
+"""The processor that Numba compiles for: its vectors, how many registers hold them, its cache lines."""
+
+from typing import NamedTuple
+
+import llvmlite.binding as llvm
+import numpy as np
+from numba.core.registry import cpu_target
+
+
+class Target(NamedTuple):
+    """What the compiler may use: bytes of a vector register, how many there are, whether fused multiply-add exists."""
+
+    vector_bytes: int
+    registers: int
+    fma: bool
+
+
+def find_target() -> Target:
+    """Ask the code generator itself: compile one fma of 16 floats and read which registers it took.
+
+    Names and feature strings (NUMBA_CPU_NAME, NUMBA_CPU_FEATURES) add up in LLVM in ways not worth repeating here.
+    """
+    codegen = cpu_target.target_context.codegen()
+    module = llvm.parse_assembly("""
+        declare <16 x float> @llvm.fma.v16f32(<16 x float>, <16 x float>, <16 x float>)
+        define void @probe(ptr %p) {
+            %x = load <16 x float>, ptr %p
+            %y = call <16 x float> @llvm.fma.v16f32(<16 x float> %x, <16 x float> %x, <16 x float> %x)
+            store <16 x float> %y, ptr %p
+            ret void
+        }""")
+    module.triple = codegen._tm.triple
+    assembly = codegen._tm.emit_assembly(module)
+    fma = "fmaf" not in assembly  # without the instruction LLVM calls the C library
+    if "zmm" in assembly:
+        return Target(64, 32, fma)
+    if "ymm" in assembly:
+        return Target(32, 16, fma)
+    return Target(16, 32 if module.triple.startswith(("aarch64", "arm64")) else 16, fma)
+
+
+TARGET = find_target()
+CACHE_LINE = 64
+
+
+def lanes(dtype) -> int:
+    """Elements of a dtype in one vector register of the target."""
+    return TARGET.vector_bytes // np.dtype(dtype).itemsize
