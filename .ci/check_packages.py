@@ -14,9 +14,9 @@ WHEEL_HAS = (
     "fastbp/kernels/build/native.py",
     "fastbp/kernels/loop/gather.py",
     "fastbp/py.typed",
-    "fastbp/data/digits.npz",
+    "fastbp/datasets/digits/digits.npz",
     "fastbp-*.dist-info/licenses/LICENSE",
-    "fastbp-*.dist-info/licenses/fastbp/data/README.md",
+    "fastbp-*.dist-info/licenses/fastbp/datasets/digits/README.md",
 )
 WHEEL_HAS_ONLY = ("fastbp/*", "fastbp-*.dist-info/*")
 SDIST_HAS = (
@@ -25,8 +25,8 @@ SDIST_HAS = (
     "LICENSE",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
-    "fastbp/data/digits.npz",
-    "fastbp/data/README.md",
+    "fastbp/datasets/digits/digits.npz",
+    "fastbp/datasets/digits/README.md",
     "fastbp/py.typed",
     "kernels/affine.py",
     "tests/conftest.py",

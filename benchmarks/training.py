@@ -18,7 +18,8 @@ import training_whole
 from peers import NAMES
 from training_rows import TASKS, Task, TrainingReport
 
-from fastbp import __version__, info
+from fastbp import __version__
+from fastbp.command import info
 
 PARTS = ("steps", "commands", "first")
 

@@ -16,7 +16,7 @@ from training_process import CHECKED, LeftOut, System
 from training_rows import Task, TrainingReport, TrainingResult, draw_order
 
 from fastbp import datasets, reference
-from fastbp._files import atomic_write
+from fastbp.system.files import atomic_write
 
 TURN = 0.15  # seconds
 PAUSE = 0.03  # before a turn: threads that wait for work have given up by then, and sleep

@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     from fastbp.layers import AddLayer, Affine, MulLayer, Relu, Sigmoid, SoftmaxWithLoss
     from fastbp.networks import TwoLayerNet, load_params, save_params
     from fastbp.optimizers import SGD, AdaGrad, Adam, Momentum, Nesterov, RMSprop
-    from fastbp.threads import CallableModule, get_num_threads, set_num_threads
+    from fastbp.threads import get_num_threads, set_num_threads, threads
     from fastbp.trainer import Trainer
-
-    threads: CallableModule
 
 _MODULES = (
     "datasets",

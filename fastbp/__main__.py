@@ -3,13 +3,13 @@
 import os
 import sys
 
-from fastbp._interrupt import interrupts_end
+from fastbp.system.interrupts import interrupts_end
 
 
 def main() -> None:
     """Runs the command line; Ctrl-C ends it with status 130, also while the imports below still run."""
     interrupts_end()
-    from fastbp.cli import run
+    from fastbp.command.cli import run
 
     try:
         status = run()

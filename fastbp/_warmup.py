@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastbp import threads
-from fastbp._interrupt import interrupts_end
 from fastbp.kernels.fingerprint import fingerprint
 from fastbp.kernels.loop import parts
 from fastbp.layers import Affine, Relu, Sigmoid, SoftmaxWithLoss
 from fastbp.optimizers import Optimizer
+from fastbp.system import threads
+from fastbp.system.interrupts import interrupts_end
 from fastbp.trainer import OPTIMIZERS
 
 DTYPES = ("float32", "float64")
@@ -144,7 +144,7 @@ def _passes(what: str, run: Callable[[bool], None]) -> Iterator[Step]:
 def _affine(x_dtype: str, dtype: str, n: int, backward: bool) -> None:
     layer = Affine(np.zeros((WIDTH, WIDTH), dtype), np.zeros(WIDTH, dtype))
     rows = 1 if n == 1 else ceil(threads.FLOPS_PER_THREAD / WIDTH**2)  # as many as are worth two threads
-    with threads(n):
+    with threads.threads(n):
         out = layer.forward(np.zeros((rows, WIDTH), x_dtype))
         if backward:
             layer.backward(out)

@@ -9,24 +9,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import _arrays
+from fastbp.boundary import arrays
 
 Array = NDArray[Any]
 
 
 def identity_function(x: ArrayLike) -> Array:
     """x itself, any shape: the output activation of a regression (the book's section 3.5)."""
-    return _arrays.real_array(x, "x")
+    return arrays.real_array(x, "x")
 
 
 def step_function(x: ArrayLike) -> NDArray[np.int64]:
     """1 where x > 0, else 0, any shape (the book's section 3.2)."""
-    return np.asarray(_arrays.real_array(x, "x") > 0, np.int64)
+    return np.asarray(arrays.real_array(x, "x") > 0, np.int64)
 
 
 def sigmoid(x: ArrayLike) -> Array:
     """1 / (1 + exp(−x)), any shape; never overflows (the book's section 3.2)."""
-    x = _arrays.inputs(x)
+    x = arrays.inputs(x)
     with np.errstate(under="ignore"):
         z = np.exp(-np.abs(x))
         return np.asarray(np.where(x < 0, z, z.dtype.type(1)) / (1 + z))
@@ -34,24 +34,24 @@ def sigmoid(x: ArrayLike) -> Array:
 
 def sigmoid_grad(x: ArrayLike) -> Array:
     """The derivative of sigmoid at x, (1 − sigmoid(x)) · sigmoid(x), any shape."""
-    y = sigmoid(-np.abs(_arrays.inputs(x)))  # it is even, and on this side 1 − y loses no digits
+    y = sigmoid(-np.abs(arrays.inputs(x)))  # it is even, and on this side 1 − y loses no digits
     return np.asarray((1 - y) * y)
 
 
 def relu(x: ArrayLike) -> Array:
     """max(x, 0), any shape; NaN stays NaN (the book's section 3.2)."""
-    return np.asarray(np.maximum(_arrays.inputs(x), 0))
+    return np.asarray(np.maximum(arrays.inputs(x), 0))
 
 
 def relu_grad(x: ArrayLike) -> Array:
     """The derivative of relu at x, any shape: 0 where x <= 0, as the layer's mask has it, else 1."""
-    x = _arrays.inputs(x)
+    x = arrays.inputs(x)
     return np.asarray(np.where(x <= 0, x.dtype.type(0), x.dtype.type(1)))
 
 
 def softmax(x: ArrayLike) -> Array:
     """exp(x) / Σ exp(x) along the last axis, shifted by the maximum so that nothing overflows (section 3.5)."""
-    shifted = _shifted(_arrays.inputs(x))
+    shifted = _shifted(arrays.inputs(x))
     with np.errstate(under="ignore"):
         y = np.exp(shifted)
         return np.asarray(y / np.sum(y, axis=-1, keepdims=True))
@@ -59,7 +59,7 @@ def softmax(x: ArrayLike) -> Array:
 
 def sum_squared_error(y: ArrayLike, t: ArrayLike) -> float:
     """½ Σ (y − t)² in float64, over all elements, not averaged; y and t have one shape (the book's section 4.2)."""
-    y, t = _arrays.inputs(y, "y"), _arrays.inputs(t, "t")
+    y, t = arrays.inputs(y, "y"), arrays.inputs(t, "t")
     if y.shape != t.shape:
         raise ValueError(f"y and t must have one shape, got {y.shape} and {t.shape}")
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
@@ -78,9 +78,9 @@ def cross_entropy_error(y: ArrayLike, t: ArrayLike, eps: float = 1e-7) -> float:
     """
     if not (0 <= eps < np.inf):
         raise ValueError(f"eps must be a finite number, zero or positive, got {eps}")
-    rows, shape = _arrays.class_scores(y, "y")
+    rows, shape = arrays.class_scores(y, "y")
     with np.errstate(divide="ignore", invalid="ignore"):
-        return _cross_entropy(np.log(rows + rows.dtype.type(eps)), _arrays.targets(t, shape, rows.dtype))
+        return _cross_entropy(np.log(rows + rows.dtype.type(eps)), arrays.targets(t, shape, rows.dtype))
 
 
 def softmax_loss(X: ArrayLike, t: ArrayLike) -> float:
@@ -88,11 +88,11 @@ def softmax_loss(X: ArrayLike, t: ArrayLike) -> float:
 
     ValueError for shapes that don't fit and for an index that is no class.
     """
-    rows, shape = _arrays.class_scores(X, "X")
+    rows, shape = arrays.class_scores(X, "X")
     shifted = _shifted(rows)
     with np.errstate(under="ignore"):
         log_y = shifted - np.log(np.sum(np.exp(shifted), axis=-1, keepdims=True))
-    return _cross_entropy(log_y, _arrays.targets(t, shape, rows.dtype))
+    return _cross_entropy(log_y, arrays.targets(t, shape, rows.dtype))
 
 
 def _shifted(x: Array) -> Array:

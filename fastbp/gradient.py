@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import _arrays
+from fastbp.boundary import arrays
 from fastbp.chain import Chain
 from fastbp.copies import float64_copy
 
@@ -37,7 +37,7 @@ def numerical_gradient(f: Callable[[Array], Any], x: ArrayLike) -> Array:
     ValueError when x can't be written, TypeError when f returns anything but one number (also in an array, of shape
     (1,) for instance).
     """
-    values = _arrays.real_array(x, "x")
+    values = arrays.real_array(x, "x")
     if values.dtype.kind != "f":
         values = values.astype(np.float64)
     elif not values.flags.writeable:
@@ -90,7 +90,7 @@ def gradient_descent(
         raise ValueError(f"lr must be a finite number, got {lr}")
     if step_num < 0:
         raise ValueError(f"step_num must be zero or positive, got {step_num}")
-    start = _arrays.real_array(init_x, "init_x")
+    start = arrays.real_array(init_x, "init_x")
     x = np.array(start, dtype=start.dtype if start.dtype.kind == "f" else np.float64)
     history = np.empty((step_num, *x.shape), x.dtype)
     for step in range(step_num):
@@ -152,7 +152,7 @@ def check_gradients(network: Any, x: ArrayLike, t: ArrayLike) -> GradientCheck:
         raise ValueError("the network has no parameters: there is nothing to check")
     Chain(network).check_held()
     twin = float64_copy(network)
-    x = np.array(_arrays.real_array(x, "x"), np.float64)
+    x = np.array(arrays.real_array(x, "x"), np.float64)
     twin.gradient(x, t)  # compiles the kernels, outside the timing
     _check_copy(network, lambda: float(twin.loss(x, t)))
     start = time.perf_counter()

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp import _arrays
-from fastbp._checks import not_negative, share, whole_number
+from fastbp.boundary import arrays
+from fastbp.boundary.arguments import not_negative, share, whole_number
 from fastbp.kernels import optimizers as kernels
 from fastbp.kernels import plain
 from fastbp.originals import original
@@ -51,9 +51,9 @@ class Optimizer:
             return dict.fromkeys(params, ())
         dtypes = {key: _dtype(key, parameter) for key, parameter in params.items()}
         for name in self.state_names:
-            arrays = getattr(self, name)
-            for key, dtype in dtypes.items() if arrays is not None else ():
-                _check_state(name, arrays, key, np.shape(params[key]), dtype)
+            kept = getattr(self, name)
+            for key, dtype in dtypes.items() if kept is not None else ():
+                _check_state(name, kept, key, np.shape(params[key]), dtype)
         for name in self.state_names:
             if getattr(self, name) is None:
                 setattr(self, name, {key: np.zeros(np.shape(params[key]), dtype) for key, dtype in dtypes.items()})
@@ -200,10 +200,10 @@ def _gradient(key: str, parameter: Any, grads: Mapping[str, Any]) -> NDArray[Any
     if key not in grads:
         raise KeyError(f"no gradient for the parameter {key!r}")
     given = grads[key]
-    if _arrays.ready(parameter) and _arrays.ready(given) and parameter.shape == given.shape:
+    if arrays.ready(parameter) and arrays.ready(given) and parameter.shape == given.shape:
         return given  # the usual case, found out in 0.6 µs instead of 2
     shape = np.shape(parameter)
-    gradient = _arrays.real_array(given, f"the gradient of {key}")
+    gradient = arrays.real_array(given, f"the gradient of {key}")
     if gradient.shape != shape:
         raise ValueError(f"the gradient of {key} must have its shape, {shape}, got {gradient.shape}")
     _dtype(key, parameter)
@@ -216,16 +216,16 @@ def _dtype(key: str, parameter: Any) -> np.dtype[Any]:
     """The dtype of a parameter's state: its own; float64 for a list or number of integers, which the step replaces."""
     dtype = parameter.dtype if isinstance(parameter, np.ndarray) else np.asarray(parameter).dtype
     if dtype.kind in "iub" and not isinstance(parameter, np.ndarray):
-        return _arrays.FLOAT64
+        return arrays.FLOAT64
     if dtype.kind != "f":
         raise TypeError(f"{key} must hold floating point numbers, got dtype {dtype}")
     return dtype if dtype.isnative else dtype.newbyteorder("=")
 
 
-def _check_state(name: str, arrays: States, key: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    if key not in arrays:
-        raise KeyError(f"no {name} for the parameter {key!r}: the optimizer's state is that of {sorted(arrays)}")
-    array = arrays[key]
+def _check_state(name: str, states: States, key: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    if key not in states:
+        raise KeyError(f"no {name} for the parameter {key!r}: the optimizer's state is that of {sorted(states)}")
+    array = states[key]
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name} of {key} must be an array, got {type(array).__name__}")
     if array.shape != shape or array.dtype != dtype:
@@ -247,7 +247,7 @@ def _step(
     """One parameter's step, by the kernel where it can read all the arrays, else the same lines in NumPy."""
     parameter = params[key]
     in_place = isinstance(parameter, np.ndarray)
-    flat = _arrays.flat_views((parameter, gradient, *state)) if in_place else None
+    flat = arrays.flat_views((parameter, gradient, *state)) if in_place else None
     if flat is not None:
         kernel: Callable[..., None] = getattr(kernels, f"{kind}_update")
         kernel(*flat, *numbers)

@@ -8,13 +8,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import _arrays, _checks, optimizers, originals
-from fastbp._checks import generator, whole_number
+from fastbp import optimizers, originals
+from fastbp.boundary import arrays
+from fastbp.boundary.arguments import generator, optimizer_object, whole_number
 from fastbp.engine import predict
+from fastbp.engine.compiled_step import CompiledStep
 from fastbp.engine.data import Data, LayerData
 from fastbp.engine.followed import Followed
-from fastbp.engine.layerwise import LayerStep, classes_of, loss_and_gradient
-from fastbp.engine.step import CompiledStep
+from fastbp.engine.layer_step import LayerStep, classes_of, loss_and_gradient
 from fastbp.engine.training_step import TrainingStep
 from fastbp.kernels.build import cache
 from fastbp.networks import share_right
@@ -304,7 +305,7 @@ def _accuracy_is_ours(network: Any) -> bool:
 
 def _optimizer(optimizer: Any, arguments: Mapping[str, Any] | None) -> Any:
     if not isinstance(optimizer, str):
-        _checks.optimizer(optimizer, "must be a name or")
+        optimizer_object(optimizer, "must be a name or")
         if arguments is not None:
             raise ValueError(f"optimizer_param goes with an optimizer's name, not with the object {optimizer!r}")
         return optimizer
@@ -329,7 +330,7 @@ def _data(network: Any, samples: ArrayLike, labels: ArrayLike, name: str) -> tup
     classes = classes_of(network, Reads())
     if classes is not None:
         try:
-            _arrays.network_targets(t, (len(t), classes), _arrays.FLOAT64)
+            arrays.network_targets(t, (len(t), classes), arrays.FLOAT64)
         except (TypeError, ValueError) as error:
             raise type(error)(f"t_{name} doesn't go with the network: {error}") from None
     return x, t

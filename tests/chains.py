@@ -11,7 +11,7 @@ from numba import config
 import fastbp
 from fastbp import Affine, Relu, Sigmoid, SoftmaxWithLoss
 from fastbp.engine import TrainingStep
-from fastbp.engine.layerwise import LayerStep
+from fastbp.engine.layer_step import LayerStep
 
 COMPILES = not config.DISABLE_JIT
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}

@@ -6,7 +6,7 @@ import numpy as np
 from cases import OPERATIONS, Case
 
 from fastbp import reference
-from fastbp._arrays import TOLERANCE
+from fastbp.boundary.arrays import TOLERANCE
 
 Arrays = dict[str, Any]
 

@@ -5,7 +5,7 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from fastbp import _mnist_download
+from fastbp.datasets import mnist_download
 
 
 class Server(ThreadingHTTPServer):
@@ -51,7 +51,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def ask(monkeypatch, *mirrors):
-    monkeypatch.setattr(_mnist_download, "MIRRORS", mirrors)
+    monkeypatch.setattr(mnist_download, "MIRRORS", mirrors)
 
 
 def closed_port():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastbp import Affine, layers, reference
-from fastbp._arrays import TOLERANCE
+from fastbp.boundary.arrays import TOLERANCE
 
 FLOAT64 = TOLERANCE[np.dtype(np.float64)]
 

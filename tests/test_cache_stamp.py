@@ -136,7 +136,7 @@ def test_the_same_version_elsewhere_is_loaded(form: Callable[[Path], Path], tmp_
     """Also by a process whose sets have another order, and that imported other modules before."""
     first, second = (made(form, tmp_path / name, PART=4) for name in ("one", "a longer name"))
     assert call(first, tmp_path, PYTHONHASHSEED="1") == ["4.0", "0"]
-    code = f"import json, decimal, asyncio, fastbp.cli, fastbp.datasets\n{CALL}"
+    code = f"import json, decimal, asyncio, fastbp.command.cli, fastbp.datasets\n{CALL}"
     assert call(second, tmp_path, code, PYTHONHASHSEED="2") == ["4.0", "1"]
 
 
@@ -214,7 +214,7 @@ import fastbp.kernels.second.outer
 # The whole package ---------------------------------------------------------------------------------------------------
 
 EVERYTHING = """
-import numpy as np, fastbp, fastbp.info
+import numpy as np, fastbp, fastbp.command.info
 from fastbp.datasets import load_digits
 assert "FORM" in fastbp.__file__, fastbp.__file__
 (x, t), _ = load_digits()
@@ -224,7 +224,7 @@ order = np.random.default_rng(0).permutation(1400).reshape(14, 100)
 losses = [step.run(x, t, order).mean() for _ in range(20)]
 print(losses[-1] < 0.5 < 2 < losses[0], fastbp.predict(net, x).shape, len(x))
 print(fastbp.Affine(np.eye(2), np.ones(2)).forward(np.ones((1, 2))).tolist())
-print(fastbp.info.collect()["cached kernels"].split()[0] != "0")
+print(fastbp.command.info.collect()["cached kernels"].split()[0] != "0")
 """
 
 

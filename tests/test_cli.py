@@ -204,7 +204,7 @@ def backward(self, dout):
     self.dW *= 1.001
     return dx
 layers.Affine.backward = backward
-from fastbp.cli import run
+from fastbp.command.cli import run
 sys.exit(run(["gradcheck"]))
 """
     output = command(python=("-c", code), status=1).removeprefix(f"{COMPILING}\n")

@@ -61,8 +61,8 @@ def test_interrupt_of_gradcheck(command: Any, moment: float) -> None:
 
 WRITE = """
 import sys, time
-from fastbp._files import atomic_write
-from fastbp._interrupt import interrupts_end
+from fastbp.system.files import atomic_write
+from fastbp.system.interrupts import interrupts_end
 interrupts_end()
 try:
     with atomic_write("net.npz") as stream:

@@ -15,8 +15,8 @@ from nets import same_bits
 from processes import python, start
 
 import fastbp
-from fastbp.engine import step as engine_step
-from fastbp.engine import team
+from fastbp.engine import compiled_step as engine_step
+from fastbp.engine import launch
 from fastbp.kernels.build import objects
 
 pytestmark = pytest.mark.skipif(not COMPILES, reason="nothing is compiled")
@@ -48,8 +48,8 @@ def test_slices_make_no_difference(name: str, sparse: bool, monkeypatch: pytest.
     same_bits(network.params, other.params)
     assert getattr(steps, "iter", None) == getattr(same, "iter", None)
     calls: list[int] = []
-    run = team.run
-    monkeypatch.setattr(team, "run", lambda *arguments: calls.append(1) or run(*arguments))
+    run = launch.run
+    monkeypatch.setattr(launch, "run", lambda *arguments: calls.append(1) or run(*arguments))
     monkeypatch.setattr(engine_step, "FLOPS_OF_A_SLICE", 7.5 * step.flops(8, prepared.share_used))
     again, third, _ = trained(name, sparse, decay=0.01)
     assert len(calls) == 8  # of 7 steps each

@@ -13,7 +13,7 @@ from nets import same_bits
 
 import fastbp
 from fastbp.engine import data as engine_data
-from fastbp.engine import team
+from fastbp.engine import launch
 from fastbp.kernels.build import objects
 from fastbp.kernels.tiles.target import lanes
 
@@ -203,7 +203,7 @@ def test_unsorted_columns_duplicates_and_empty_rows(scipy_sparse: Any) -> None:
 
 def test_unsorted_columns_on_several_threads(scipy_sparse: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each thread looks for its rows of W among the columns, as if they were sorted."""
-    monkeypatch.setattr(team, "FLOPS_PER_THREAD", 1e-3)
+    monkeypatch.setattr(launch, "FLOPS_PER_THREAD", 1e-3)
     x = mostly_zeros(40, 50, share=0.3)
     matrix = scipy_sparse.csr_matrix(x)
     for i in range(40):

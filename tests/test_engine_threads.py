@@ -14,9 +14,10 @@ from nets import same_bits
 from processes import python
 
 import fastbp
-from fastbp.engine import team
+from fastbp.engine import launch
 from fastbp.kernels.loop import parts
 from fastbp.kernels.loop.team import SIZE
+from fastbp.system import threads
 
 pytestmark = pytest.mark.skipif(not COMPILES, reason="nothing is compiled")
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
@@ -25,10 +26,10 @@ forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this syst
 @pytest.fixture
 def worth_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Even the smallest step is given all threads; and there are as many as are asked for, whatever the machine."""
-    monkeypatch.setattr(team, "FLOPS_PER_THREAD", 1e-3)
-    monkeypatch.setattr(fastbp.threads, "launched", lambda: 4)
-    monkeypatch.setattr(team, "_pools", {})
-    monkeypatch.setattr(fastbp.threads._State, "process", 4)
+    monkeypatch.setattr(launch, "FLOPS_PER_THREAD", 1e-3)
+    monkeypatch.setattr(threads, "launched", lambda: 4)
+    monkeypatch.setattr(launch, "_pools", {})
+    monkeypatch.setattr(threads._State, "process", 4)
 
 
 def trained(kinds: str, widths: tuple[int, ...], batch: int, dtype: str, name: str, sparse: bool, **how: Any) -> Any:
@@ -54,7 +55,9 @@ NETS: list[tuple[str, tuple[int, ...], int]] = [
 def test_the_team_is_as_large_as_asked(worth_threads: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else all below would compare one thread with itself."""
     sizes: list[int] = []
-    make = team._loops[np.dtype("float32")] if np.dtype("float32") in team._loops else parts.loop(np.dtype("float32"))
+    make = (
+        launch._loops[np.dtype("float32")] if np.dtype("float32") in launch._loops else parts.loop(np.dtype("float32"))
+    )
 
     def noting(address: int, leads: int) -> int:
         taken = make(address, leads)
@@ -64,7 +67,7 @@ def test_the_team_is_as_large_as_asked(worth_threads: None, monkeypatch: pytest.
         return taken
 
     trained("ARA", (300, 200, 10), 100, "float32", "SGD", sparse=False)  # wakes the threads
-    monkeypatch.setitem(team._loops, np.dtype("float32"), noting)
+    monkeypatch.setitem(launch._loops, np.dtype("float32"), noting)
     for _ in range(20):
         with fastbp.threads(2):
             trained("ARA", (300, 200, 10), 100, "float32", "SGD", sparse=False)
@@ -121,11 +124,11 @@ def test_where_weights_lie_makes_no_difference(worth_threads: None, name: str, s
 
 def test_nets_that_are_large_enough_use_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the threshold as it is, and never more than there are cores."""
-    monkeypatch.setattr(fastbp.threads, "launched", lambda: 3)
+    monkeypatch.setattr(threads, "launched", lambda: 3)
     with fastbp.threads(99):
-        assert team.threads_for(1.9 * team.FLOPS_PER_THREAD) == 1
-        assert team.threads_for(2 * team.FLOPS_PER_THREAD) == 2
-        assert team.threads_for(99 * team.FLOPS_PER_THREAD) == 3
+        assert launch.threads_for(1.9 * launch.FLOPS_PER_THREAD) == 1
+        assert launch.threads_for(2 * launch.FLOPS_PER_THREAD) == 2
+        assert launch.threads_for(99 * launch.FLOPS_PER_THREAD) == 3
     results = []
     for n in (1, 2):
         with fastbp.threads(n):
@@ -178,7 +181,8 @@ import os, sys, warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # of fork itself
 import numpy as np
 import fastbp
-from fastbp.engine import team
+from fastbp.engine import launch
+from fastbp.system import threads
 
 rng = np.random.default_rng(0)
 x, t, order = rng.standard_normal((200, 300)), rng.integers(0, 10, 200), rng.integers(0, 200, (5, 100))
@@ -191,18 +195,18 @@ def train():
 fastbp.set_num_threads(2)
 with fastbp.threads(1):
     expected = train()
-assert team.threads_for(1e9) == 2 and not team._pools
+assert launch.threads_for(1e9) == 2 and not launch._pools
 assert train() == expected
-assert team._pools
+assert launch._pools
 """
 OS_FORK = """
 child = os.fork()
 if child == 0:
     ok = False
     try:
-        ok = team.threads_for(1e9) == 1 and all(train() == expected for _ in range(3))
-        fastbp.threads._State.forked = False  # and should a later version allow threads here: a pool of its own
-        ok = ok and team.threads_for(1e9) == 2 and train() == expected
+        ok = launch.threads_for(1e9) == 1 and all(train() == expected for _ in range(3))
+        threads._State.forked = False  # and should a later version allow threads here: a pool of its own
+        ok = ok and launch.threads_for(1e9) == 2 and train() == expected
     finally:
         os._exit(0 if ok else 1)
 assert os.waitpid(child, 0)[1] == 0
@@ -226,7 +230,7 @@ NO_LEADER = """
 import ctypes, threading
 import numpy as np
 from numba import njit
-from fastbp.engine import team
+from fastbp.engine import launch
 from fastbp.kernels.loop import plan
 from fastbp.kernels.tiles import pointer
 from fastbp.kernels.loop.team import join
@@ -247,9 +251,9 @@ def loop(address, leads):
     words = (ctypes.c_int64 * 80).from_address(table.team)
     return joins(np.frombuffer(words, np.int64), False, 2)
 
-team._loops["float32"] = loop
+launch._loops["float32"] = loop
 try:
-    team.run(table, "float32", 2, lambda steps: None)
+    launch.run(table, "float32", 2, lambda steps: None)
 except KeyboardInterrupt:
     print("interrupted")
 """

@@ -8,7 +8,7 @@ import pytest
 from nets import net
 
 from fastbp import save_params
-from fastbp._files import atomic_write, check_writable
+from fastbp.system.files import atomic_write, check_writable
 
 posix = pytest.mark.skipif(os.name != "posix", reason="names and permissions of POSIX")
 

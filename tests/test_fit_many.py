@@ -12,7 +12,7 @@ from nets import same_bits
 
 import fastbp
 from fastbp.engine import NotCompilable
-from fastbp.engine import step as engine_step
+from fastbp.engine import compiled_step as engine_step
 
 pytestmark = pytest.mark.skipif(not COMPILES, reason="nothing is compiled")
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fastbp import functions
-from fastbp._arrays import TOLERANCE
+from fastbp.boundary.arrays import TOLERANCE
 from fastbp.functions import (
     cross_entropy_error,
     identity_function,

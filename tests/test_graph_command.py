@@ -78,7 +78,7 @@ def test_without_the_extra(command: Any) -> None:
 
 def test_no_kernels_are_imported(command: Any) -> None:
     code = (
-        "import sys; from fastbp.cli import run; run(['graph', 'network', '--opened']); "
+        "import sys; from fastbp.command.cli import run; run(['graph', 'network', '--opened']); "
         "print(sorted({'numba', 'matplotlib'} & set(sys.modules)))"
     )
     assert command(python=("-c", code)).splitlines()[-1] == "[]"

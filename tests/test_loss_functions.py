@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fastbp._arrays import TOLERANCE
+from fastbp.boundary.arrays import TOLERANCE
 from fastbp.functions import cross_entropy_error, mean_squared_error, softmax, softmax_loss, sum_squared_error
 
 Function = Callable[..., Any]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from nets import LABELS, NAMES, T, X, holds_its_parameters, net, same_bits
 
 from fastbp import SoftmaxWithLoss, TwoLayerNet, check_gradients, layers, reference
-from fastbp._arrays import TOLERANCE
+from fastbp.boundary.arrays import TOLERANCE
 
 # What it is made of
 

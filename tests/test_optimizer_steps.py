@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastbp
-from fastbp._arrays import TOLERANCE
+from fastbp.boundary.arrays import TOLERANCE
 from fastbp.trainer import OPTIMIZERS
 
 RNG = np.random.default_rng(52)

@@ -6,8 +6,8 @@ from numba import config
 if config.DISABLE_JIT:
     pytest.skip("register tiles exist in compiled code only", allow_module_level=True)
 
-from fastbp.engine import team
-from fastbp.engine.team import Pace
+from fastbp.engine import launch
+from fastbp.engine.launch import Pace
 
 
 def driven(pace: Pace, cost: dict[int, float], slices: int) -> list[int]:
@@ -15,7 +15,7 @@ def driven(pace: Pace, cost: dict[int, float], slices: int) -> list[int]:
     taken = []
     for _ in range(slices):
         n, tries = pace.next()
-        steps = 100 // team.TRIAL if tries else 100
+        steps = 100 // launch.TRIAL if tries else 100
         pace.took(n, steps, steps * cost[n])
         taken.append(n)
     return taken

@@ -14,7 +14,8 @@ import pytest
 from cases import DTYPES
 from nets import NAMES, X, holds_its_parameters, net, same_bits
 
-from fastbp import TwoLayerNet, load_params, networks, save_params
+from fastbp import TwoLayerNet, load_params, save_params
+from fastbp.networks import files
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -241,6 +242,6 @@ def test_too_little_memory_is_no_damage(tmp_path: Path, monkeypatch: pytest.Monk
         raise MemoryError("no more")
 
     save_params(tmp_path / "p", net())
-    monkeypatch.setattr(networks, "_read_npz", read_npz)
+    monkeypatch.setattr(files, "_read_npz", read_npz)
     with pytest.raises(MemoryError, match="no more"):
         load_params(tmp_path / "p")

@@ -10,11 +10,11 @@ from checks import close
 
 import fastbp
 from fastbp import Relu, reference
-from fastbp.engine import scores, team
+from fastbp.engine import launch
+from fastbp.engine.scores import CHUNK
 
 pytestmark = pytest.mark.skipif(not COMPILES, reason="nothing is compiled")
 
-CHUNK = scores.CHUNK
 # Also last columns that are summed in another way where there are few rows, and a single one.
 NETS = [("ARA", (784, 50, 10)), ("RASA", (31, 65, 2)), ("A", (100, 1)), ("ARAR", (300, 33, 17)), ("SA", (64, 17))]
 
@@ -22,7 +22,7 @@ NETS = [("ARA", (784, 50, 10)), ("RASA", (31, 65, 2)), ("A", (100, 1)), ("ARAR",
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("kinds", "widths"), NETS, ids=str)
 def test_bits_of_the_network_s_own(kinds: str, widths: tuple[int, ...], dtype: str, monkeypatch: Any) -> None:
-    monkeypatch.setattr(team, "FLOPS_PER_THREAD", 1e-3)
+    monkeypatch.setattr(launch, "FLOPS_PER_THREAD", 1e-3)
     network, (x, _) = chain(kinds, widths, dtype), data(5000, widths[0], 2, dtype)
     before = x.copy()
     for count in (1, 2, 5, CHUNK - 1, CHUNK, CHUNK + 1, CHUNK + 2, 2 * CHUNK - 1, 2 * CHUNK, 2 * CHUNK + 1, 5000):
@@ -126,7 +126,7 @@ def test_a_parameter_that_no_layer_holds() -> None:
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_prepared_data(threads: int, sparse: bool, dtype: str, monkeypatch: Any) -> None:
-    monkeypatch.setattr(team, "FLOPS_PER_THREAD", 1e-3)
+    monkeypatch.setattr(launch, "FLOPS_PER_THREAD", 1e-3)
     network, x = chain("ARA", (50, 20, 3), dtype), zeros_mostly(1300, 50, dtype)
     before = {name: array.copy() for name, array in network.params.items()}
     prepared = compiled(network, fastbp.SGD()).prepare(x, np.zeros(1300, int), sparse=sparse)
@@ -141,7 +141,7 @@ def test_prepared_data(threads: int, sparse: bool, dtype: str, monkeypatch: Any)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_zeros_beside_a_weight_that_is_not_finite(threads: int, monkeypatch: Any) -> None:
     """They can't be skipped: 0 · inf is NaN. In all chunks."""
-    monkeypatch.setattr(team, "FLOPS_PER_THREAD", 1e-3)
+    monkeypatch.setattr(launch, "FLOPS_PER_THREAD", 1e-3)
     network, x = chain("AA", (50, 20, 3)), zeros_mostly(1300, 50)
     prepared = compiled(network, fastbp.SGD()).prepare(x, np.zeros(1300, int), sparse=True)
     network.params["W1"][3, 2] = np.inf

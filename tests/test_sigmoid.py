@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fastbp import Sigmoid, layers, reference
-from fastbp._arrays import TOLERANCE
+from fastbp.boundary.arrays import TOLERANCE
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -11,7 +11,7 @@ from numba import config, njit
 if config.DISABLE_JIT:
     pytest.skip("register tiles exist in compiled code only", allow_module_level=True)
 
-from fastbp.engine import team as engine_team
+from fastbp.engine import launch as engine_launch
 from fastbp.kernels.loop import plan, team
 from fastbp.kernels.tiles import pointer
 
@@ -126,9 +126,9 @@ def test_what_a_run_was_told_is_counted_even_when_it_is_interrupted(monkeypatch:
         words.from_address(table.team)[team.PROGRESS] = 3
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(engine_team._loops, "float32", loop)
+    monkeypatch.setitem(engine_launch._loops, "float32", loop)
     with pytest.raises(KeyboardInterrupt):
-        engine_team.run(table, "float32", 1, done.append)
+        engine_launch.run(table, "float32", 1, done.append)
     assert done == [3]
 
 
@@ -142,6 +142,6 @@ def test_a_run_waits_for_its_members(monkeypatch: pytest.MonkeyPatch) -> None:
             left.set()
         return 0
 
-    monkeypatch.setitem(engine_team._loops, "float32", loop)
-    engine_team.run(plan.Run.row(), "float32", 2, lambda steps: None)
+    monkeypatch.setitem(engine_launch._loops, "float32", loop)
+    engine_launch.run(plan.Run.row(), "float32", 2, lambda steps: None)
     assert left.is_set()

@@ -9,7 +9,7 @@ import pytest
 from processes import python
 
 import fastbp
-from fastbp import threads
+from fastbp.system import threads
 
 BIG = 1e12  # floating-point operations: worth all threads there are
 
@@ -135,12 +135,12 @@ SERIAL = """
 import numpy as np
 {before}
 import fastbp
-from fastbp import threads
+from fastbp.system import threads
 with fastbp.threads(2):
     assert threads.for_work(1e12) == 1
     layer = fastbp.Affine(np.ones((256, 256), np.float32), np.ones(256, np.float32))
     assert (layer.forward(np.ones((256, 256), np.float32)) == 257).all()
-from fastbp.info import collect
+from fastbp.command.info import collect
 print(collect()["threading layer"])
 """
 MISSING = "import sys; sys.modules |= dict.fromkeys(['numba.np.ufunc.omppool', 'numba.np.ufunc.tbbpool'])"
@@ -164,7 +164,7 @@ def test_serial_where_no_layer_runs(env: dict[str, str], before: str, reason: st
     assert reason in fact
 
 
-SPINS = "from fastbp import threads; threads.threading_layer(); import os; print('GOMP_SPINCOUNT' in os.environ)"
+SPINS = "from fastbp.system import threads; threads.threading_layer(); import os; print('GOMP_SPINCOUNT' in os.environ)"
 
 
 @pytest.mark.command

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from processes import python
 
-from fastbp import threads
+from fastbp.system import threads
 
 layer_runs = pytest.mark.skipif(threads.threading_layer()[0] is None, reason="no threading layer loads here")
 
@@ -13,7 +13,8 @@ layer_runs = pytest.mark.skipif(threads.threading_layer()[0] is None, reason="no
 BITS = """
 import hashlib, sys
 import numpy as np
-from fastbp import Affine, threads
+from fastbp import Affine
+from fastbp.system import threads
 threads.FLOPS_PER_THREAD = 1e-3
 rng = np.random.default_rng(0)
 sizes = (1, 2, 3, 5, 8, 10, 17, 31, 50, 65, 100, 129, 241, 300, 784)

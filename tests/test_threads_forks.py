@@ -10,7 +10,7 @@ import pytest
 from processes import python
 
 import fastbp
-from fastbp import threads
+from fastbp.system import threads
 
 layer_runs = pytest.mark.skipif(threads.threading_layer()[0] is None, reason="no threading layer loads here")
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
@@ -58,7 +58,7 @@ import hashlib, os, sys, warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # of fork itself
 import numpy as np
 import fastbp
-from fastbp import threads
+from fastbp.system import threads
 
 def passes():
     rng = np.random.default_rng(0)

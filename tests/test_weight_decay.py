@@ -10,7 +10,7 @@ from cases import DTYPES
 from nets import LABELS, T, X, net, same_bits
 
 from fastbp import SGD, Trainer, TwoLayerNet, check_gradients, layers, reference
-from fastbp._arrays import TOLERANCE
+from fastbp.boundary.arrays import TOLERANCE
 
 
 @pytest.mark.parametrize("namespace", [layers, reference], ids=["layers", "oracle"])

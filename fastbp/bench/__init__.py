@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp._arrays import TOLERANCE
 from fastbp.bench.rows import Row
+from fastbp.boundary.arrays import TOLERANCE
 
 SHORTEST = 30e-6  # seconds of one turn; the clock itself takes 0.05 µs
 ROUNDS = (11, 1000)  # at least, at most

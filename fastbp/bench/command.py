@@ -8,11 +8,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from fastbp._files import atomic_write
-from fastbp._interrupt import interrupts_raised
 from fastbp.bench import process
 from fastbp.bench.process import Report
 from fastbp.bench.tables import text
+from fastbp.system.files import atomic_write
+from fastbp.system.interrupts import interrupts_raised
 
 
 def bench(full: bool, seconds: float | None, only: str, file: Path | None) -> None:

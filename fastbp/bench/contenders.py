@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp import layers, reference, threads
+from fastbp import layers, reference
 from fastbp.bench import Contender, pytorch
 from fastbp.bench.rows import Row
 from fastbp.kernels import affine, peak, relu, sigmoid, softmax_loss
 from fastbp.kernels.matmul.product import scratch_size
+from fastbp.system import threads
 
 Arrays = dict[str, NDArray[Any]]
 

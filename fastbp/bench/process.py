@@ -104,7 +104,7 @@ def _child(options: str) -> Iterator[Any]:
 
 def main(options: str) -> None:
     """The process that measures: prints a line of JSON for each thing it finds out."""
-    from fastbp._interrupt import interrupts_end
+    from fastbp.system.interrupts import interrupts_end
 
     interrupts_end()
     try:
@@ -116,8 +116,8 @@ def main(options: str) -> None:
 
 
 def _measure_all(full: bool, seconds: float, only: str) -> None:
-    from fastbp import threads
     from fastbp.bench.contenders import contenders
+    from fastbp.system import threads
 
     threads.set_num_threads(1)
     chosen = _selected(full, only)
@@ -152,8 +152,9 @@ def _facts(full: bool, seconds: float) -> dict[str, str]:
 
     import numpy as np
 
-    from fastbp import __version__, info
+    from fastbp import __version__
     from fastbp.bench import pytorch
+    from fastbp.command import info
 
     known = info.collect()
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]

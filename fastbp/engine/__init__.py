@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fastbp import _checks
+from fastbp.boundary.arguments import optimizer_object
 from fastbp.chain import NotCompilable
-from fastbp.engine.many import fit_many
 from fastbp.engine.scores import predict
+from fastbp.engine.side_by_side import fit_many
 from fastbp.engine.training_step import TrainingStep
 
 __all__ = ["NotCompilable", "TrainingStep", "compile", "fit_many", "predict"]
@@ -24,7 +24,7 @@ def compile(network: Any, optimizer: Any, *, strict: bool = False) -> TrainingSt
     ValueError, naming the parameter, when a parameter came apart from its layer. TypeError for what is no network or no
     optimizer.
     """
-    _checks.optimizer(optimizer)
+    optimizer_object(optimizer)
     if not isinstance(getattr(network, "params", None), Mapping):
         raise TypeError(f"network must have params, a dict of arrays, and layers, got {network!r}")
     return TrainingStep(network, optimizer, strict=strict)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import _arrays
-from fastbp._checks import finite
+from fastbp.boundary import arrays
+from fastbp.boundary.arguments import finite
 from fastbp.chain import NotCompilable
-from fastbp.engine import team
+from fastbp.engine import launch
 from fastbp.kernels.loop import compress as kernels
 from fastbp.kernels.loop import plan
 
@@ -112,7 +112,7 @@ def samples_array(x: Any) -> NDArray[Any]:
     """x as an array of real numbers. TypeError for anything else, ValueError when ragged or empty."""
     if isinstance(x, Data | LayerData):
         raise TypeError("prepared data go to run(data, order) and fastbp.predict(network, data) alone")
-    return _arrays.real_array(x, "x")
+    return arrays.real_array(x, "x")
 
 
 def check_plain(x: Any, t: Any) -> None:
@@ -173,7 +173,7 @@ def prepare(
     else:
         dense = dense_rows(x, features, dtype)
         rows = len(dense)
-    labels = NO_LABELS if t is NO_LABELS else _arrays.network_targets(t, (rows, classes), dtype)
+    labels = NO_LABELS if t is NO_LABELS else arrays.network_targets(t, (rows, classes), dtype)
     if dense is not None:
         if not (sparse or (sparse is None and density(dense) < SPARSE_BELOW)):
             return Data(rows, features, classes, dtype, scale, dense.dtype.name, labels, dense, given=given)
@@ -201,7 +201,7 @@ def checked_order(order: ArrayLike, samples: int) -> NDArray[np.int64]:
         return np.empty(shape, np.int64)
     if shape[1] == 0:
         raise ValueError("order must have at least one sample a step, got batches of 0")
-    array = _arrays.real_array(order, "order")
+    array = arrays.real_array(order, "order")
     if array.dtype.kind not in "iu":
         raise TypeError(f"order must hold integers, got dtype {array.dtype}")
     if array.min() < 0 or array.max() >= samples:
@@ -209,7 +209,7 @@ def checked_order(order: ArrayLike, samples: int) -> NDArray[np.int64]:
         raise ValueError(
             f"order[{step}, {place}] is {array[step, place]}, but the {samples} samples are 0 to {samples - 1}"
         )
-    return _arrays.kernel_array(array, _arrays.INDEX)  # a copy if it is read-only: that would be compiled for anew
+    return arrays.kernel_array(array, arrays.INDEX)  # a copy if it is read-only: that would be compiled for anew
 
 
 def dense_rows(x: Any, features: int, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -218,7 +218,7 @@ def dense_rows(x: Any, features: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     if array.ndim < 2 or array.size != len(array) * features:
         alone = " (a single sample is x[None])" if array.shape == (features,) else ""
         raise ValueError(f"x must have {features} features a sample, got shape {array.shape}{alone}")
-    wanted = array.dtype if array.dtype == np.uint8 else _arrays.float_dtype(array, dtype)
+    wanted = array.dtype if array.dtype == np.uint8 else arrays.float_dtype(array, dtype)
     return np.require(array.reshape(len(array), features), wanted, ["C_CONTIGUOUS", "ALIGNED", "ENSUREARRAY"])
 
 
@@ -228,11 +228,11 @@ def compress(x: NDArray[Any], dtype: np.dtype[Any], scale: float) -> Compressed:
     count, pack = (each.function() for each in kernels.functions(x.dtype, dtype))
     starts = np.zeros(rows + 1, np.int64)
     samples, counts = address(x), address(starts[1:])
-    team.share(rows, x.nbytes, lambda lo, hi: count(lo, hi, features, samples, counts))
+    launch.share(rows, x.nbytes, lambda lo, hi: count(lo, hi, features, samples, counts))
     np.cumsum(starts, out=starts)
     columns, values = np.empty(starts[-1], np.int32), np.empty(starts[-1], dtype)
     goes = address(starts), address(columns), address(values)
-    team.share(rows, x.nbytes, lambda lo, hi: pack(lo, hi, features, samples, address(factor), *goes))
+    launch.share(rows, x.nbytes, lambda lo, hi: pack(lo, hi, features, samples, address(factor), *goes))
     return values, starts, columns
 
 

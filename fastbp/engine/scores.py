@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp._checks import finite
+from fastbp.boundary.arguments import finite
 from fastbp.chain import Chain, NotCompilable
-from fastbp.engine import team
+from fastbp.engine import launch
 from fastbp.engine.data import (
     NO_LABELS,
     Data,
@@ -20,7 +20,7 @@ from fastbp.engine.data import (
     samples_array,
     scaled,
 )
-from fastbp.engine.layerwise import layer_data
+from fastbp.engine.layer_step import layer_data
 from fastbp.engine.operations import Operation, bind, held_in, operations_of, read
 from fastbp.engine.proof import prove
 from fastbp.engine.workspace import Workspace
@@ -81,7 +81,7 @@ def _by_methods(chain: Chain, x: Any, scale: float, reason: NotCompilable) -> ND
 def _scores(network: Any, operations: list[Operation], data: Data) -> NDArray[Any]:
     dtype, N = data.dtype, data.samples
     flops = 2.0 * sum(o.inputs * o.outputs for o in operations if o.affine is not None)
-    n = team.threads_for(flops * N)
+    n = launch.threads_for(flops * N)
     parts = max(1, N // (CHUNK * n))
     borders = [N * part // parts for part in range(parts + 1)]
     work = Workspace(operations, dtype, -(-N // parts), learns=False)
@@ -100,7 +100,7 @@ def _scores(network: Any, operations: list[Operation], data: Data) -> NDArray[An
         elif in_place:
             work.plan["x"][0] = address(data.x[start:])
         work.plan["out"][-1] = work.skipping["out"][-1] = address(scores[start:])
-        team.run(run, dtype, n, _nothing)
+        launch.run(run, dtype, n, _nothing)
     return scores
 
 

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp.chain import NotCompilable
+from fastbp.engine.compiled_step import CompiledStep
 from fastbp.engine.data import Data, LayerData, check_apart, check_plain, given_of
-from fastbp.engine.layerwise import LayerStep
-from fastbp.engine.step import CompiledStep
+from fastbp.engine.layer_step import LayerStep
 
 
 class TrainingStep:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.engine import team
+from fastbp.engine import launch
 from fastbp.engine.data import Data, address
 from fastbp.engine.operations import Operation
 from fastbp.kernels.loop import parts, plan
@@ -40,7 +40,7 @@ class Workspace:
         self._arranged: Any = None
         self._pointed: list[NDArray[Any]] = []  # the arrays whose addresses are entered
         self._copied = False
-        self._paces: dict[Any, team.Pace] = {}
+        self._paces: dict[Any, launch.Pace] = {}
         self.plan = np.zeros(len(operations), plan.Operation.dtype)
         self.skipping = self.plan  # while zeros are skipped
         self.batch = np.zeros(0, plan.Batch.dtype)
@@ -140,11 +140,11 @@ class Workspace:
         self.settings.scale, self.settings.decay = data.scale, decay
         return self.run
 
-    def pace(self, batch: int, most: int) -> team.Pace:
+    def pace(self, batch: int, most: int) -> launch.Pace:
         """What is known of how long such steps take, on up to so many threads."""
         key = self._arranged, batch, most
         if key not in self._paces:
-            self._paces[key] = team.Pace(most)
+            self._paces[key] = launch.Pace(most)
         return self._paces[key]
 
     def _arrange(self, data: Data, optimizer: str, decays: bool, direct: bool, skips: bool, in_place: bool) -> None:

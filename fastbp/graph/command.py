@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from fastbp._files import check_writable
 from fastbp.graph import picture
 from fastbp.graph.figures import FIGURES
+from fastbp.system.files import check_writable
 
 
 def show(name: str, opened: bool, file: Path | None) -> None:

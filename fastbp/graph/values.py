@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp import _arrays
+from fastbp.boundary import arrays
 
 # A float, or a read-only array of one dimension or more.
 Value = Any
@@ -29,15 +29,15 @@ def given(x: Any, name: str = "a value") -> Value:
         return float(x)
     if isinstance(x, str | bytes) or x is None:
         raise TypeError(f"{name} must be a number or an array of numbers, got {type(x).__name__}")
-    array = _arrays.real_array(x, name)
-    return computed(np.array(array, _arrays.float_dtype(array), subok=False))
+    array = arrays.real_array(x, name)
+    return computed(np.array(array, arrays.float_dtype(array), subok=False))
 
 
 def as_it_is(x: Any) -> Value:
     """A user's number or array in its own dtype, a copy: labels stay integers."""
     if isinstance(x, bool | int | float):
         return x
-    array = np.array(_arrays.real_array(x, "an input"), subok=False)
+    array = np.array(arrays.real_array(x, "an input"), subok=False)
     return locked(array) if array.ndim else array.item()
 
 

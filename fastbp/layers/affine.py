@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import _arrays, threads
+from fastbp.boundary import arrays
 from fastbp.kernels.affine import affine_backward, affine_backward_threads, affine_forward, affine_forward_threads
 from fastbp.kernels.matmul.product import scratch_size
 from fastbp.originals import original
+from fastbp.system import threads
 
 
 @original
@@ -34,7 +35,7 @@ class Affine:
         float32 x with float64 W computes in float64. ValueError when x, W and b don't fit.
         """
         shape = x.shape if type(x) is np.ndarray else np.shape(x)
-        x, W, b = _arrays.affine_operands(x, self.W, self.b)
+        x, W, b = arrays.affine_operands(x, self.W, self.b)
         out = np.empty((x.shape[0], W.shape[1]), W.dtype)
         n = threads.for_work(2.0 * x.shape[0] * W.size)
         scratch = threads.scratch(n * scratch_size(W.dtype), W.dtype)
@@ -51,8 +52,8 @@ class Affine:
 
         RuntimeError before forward; ValueError when dout has not the shape of the output.
         """
-        x, shape = _arrays.saved(self.x, self, "x"), self.original_x_shape or ()
-        dout, W = _arrays.affine_gradients(dout, x, self.W, shape)
+        x, shape = arrays.saved(self.x, self, "x"), self.original_x_shape or ()
+        dout, W = arrays.affine_gradients(dout, x, self.W, shape)
         dx = np.empty(x.shape, dout.dtype)
         dW, db = np.empty(W.shape, dout.dtype), np.empty(W.shape[1], dout.dtype)
         n = threads.for_work(4.0 * x.shape[0] * W.size)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp import _arrays
+from fastbp.boundary import arrays
 from fastbp.originals import original
 
 
@@ -19,13 +19,13 @@ class MulLayer:
 
     def forward(self, x: Any, y: Any) -> Any:
         """x · y; numbers or arrays of one shape. ValueError when the shapes differ."""
-        self.x, self.y = _arrays.operands(x, y)
+        self.x, self.y = arrays.operands(x, y)
         self._shape = np.shape(self.x)
         return self.x * self.y
 
     def backward(self, dout: Any) -> tuple[Any, Any]:
         """(dx, dy) = (dout · y, dout · x). RuntimeError before forward, ValueError for another shape of dout."""
-        dout = _arrays.operand_gradient(dout, self._shape, self)
+        dout = arrays.operand_gradient(dout, self._shape, self)
         return dout * self.y, dout * self.x
 
 
@@ -38,11 +38,11 @@ class AddLayer:
 
     def forward(self, x: Any, y: Any) -> Any:
         """x + y; numbers or arrays of one shape. ValueError when the shapes differ."""
-        x, y = _arrays.operands(x, y)
+        x, y = arrays.operands(x, y)
         self._shape = np.shape(x)
         return x + y
 
     def backward(self, dout: Any) -> tuple[Any, Any]:
         """(dx, dy) = (dout, dout), as new arrays. RuntimeError before forward, ValueError for another shape of dout."""
-        dout = _arrays.operand_gradient(dout, self._shape, self)
+        dout = arrays.operand_gradient(dout, self._shape, self)
         return dout * 1, dout * 1

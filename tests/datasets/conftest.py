@@ -11,7 +11,7 @@ from mnist_real import REAL
 from mnist_samples import SMALL, raw
 from mnist_server import Server
 
-from fastbp import _mnist_download, _mnist_files
+from fastbp.datasets import mnist_download, mnist_files
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +20,7 @@ def cache(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setenv("FASTBP_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(_mnist_download, "MIRRORS", ())
+    monkeypatch.setattr(mnist_download, "MIRRORS", ())
     connect = socket.socket.connect
 
     def connect_here(self, address):
@@ -33,7 +33,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def small_is_mnist(monkeypatch):
-    monkeypatch.setattr(_mnist_files, "SHA256", [hashlib.sha256(idx(array)).hexdigest() for array in SMALL])
+    monkeypatch.setattr(mnist_files, "SHA256", [hashlib.sha256(idx(array)).hexdigest() for array in SMALL])
 
 
 @pytest.fixture

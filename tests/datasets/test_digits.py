@@ -43,7 +43,7 @@ def test_digits_keep_the_share_of_each_class():
 
 
 def test_digits_split_uses_each_image_once():
-    with np.load(Path(datasets.__file__).parent / "data" / "digits.npz", allow_pickle=False) as archive:
+    with np.load(Path(datasets.__file__).parent / "digits" / "digits.npz", allow_pickle=False) as archive:
         images, labels, order = archive["images"], archive["labels"], archive["order"]
     np.testing.assert_array_equal(np.sort(order), np.arange(1797))
     (x_train, t_train), (x_test, t_test) = load_digits(normalize=False)
@@ -74,7 +74,7 @@ def test_digits_are_fresh_on_each_call():
 
 
 def test_digits_file_is_small_and_credited():
-    folder = Path(datasets.__file__).parent / "data"
+    folder = Path(datasets.__file__).parent / "digits"
     assert (folder / "digits.npz").stat().st_size < 100_000
     for credit in ((folder / "README.md").read_text(encoding="utf-8"), load_digits.__doc__):
         assert all(word in credit for word in ("Alpaydin", "Kaynak", "10.24432/C50P49", "CC BY 4.0"))

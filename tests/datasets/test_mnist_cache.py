@@ -13,8 +13,7 @@ from mnist_forms import GOOD, NAMES, idx, npz, packed_files, write
 from mnist_samples import HTML, OTHER, SMALL, assert_loaded, left_in, raw
 from mnist_server import ask, closed_port
 
-from fastbp import _mnist_files
-from fastbp.datasets import load_mnist
+from fastbp.datasets import load_mnist, mnist_files
 
 
 def test_keyboard_interrupt(serve, monkeypatch, cache, small_is_mnist):
@@ -39,9 +38,10 @@ def test_keyboard_interrupt(serve, monkeypatch, cache, small_is_mnist):
 
 CHILD = """
 import sys
-from fastbp import _mnist_download, _mnist_files, datasets
-_mnist_download.MIRRORS = (sys.argv[1],)
-_mnist_files.SHA256 = tuple(sys.argv[2:6])
+from fastbp import datasets
+from fastbp.datasets import mnist_download, mnist_files
+mnist_download.MIRRORS = (sys.argv[1],)
+mnist_files.SHA256 = tuple(sys.argv[2:6])
 (x, t), _ = datasets.load_mnist(normalize=False)
 print(int(x.sum()), int(t.sum()))
 """
@@ -125,13 +125,13 @@ def test_damaged_cache_is_downloaded_again(case, serve, monkeypatch, cache, smal
 
 
 def test_cache_that_vanishes_while_it_is_read(serve, monkeypatch, cache, small_is_mnist):
-    read_npz = _mnist_files.read_npz
+    read_npz = mnist_files.read_npz
 
     def vanished(path, keys):
-        monkeypatch.setattr(_mnist_files, "read_npz", read_npz)
+        monkeypatch.setattr(mnist_files, "read_npz", read_npz)
         raise FileNotFoundError(2, "No such file or directory", str(path))
 
-    monkeypatch.setattr(_mnist_files, "read_npz", vanished)
+    monkeypatch.setattr(mnist_files, "read_npz", vanished)
     write(cache, {"mnist.npz": npz(SMALL)})
     ask(monkeypatch, serve(GOOD).url)
     assert_loaded(raw(), SMALL)

@@ -15,8 +15,7 @@ from mnist_real import REAL, real_data
 from mnist_samples import HTML, OTHER, SMALL, assert_loaded, left_in, raw
 from mnist_server import ask, closed_port, cut, stalling, unpacked_on_the_way
 
-from fastbp import _mnist_download
-from fastbp.datasets import load_mnist
+from fastbp.datasets import load_mnist, mnist_download
 
 # Downloads -----------------------------------------------------------------------------------------------------------
 
@@ -54,7 +53,7 @@ def test_own_url_is_asked_first(serve, monkeypatch, small_is_mnist):
 
 def test_mirrors_are_the_public_ones():
     # Read from the source: the fixture has emptied the tuple.
-    source = Path(_mnist_download.__file__).read_text(encoding="utf-8")
+    source = Path(mnist_download.__file__).read_text(encoding="utf-8")
     urls = [line.strip().strip('",') for line in source.splitlines() if line.strip().startswith('"https://')]
     assert urls == [
         "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz",
@@ -85,8 +84,8 @@ BAD_MIRRORS = {
 
 @pytest.mark.parametrize("case", BAD_MIRRORS)
 def test_bad_mirror_then_good_one(case, serve, monkeypatch, cache, small_is_mnist):
-    monkeypatch.setattr(_mnist_download, "TIMEOUT", (5, 0.3))
-    monkeypatch.setattr(_mnist_download, "LARGEST", 1 << 20)
+    monkeypatch.setattr(mnist_download, "TIMEOUT", (5, 0.3))
+    monkeypatch.setattr(mnist_download, "LARGEST", 1 << 20)
     start = time.monotonic()
     pages, reason = BAD_MIRRORS[case]
     bad, good = serve(pages), serve({"mnist.npz": npz(SMALL)})

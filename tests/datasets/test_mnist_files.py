@@ -10,8 +10,7 @@ from mnist_forms import DOTTED, NAMES, idx, npz, packed_files, plain_files, writ
 from mnist_real import REAL, real_data
 from mnist_samples import HTML, OTHER, SMALL, assert_loaded, make_arrays, raw
 
-from fastbp import _mnist_files
-from fastbp.datasets import load_mnist
+from fastbp.datasets import load_mnist, mnist_files
 
 # load_mnist(path) ----------------------------------------------------------------------------------------------------
 
@@ -148,7 +147,7 @@ def test_real_mnist(real):
     assert np.bincount(t_train).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
     assert np.bincount(t_test).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     for array, shape, expected in zip(
-        real, [(-1, 28, 28), (-1,), (-1, 28, 28), (-1,)], _mnist_files.SHA256, strict=True
+        real, [(-1, 28, 28), (-1,), (-1, 28, 28), (-1,)], mnist_files.SHA256, strict=True
     ):
         assert hashlib.sha256(idx(array.reshape(shape))).hexdigest() == expected
 

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastbp._files import atomic_write
+from fastbp.system.files import atomic_write
 
 if TYPE_CHECKING:
     from fastbp.graph.node import Node

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from fastbp import threads
 from fastbp.kernels.loop import parts
 from fastbp.kernels.loop.team import CANCELLED, CLOSED, JOINED, PROGRESS, SIZE, TEAM_WORDS
+from fastbp.system import threads
 
 # A step's two meetings cost 1 µs; below this many operations a thread they cost more than the thread saves.
 FLOPS_PER_THREAD = 1e6

@@ -14,7 +14,7 @@ from fastbp import __version__
 from fastbp.kernels.build.cache import cached_kernels
 from fastbp.kernels.build.folder import NO_HOME, cache_folder, is_nowhere
 from fastbp.kernels.build.trusted import Untrusted, trusted_folder
-from fastbp.threads import get_num_threads, launched, threading_layer
+from fastbp.system.threads import get_num_threads, launched, threading_layer
 
 PACKAGES = ("numpy", "numba", "llvmlite", "typer", "rich", "platformdirs", "pooch")
 

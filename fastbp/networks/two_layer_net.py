@@ -1,17 +1,14 @@
-"""The book's networks, on the layers of any namespace: `fastbp.layers` or `fastbp.reference`."""
+"""The book's network of chapters 4 and 5."""
 
-import io
-import os
-import zipfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 import fastbp.layers
-from fastbp import _arrays, _checks, gradient
-from fastbp._files import atomic_write
+from fastbp import gradient
+from fastbp.boundary.arguments import generator, not_negative
+from fastbp.networks.accuracy import share_right
 from fastbp.originals import original
 
 
@@ -44,8 +41,8 @@ class TwoLayerNet:
                 raise ValueError(f"{name} must be at least 1, got {size}")
         if np.dtype(dtype) not in (np.float32, np.float64):
             raise TypeError(f"dtype must be float32 or float64, got {np.dtype(dtype)}")
-        rng = _checks.generator(rng)
-        self.weight_decay_lambda = _checks.not_negative(weight_decay_lambda, "weight_decay_lambda")
+        rng = generator(rng)
+        self.weight_decay_lambda = not_negative(weight_decay_lambda, "weight_decay_lambda")
         normal = np.random.randn if rng is None else lambda *shape: rng.standard_normal(shape)
         self.params = {
             "W1": (weight_init_std * normal(input_size, hidden_size)).astype(dtype),
@@ -121,71 +118,3 @@ class TwoLayerNet:
             for name, layer in (("W1", first), ("W2", second)):
                 gradients[name] = layer.dW + self.weight_decay_lambda * layer.W
         return loss, gradients
-
-
-def share_right(scores: ArrayLike, t: ArrayLike) -> float:
-    """The share of samples, 0 to 1, whose highest score is at the label. ValueError and TypeError as in `accuracy`."""
-    scores, shape = _arrays.class_scores(scores)
-    labels = _arrays.network_targets(t, shape, scores.dtype)
-    if labels.ndim == 2:
-        labels = np.argmax(labels, axis=1)
-    return float(np.mean(np.argmax(scores, axis=1) == labels))
-
-
-def save_params(path: str | os.PathLike[str], network: Any) -> None:
-    """Writes `network.params` as an npz file at exactly this path, whole or not at all.
-
-    OSError when the folder can't be written, ValueError for a parameter that isn't an array of numbers.
-    """
-    # np.savez can't be told not to pickle before NumPy 2.1: it takes allow_pickle=False for one more array.
-    with atomic_write(path) as stream, zipfile.ZipFile(stream, "w") as archive:
-        for name, parameter in network.params.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.asanyarray(parameter), allow_pickle=False)
-
-
-def load_params(path: str | os.PathLike[str], network: Any = None) -> dict[str, NDArray[Any]]:
-    """The parameters of an npz file by name; with a network, also copied into its own arrays.
-
-    Nothing of the network is changed when this raises: ValueError naming the file when it is no such file or doesn't
-    fit (a finite number too large for the network's dtype doesn't), OSError when it can't be read.
-    """
-    content = Path(path).read_bytes()
-    try:
-        loaded = _read_npz(content)
-    except MemoryError:
-        raise
-    except Exception as error:  # for damaged bytes zipfile, zlib and NumPy have a dozen between them
-        raise ValueError(f"{path} is no npz file of parameters, or is damaged: {error}") from error
-    if network is not None:
-        for name, values in _fitting(path, loaded, network.params).items():
-            network.params[name][...] = values
-    return loaded
-
-
-def _read_npz(content: bytes) -> dict[str, NDArray[Any]]:
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        members = {name.removesuffix(".npy"): io.BytesIO(archive.read(name)) for name in archive.namelist()}
-    return {name: np.lib.format.read_array(member, allow_pickle=False) for name, member in members.items()}
-
-
-def _fitting(
-    path: str | os.PathLike[str], loaded: dict[str, NDArray[Any]], params: dict[str, Any]
-) -> dict[str, NDArray[Any]]:
-    """The loaded arrays in the dtypes of params. ValueError naming the file and the parameter that doesn't fit."""
-    if set(loaded) != set(params):
-        raise ValueError(f"{path} holds {sorted(loaded)}, but the network has {sorted(params)}")
-    fitting = {}
-    for name, parameter in params.items():
-        values = loaded[name]
-        if not (isinstance(parameter, np.ndarray) and parameter.flags.writeable):
-            raise ValueError(f"{path} can't be loaded: the network's {name} is no array, or a read-only one")
-        if values.shape != parameter.shape:
-            raise ValueError(f"{path} has {name} of shape {values.shape}, but the network's has {parameter.shape}")
-        if values.dtype.kind != "f":
-            raise ValueError(f"{path} has {name} of dtype {values.dtype}, expected floating point")
-        with np.errstate(over="ignore"):
-            fitting[name] = values.astype(parameter.dtype)
-        if np.any(np.isinf(fitting[name]) & np.isfinite(values)):
-            raise ValueError(f"{path} has a number in {name} that is too large for the network's {parameter.dtype}")
-    return fitting

@@ -1,4 +1,4 @@
-"""What a network's methods get instead of arrays when `engine/proof.py` calls them: values that tell nothing.
+"""What a network's methods get instead of arrays when `proving.py` calls them: values that tell nothing.
 
 All of them refuse every operation but the few that their class defines: those that hand a value on, and those of weight
 decay, ½·λ·ΣW² in the loss and λ·W in a gradient, as readers write it: `np.sum(W**2)`, `(W * W).sum()`,

@@ -106,10 +106,10 @@ def train(
 
     import numpy as np
 
+    from fastbp.command.progress import train_with_progress
     from fastbp.networks import TwoLayerNet, save_params
-    from fastbp.progress import train_with_progress
-    from fastbp.threads import get_num_threads
-    from fastbp.threads import threads as at_most
+    from fastbp.system.threads import get_num_threads
+    from fastbp.system.threads import threads as at_most
     from fastbp.trainer import Trainer
 
     rng = np.random.default_rng(seed)
@@ -132,7 +132,7 @@ def train(
     if save:
         save_params(save, network)
     if plot:
-        from fastbp.plots import plot_learning_curves
+        from fastbp.command.plots import plot_learning_curves
 
         plot_learning_curves(trainer, plot)
     rate = trainer.epochs * len(x_train) / seconds
@@ -180,7 +180,7 @@ def warmup(
     dtype: Annotated[DType | None, typer.Option(help="Precision of the weights; both by default.")] = None,
 ) -> None:
     """Compile all kernels now; they are kept on disk."""
-    from fastbp.progress import warmup_with_progress
+    from fastbp.command.progress import warmup_with_progress
 
     warmup_with_progress((dtype.value,) if dtype else tuple(DType))
 
@@ -230,7 +230,7 @@ def graph(
 @app.command()
 def info() -> None:
     """Print versions, processor, threads and cache folder: what a bug report needs."""
-    from fastbp.info import collect
+    from fastbp.command.info import collect
 
     facts = collect()
     width = max(map(len, facts)) + 2
@@ -273,7 +273,7 @@ def _check_rate(lr: float) -> None:
 
 def _check_outputs(save: Path | None, plot: Path | None) -> None:
     """Finds out before the training, not after it, that a result can't be written."""
-    from fastbp._files import check_writable
+    from fastbp.system.files import check_writable
 
     for path in filter(None, (save, plot)):
         check_writable(path)
@@ -282,6 +282,6 @@ def _check_outputs(save: Path | None, plot: Path | None) -> None:
     if plot:
         if find_spec("matplotlib") is None:
             raise ValueError("--plot needs matplotlib, which is not installed: pip install matplotlib")
-        from fastbp.plots import check_format
+        from fastbp.command.plots import check_format
 
         check_format(plot)

@@ -3,13 +3,13 @@
 The compiled loop stands in for a network's own `loss`, `gradient` and `predict` only where this has been proved. The
 proof has two parts, and runs none of the user's objects:
 
-1. The code (`engine/code.py`). A method, and each that it calls on `self`, may name its arguments, attributes of
+1. The code (`code.py`). A method, and each that it calls on `self`, may name its arguments, attributes of
    `self`, and a short list of builtins and of NumPy's functions; it may neither store to an attribute or a global, nor
    import, nor handle an exception, nor compare identities. Code that does is not called.
 2. A run on stand-ins. The method is called with a stand-in for `self` and opaque values for the samples and labels. An
    attribute is read where it is a number, a string, a list or dict of such, one of the layers, or `params`. What the
    layers return or hold is opaque again and knows its origin: it may be handed to the next layer, to the loss, to the
-   backward pass and to the caller, and take part in the sums and products of weight decay (`engine/values.py`).
+   backward pass and to the caller, and take part in the sums and products of weight decay (`values.py`).
    Whatever else is done with it, its shape, an element, a comparison, a truth value, a NumPy function, refuses the
    proof; the refusal is kept, as the method might swallow the exception.
 
@@ -35,8 +35,8 @@ from typing import Any
 import numpy as np
 
 from fastbp.chain import Chain, NotCompilable
-from fastbp.engine import code, values
-from fastbp.engine.values import Call, Loss, NotProved, Opaque, Parameter, StandIn, hidden
+from fastbp.engine.proof import code, values
+from fastbp.engine.proof.values import Call, Loss, NotProved, Opaque, Parameter, StandIn, hidden
 from fastbp.reads import MISSING, Reads
 
 STEPS = ("loss", "gradient", "loss_and_gradient")  # the methods of a network that a training step asks for

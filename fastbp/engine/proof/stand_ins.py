@@ -1,11 +1,11 @@
-"""What stands in for NumPy, classes and a few builtins in a network's methods when `engine/proof.py` calls them."""
+"""What stands in for NumPy, classes and a few builtins in a network's methods when `proving.py` calls them."""
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from fastbp.engine.values import Call, Loss, Parameter, Squares, StandIn, made, parts_of, run_of, squared, summed
+from fastbp.engine.proof.values import Call, Loss, Parameter, Squares, StandIn, made, parts_of, run_of, squared, summed
 
 
 class Numpy(StandIn):

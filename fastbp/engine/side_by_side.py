@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import _checks
-from fastbp import threads as _threads
-from fastbp._checks import whole_number
+from fastbp.boundary.arguments import optimizer_object, whole_number
 from fastbp.chain import NotCompilable, share_memory
+from fastbp.engine.compiled_step import CompiledStep
 from fastbp.engine.data import Data, check_apart, check_plain, checked_order
-from fastbp.engine.step import CompiledStep
+from fastbp.system import threads as _threads
 
 
 def fit_many(
@@ -71,7 +70,7 @@ def fit_many(
 
 
 def _step(n: int, network: Any, optimizer: Any) -> CompiledStep:
-    _checks.optimizer(optimizer)
+    optimizer_object(optimizer)
     step = CompiledStep(network, optimizer)
     try:
         step.bind()

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastbp import optimizers
 from fastbp.chain import NotCompilable, share_memory
-from fastbp.engine import team
+from fastbp.engine import launch
 from fastbp.engine.data import Data, LayerData, address, checked_order, prepare, run_arguments
 from fastbp.engine.operations import (
     Operation,
@@ -203,7 +203,7 @@ class CompiledStep:
         if work is None or work.capacity < batch:
             work = self._workspace = Workspace(self._operations, self._dtype, batch, learns=True)
         flops = self.flops(batch, data.share_used)
-        most = n or team.threads_for(flops)
+        most = n or launch.threads_for(flops)
         run, samples = work.run_for(data, optimizer.kind, decay, batch, most), data.table()
         pace = work.pace(batch, most)
         work.numbers[: len(numbers)], work.settings.eps = numbers, self._loss.eps
@@ -219,12 +219,12 @@ class CompiledStep:
 
         while taken < len(order):
             n, tries = pace.next()
-            part = order[taken : taken + (max(1, slice_ // team.TRIAL) if tries else slice_)]
+            part = order[taken : taken + (max(1, slice_ // launch.TRIAL) if tries else slice_)]
             rates = optimizer.step_sizes(len(part))
             run.steps, run.order, run.rates = len(part), address(part), address(rates)
             run.losses = address(losses[taken:])
             begin = time.perf_counter()
-            now = team.run(run, self._dtype, n, count)
+            now = launch.run(run, self._dtype, n, count)
             pace.took(n, now, time.perf_counter() - begin)
             taken += now
             if now < len(part):

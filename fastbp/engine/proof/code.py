@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.engine import stand_ins, values
+from fastbp.engine.proof import stand_ins, values
 from fastbp.reads import MISSING, Reads
 
 # What a method may do without being looked at by value: none of these reads or changes anything but its arguments.

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from fastbp._interrupt import interrupts_raised
+from fastbp.system.interrupts import interrupts_raised
 
 
 @contextmanager

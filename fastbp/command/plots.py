@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastbp._files import atomic_write
+from fastbp.system.files import atomic_write
 from fastbp.trainer import Trainer
 
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from fastbp._idx import BadFile
-from fastbp._mnist_files import NAMES, NPZ_NAME, WHERE_TO_PUT, Arrays, FileSet, verified_arrays
+from fastbp.datasets.idx import BadFile
+from fastbp.datasets.mnist_files import NAMES, NPZ_NAME, WHERE_TO_PUT, Arrays, FileSet, verified_arrays
 from fastbp.kernels.build.folder import NO_HOME, is_nowhere, new_folder_mode
 from fastbp.kernels.build.trusted import trusted_folder
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp._mnist_download import download
-from fastbp._mnist_files import Arrays, cached_arrays, named_arrays
+from fastbp.datasets.mnist_download import download
+from fastbp.datasets.mnist_files import Arrays, cached_arrays, named_arrays
 from fastbp.kernels.build.folder import cache_folder
 
 Part = tuple[NDArray[Any], NDArray[Any]]
@@ -29,7 +29,7 @@ def load_digits(normalize: bool = True, flatten: bool = True, one_hot_label: boo
     Repository (1998), doi:10.24432/C50P49, CC BY 4.0.
     """
     # A resource, not a path: the package may lie in a zip.
-    packed = resources.files("fastbp").joinpath("data", "digits.npz").read_bytes()
+    packed = resources.files("fastbp.datasets").joinpath("digits", "digits.npz").read_bytes()
     with np.load(io.BytesIO(packed), allow_pickle=False) as archive:
         images, labels, order = archive["images"], archive["labels"], archive["order"]
     train, test = order[:_DIGITS_TRAIN], order[_DIGITS_TRAIN:]

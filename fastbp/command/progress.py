@@ -9,12 +9,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from fastbp._interrupt import interrupts_raised
 from fastbp._warmup import Helper, steps, take
 from fastbp.engine import compile
 from fastbp.kernels.build.cache import cache_folder, cached_kernels
 from fastbp.kernels.build.folder import is_nowhere
-from fastbp.threads import get_num_threads
+from fastbp.system.interrupts import interrupts_raised
+from fastbp.system.threads import get_num_threads
 from fastbp.trainer import COMPILING, Trainer, says_it_compiles
 
 

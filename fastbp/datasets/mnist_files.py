@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp._idx import BadFile, Bytes, idx_sha256, read_idx, read_npz
+from fastbp.datasets.idx import BadFile, Bytes, idx_sha256, read_idx, read_npz
 from fastbp.kernels.build.trusted import trusted_folder
 
 Arrays = tuple[Bytes, Bytes, Bytes, Bytes]

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import _arrays, layers, originals, reference
-from fastbp._checks import finite
+from fastbp import layers, originals, reference
+from fastbp.boundary import arrays
+from fastbp.boundary.arguments import finite
 from fastbp.chain import LOSS_NAMES, Chain, NotCompilable
 from fastbp.engine.data import Data, LayerData, checked_order, run_arguments, samples_array, scaled
 from fastbp.engine.operations import decay_of
@@ -44,7 +45,7 @@ class LayerStep:
             self._classes = reads, classes_of(self.network, reads)
         classes = self._classes[1]
         if classes is not None:
-            _arrays.network_targets(t, (len(t), classes), _arrays.FLOAT64)
+            arrays.network_targets(t, (len(t), classes), arrays.FLOAT64)
         return LayerData(scaled(x, scale), t)
 
     def check_held(self) -> None:

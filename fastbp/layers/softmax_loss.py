@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import _arrays
+from fastbp.boundary import arrays
 from fastbp.kernels.softmax_loss import softmax_loss_backward, softmax_loss_forward
 from fastbp.originals import original
 
@@ -38,8 +38,8 @@ class SoftmaxWithLoss:
         t holds class indices, integers of shape (N,), or probabilities in the shape of x. ValueError for an index that
         is no class and for shapes that don't fit.
         """
-        rows, shape = _arrays.class_scores(x)
-        checked = _arrays.network_targets if getattr(self, "_of_network", False) else _arrays.targets
+        rows, shape = arrays.class_scores(x)
+        checked = arrays.network_targets if getattr(self, "_of_network", False) else arrays.targets
         labels = checked(t, shape, rows.dtype)
         y = np.empty(rows.shape, rows.dtype)
         loss = softmax_loss_forward(rows, labels, float(self.eps), y)
@@ -49,10 +49,10 @@ class SoftmaxWithLoss:
 
     def backward(self, dout: ArrayLike = 1) -> NDArray[Any]:
         """dx = dout · (y·Σt − t) / N in the shape of x; dout is a number. RuntimeError before forward."""
-        y = _arrays.saved(self.y, self, "y")
-        _arrays.same_as_forward(y, self._shape, "y")
-        t = self._t if self.t is self._given else _arrays.targets(self.t, self._shape, y.dtype)
+        y = arrays.saved(self.y, self, "y")
+        arrays.same_as_forward(y, self._shape, "y")
+        t = self._t if self.t is self._given else arrays.targets(self.t, self._shape, y.dtype)
         rows = y.reshape(-1, self._shape[-1])
         dx = np.empty(rows.shape, rows.dtype)
-        softmax_loss_backward(rows.dtype.type(_arrays.scalar_gradient(dout)), rows, t, dx)
+        softmax_loss_backward(rows.dtype.type(arrays.scalar_gradient(dout)), rows, t, dx)
         return dx.reshape(y.shape)

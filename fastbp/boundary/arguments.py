@@ -46,7 +46,7 @@ def _is_finite(value: Any, name: str) -> bool:
         raise TypeError(f"{name} must be a real number, got {value!r}") from None
 
 
-def optimizer(value: Any, must: str = "must") -> Any:
+def optimizer_object(value: Any, must: str = "must") -> Any:
     """The optimizer itself; TypeError when it has no `update(params, grads)` or is a class."""
     if isinstance(value, type) or not hasattr(value, "update"):
         raise TypeError(f"optimizer {must} have update(params, grads), as fastbp.SGD(lr=0.1) has, got {value!r}")

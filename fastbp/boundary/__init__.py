@@ -1,0 +1,1 @@
+"""The boundary between callers and kernels: arrays and other arguments are checked here, once."""

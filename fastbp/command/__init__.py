@@ -1,0 +1,1 @@
+"""The command line: what it prints, asks, draws, and how far it has come."""
