@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import optimizers, originals
+from fastbp import originals
 from fastbp.boundary import arrays
 from fastbp.boundary.arguments import generator, optimizer_object, whole_number
 from fastbp.engine import predict
@@ -18,20 +18,15 @@ from fastbp.engine.followed import Followed
 from fastbp.engine.layer_step import LayerStep, classes_of, loss_and_gradient
 from fastbp.engine.training_step import TrainingStep
 from fastbp.kernels.build import cache
-from fastbp.networks import share_right
+from fastbp.lazy import classes
+from fastbp.networks.accuracy import share_right
+from fastbp.optimizers import Optimizer
 from fastbp.originals import original
 from fastbp.reads import Reads
 
 COMPILING = "compiling the kernels: once, for up to a minute, then they are kept"
 
-OPTIMIZERS: dict[str, type[optimizers.Optimizer]] = {
-    "sgd": optimizers.SGD,
-    "momentum": optimizers.Momentum,
-    "nesterov": optimizers.Nesterov,
-    "adagrad": optimizers.AdaGrad,
-    "rmsprop": optimizers.RMSprop,
-    "adam": optimizers.Adam,
-}
+OPTIMIZERS: dict[str, Any] = {cls.__name__.lower(): cls for cls in classes("fastbp.optimizers") if cls is not Optimizer}
 
 
 @original

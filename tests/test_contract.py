@@ -1,17 +1,18 @@
 """The rules of the architecture that a machine can check."""
 
 import ast
-import builtins
+import importlib
 import inspect
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from processes import python
 
 import fastbp
-from fastbp import layers, reference, trainer
+from fastbp import layers, lazy, reference, trainer
 from fastbp.engine import compiled_step as step
 from fastbp.engine import operations
 from fastbp.kernels.loop import parts
@@ -46,22 +47,40 @@ def test_help_stays_light() -> None:
     assert python(code).splitlines()[-1] == "False"
 
 
-def test_every_public_name_is_there() -> None:
-    for name in fastbp.__all__:
-        assert getattr(fastbp, name) is not None
-        assert name in dir(fastbp)
-    assert set(fastbp.__all__) == {*fastbp._HOMES, "__version__", "threads"} - set(dir(builtins))
-    with pytest.raises(AttributeError, match="module 'fastbp' has no attribute 'nonsense'"):
-        fastbp.nonsense  # noqa: B018
+@pytest.mark.parametrize("package", ["fastbp", "fastbp.layers", "fastbp.networks", "fastbp.optimizers"])
+def test_every_public_name_is_there(package: str) -> None:
+    module = importlib.import_module(package)
+    for name, home in lazy.names(package).items():
+        value = getattr(module, name)
+        assert name in dir(module)
+        assert isinstance(value, ModuleType if home == package else object)
+    with pytest.raises(AttributeError, match=f"module {package!r} has no attribute 'nonsense'"):
+        module.nonsense  # noqa: B018
 
 
-def test_names_for_type_checkers_are_the_lazy_ones() -> None:
-    tree = ast.parse((PACKAGE / "__init__.py").read_text())
-    block = next(node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
-    imported = [node for node in block.body if isinstance(node, ast.ImportFrom)]
-    declared = {alias.name: node.module.removeprefix("fastbp.") for node in imported for alias in node.names}
-    assert declared == fastbp._HOMES | {"threads": "threads"}
-    assert imported == block.body
+def test_the_list_is_read_as_type_checkers_read_it() -> None:
+    """It is read line by line: each import has to be one, and nothing else to be there."""
+    for file in PACKAGE.rglob("__init__.pyi"):
+        package = ".".join(("fastbp", *file.parent.relative_to(PACKAGE).parts))
+        body = ast.parse(file.read_text()).body
+        imported = [node for node in body if isinstance(node, ast.ImportFrom)]
+        stars = [node.module for node in imported if node.names[0].name == "*"]
+        declared = {node.names[0].asname: node.module for node in imported if node.module not in stars}
+        for star in stars:
+            declared |= {name: home for name, home in lazy.names(str(star)).items() if home != star}
+        assert all(len(node.names) == 1 and node.names[0].asname in (node.names[0].name, None) for node in imported)
+        assert declared == lazy.names(package)
+        assert [ast.unparse(node) for node in body if node not in imported] == ["__version__: str"] * (
+            package == "fastbp"
+        )
+
+
+def test_a_star_import_brings_what_hides_nothing() -> None:
+    assert "compile" not in fastbp.__all__
+    assert fastbp.compile is fastbp.engine.compile
+    public = {"__version__", "Affine", "SGD", "TwoLayerNet", "Trainer", "load_params", "predict", "threads", "warmup"}
+    assert public <= set(fastbp.__all__)
+    assert not {"layers", "share_right", "attach"} & set(fastbp.__all__)
 
 
 def test_oracle_imports_numpy_alone() -> None:

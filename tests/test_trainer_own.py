@@ -14,7 +14,7 @@ from processes import python
 
 import fastbp
 from fastbp import SGD, Adam, Momentum, Trainer
-from fastbp.networks import share_right
+from fastbp.networks.accuracy import share_right
 
 N, BATCH, EPOCHS = 40, 8, 3
 T = np.random.default_rng(3).integers(0, 3, N)

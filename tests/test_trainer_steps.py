@@ -11,7 +11,7 @@ from recorder import Recorder, trainer
 
 import fastbp
 from fastbp import SGD, Relu, Sigmoid, SoftmaxWithLoss, Trainer, TwoLayerNet, datasets
-from fastbp.networks import share_right
+from fastbp.networks.accuracy import share_right
 
 # Steps and optimizers
 

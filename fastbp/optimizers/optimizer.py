@@ -1,4 +1,4 @@
-"""The book's optimizers over dicts of parameters and gradients; parameters are changed in place."""
+"""What optimizers share: a step over dicts of parameters and gradients, parameters changed in place."""
 
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, ClassVar
@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.boundary import arrays
-from fastbp.boundary.arguments import not_negative, share, whole_number
 from fastbp.kernels import optimizers as kernels
 from fastbp.kernels import plain
 from fastbp.originals import original
@@ -71,128 +70,6 @@ class Optimizer:
         for key, state in self.state_for(params).items():
             _step(self.kind, params, key, gradients[key], state, numbers)
         self.advance(1)
-
-
-@original
-class SGD(Optimizer):
-    """p ← p − lr · gradient (the book's section 6.1.2). ValueError when lr is negative or not finite."""
-
-    kind = "sgd"
-
-    def __init__(self, lr: float = 0.01) -> None:
-        self.lr = lr
-        self.scalars()
-
-    def scalars(self, step: int = 1) -> tuple[float, ...]:
-        return (not_negative(self.lr, "lr"),)
-
-
-@original
-class Momentum(Optimizer):
-    """v ← momentum · v − lr · gradient, p ← p + v (the book's section 6.1.4; Polyak 1964).
-
-    ValueError when lr is negative or not finite, or momentum not from 0 to 1.
-    """
-
-    kind = "momentum"
-    state_names = ("v",)
-
-    def __init__(self, lr: float = 0.01, momentum: float = 0.9) -> None:
-        self.lr = lr
-        self.momentum = momentum
-        self.v: States | None = None
-        self.scalars()
-
-    def scalars(self, step: int = 1) -> tuple[float, ...]:
-        return not_negative(self.lr, "lr"), share(self.momentum, "momentum")
-
-
-@original
-class Nesterov(Momentum):
-    """p ← p + momentum² · v − (1 + momentum) · lr · gradient, then v ← momentum · v − lr · gradient.
-
-    Nesterov's accelerated gradient in the book's `common/optimizer.py`, after Bengio, Boulanger-Lewandowski and
-    Pascanu (2012, arXiv 1212.0901): p is the point that looks ahead. Errors as in Momentum.
-    """
-
-    kind = "nesterov"
-
-
-@original
-class AdaGrad(Optimizer):
-    """h ← h + gradient², p ← p − lr · gradient / (√h + 1e-7) (the book's section 6.1.5; Duchi, Hazan, Singer 2011).
-
-    ValueError when lr is negative or not finite.
-    """
-
-    kind = "adagrad"
-    state_names = ("h",)
-
-    def __init__(self, lr: float = 0.01) -> None:
-        self.lr = lr
-        self.h: States | None = None
-        self.scalars()
-
-    def scalars(self, step: int = 1) -> tuple[float, ...]:
-        return (not_negative(self.lr, "lr"),)
-
-
-@original
-class RMSprop(Optimizer):
-    """h ← decay_rate · h + (1 − decay_rate) · gradient², p ← p − lr · gradient / (√h + 1e-7).
-
-    The book's section 6.1.5; Tieleman and Hinton 2012. ValueError when lr is negative or not finite, or decay_rate not
-    from 0 to 1.
-    """
-
-    kind = "rmsprop"
-    state_names = ("h",)
-
-    def __init__(self, lr: float = 0.01, decay_rate: float = 0.99) -> None:
-        self.lr = lr
-        self.decay_rate = decay_rate
-        self.h: States | None = None
-        self.scalars()
-
-    def scalars(self, step: int = 1) -> tuple[float, ...]:
-        return not_negative(self.lr, "lr"), share(self.decay_rate, "decay_rate")
-
-
-@original
-class Adam(Optimizer):
-    """m ← m + (1 − beta1) · (gradient − m), v ← v + (1 − beta2) · (gradient² − v), p ← p − lr_t · m / (√v + 1e-7).
-
-    lr_t = lr · √(1 − beta2^t) / (1 − beta1^t), t the number of the step, from 1; `iter` is how many are done. The
-    book's section 6.1.6; Kingma and Ba 2014, arXiv 1412.6980. ValueError when lr is negative or not finite, or beta1
-    or beta2 not from 0 to below 1.
-    """
-
-    kind = "adam"
-    state_names = ("m", "v")
-
-    def __init__(self, lr: float = 0.001, beta1: float = 0.9, beta2: float = 0.999) -> None:
-        self.lr = lr
-        self.beta1 = beta1
-        self.beta2 = beta2
-        self.iter = 0
-        self.m: States | None = None
-        self.v: States | None = None
-        self.scalars()
-
-    def scalars(self, step: int = 1) -> tuple[float, ...]:
-        lr = not_negative(self.lr, "lr")
-        beta1, beta2 = (share(getattr(self, name), name, below_one=True) for name in ("beta1", "beta2"))
-        t = whole_number(self.iter, "iter", 0) + step
-        return lr * (1.0 - beta2**t) ** 0.5 / (1.0 - beta1**t), beta1, beta2
-
-    def step_sizes(self, steps: int) -> NDArray[np.float64]:
-        _, beta1, beta2 = self.scalars()
-        lr, done = float(self.lr), self.iter
-        # By Python's own powers, whose bits `scalars` has: 0.3 µs a step.
-        return np.array([lr * (1.0 - beta2**t) ** 0.5 / (1.0 - beta1**t) for t in range(done + 1, done + steps + 1)])
-
-    def advance(self, steps: int) -> None:
-        self.iter += steps
 
 
 def _gradient(key: str, parameter: Any, grads: Mapping[str, Any]) -> NDArray[Any]:

@@ -1,0 +1,7 @@
+# The list of layers: a new one needs its line here.
+from fastbp.layers.affine import Affine as Affine
+from fastbp.layers.arithmetic import AddLayer as AddLayer
+from fastbp.layers.arithmetic import MulLayer as MulLayer
+from fastbp.layers.relu import Relu as Relu
+from fastbp.layers.sigmoid import Sigmoid as Sigmoid
+from fastbp.layers.softmax_loss import SoftmaxWithLoss as SoftmaxWithLoss

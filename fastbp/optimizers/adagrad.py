@@ -1,0 +1,24 @@
+"""AdaGrad: each element has a step size of its own, which shrinks."""
+
+from fastbp.boundary.arguments import not_negative
+from fastbp.optimizers.optimizer import Optimizer, States
+from fastbp.originals import original
+
+
+@original
+class AdaGrad(Optimizer):
+    """h ← h + gradient², p ← p − lr · gradient / (√h + 1e-7) (the book's section 6.1.5; Duchi, Hazan, Singer 2011).
+
+    ValueError when lr is negative or not finite.
+    """
+
+    kind = "adagrad"
+    state_names = ("h",)
+
+    def __init__(self, lr: float = 0.01) -> None:
+        self.lr = lr
+        self.h: States | None = None
+        self.scalars()
+
+    def scalars(self, step: int = 1) -> tuple[float, ...]:
+        return (not_negative(self.lr, "lr"),)

@@ -1,0 +1,25 @@
+"""Momentum: gradients add up to a velocity."""
+
+from fastbp.boundary.arguments import not_negative, share
+from fastbp.optimizers.optimizer import Optimizer, States
+from fastbp.originals import original
+
+
+@original
+class Momentum(Optimizer):
+    """v ← momentum · v − lr · gradient, p ← p + v (the book's section 6.1.4; Polyak 1964).
+
+    ValueError when lr is negative or not finite, or momentum not from 0 to 1.
+    """
+
+    kind = "momentum"
+    state_names = ("v",)
+
+    def __init__(self, lr: float = 0.01, momentum: float = 0.9) -> None:
+        self.lr = lr
+        self.momentum = momentum
+        self.v: States | None = None
+        self.scalars()
+
+    def scalars(self, step: int = 1) -> tuple[float, ...]:
+        return not_negative(self.lr, "lr"), share(self.momentum, "momentum")

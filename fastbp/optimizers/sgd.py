@@ -1,0 +1,19 @@
+"""Stochastic gradient descent."""
+
+from fastbp.boundary.arguments import not_negative
+from fastbp.optimizers.optimizer import Optimizer
+from fastbp.originals import original
+
+
+@original
+class SGD(Optimizer):
+    """p ← p − lr · gradient (the book's section 6.1.2). ValueError when lr is negative or not finite."""
+
+    kind = "sgd"
+
+    def __init__(self, lr: float = 0.01) -> None:
+        self.lr = lr
+        self.scalars()
+
+    def scalars(self, step: int = 1) -> tuple[float, ...]:
+        return (not_negative(self.lr, "lr"),)
