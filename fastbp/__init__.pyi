@@ -2,6 +2,7 @@
 from fastbp import datasets as datasets
 from fastbp import engine as engine
 from fastbp import functions as functions
+from fastbp import gradcheck as gradcheck
 from fastbp import gradient as gradient
 from fastbp import graph as graph
 from fastbp import layers as layers
@@ -14,7 +15,7 @@ from fastbp.engine import NotCompilable as NotCompilable
 from fastbp.engine import compile as compile
 from fastbp.engine import fit_many as fit_many
 from fastbp.engine import predict as predict
-from fastbp.gradient import check_gradients as check_gradients
+from fastbp.gradcheck import check_gradients as check_gradients
 from fastbp.gradient import gradient_descent as gradient_descent
 from fastbp.gradient import numerical_diff as numerical_diff
 from fastbp.gradient import numerical_gradient as numerical_gradient

@@ -176,17 +176,18 @@ def test_the_books_loss_passes() -> None:
 
 def test_prints_as_a_table() -> None:
     report = check_gradients(planted("W2", (3, 1), lambda value: value + 1), X, T)
-    heading, *rows, seconds = str(report).splitlines()
+    heading, *rows, wrong, seconds = str(report).splitlines()
     assert heading.split() == ["mean", "|diff|", "max", "|diff|", "relative", "worst", "at", "verdict"]
     assert [(row.split()[0], row.split()[-1]) for row in rows] == [
         ("W1", "ok"),
         ("b1", "ok"),
-        ("W2", "BAD"),
+        ("W2", "wrong"),
         ("b2", "ok"),
     ]
     assert f"{report['W2'].mean_difference:.2e}" in rows[2]
     assert "1.00e+00" in rows[2]
     assert "(3, 1)" in rows[2]
+    assert wrong == "wrong (1 of 12 in W2): the gradient is not that of the loss"
     assert seconds.startswith("numerical ")
     assert report.numerical_seconds > report.backprop_seconds > 0
 

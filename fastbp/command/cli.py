@@ -161,7 +161,7 @@ def gradcheck(data: Data = "digits", hidden: Hidden = 50, seed: Seed = 0) -> Non
     """Compare backpropagation with numerical differences on the first 3 samples, in float64."""
     import numpy as np
 
-    from fastbp.gradient import check_gradients
+    from fastbp.gradcheck import check_gradients
     from fastbp.networks import TwoLayerNet
     from fastbp.trainer import says_it_compiles
 
