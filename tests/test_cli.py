@@ -208,7 +208,8 @@ from fastbp.command.cli import run
 sys.exit(run(["gradcheck"]))
 """
     output = command(python=("-c", code), status=1).removeprefix(f"{COMPILING}\n")
-    assert [line.split()[-1] for line in output.splitlines()[1:-1]] == ["BAD", "ok", "BAD", "ok"]
+    assert [line.split()[-1] for line in output.splitlines()[1:5]] == ["wrong", "ok", "wrong", "ok"]
+    assert output.splitlines()[5].startswith("wrong (")
 
 
 # info, help, version -------------------------------------------------------------------------------------------------
