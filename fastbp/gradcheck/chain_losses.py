@@ -44,9 +44,10 @@ class ChainLosses:
         self._inputs = [rows]  # of each layer, and the scores
         for layer in self._layers:
             self._inputs.append(layer.forward(self._inputs[-1]))
-        scores = self._inputs[-1]
-        self._loss = SoftmaxLosses(t, scores.shape[1:] if x.ndim == 1 else scores.shape, chain.loss.eps)
-        self._here = float(self._loss(scores[None])[0])
+        scores = self._inputs[-1][0] if x.ndim == 1 else self._inputs[-1]
+        copy.copy(chain.loss).forward(scores, t)  # which refuses what are no labels
+        self._loss = SoftmaxLosses(t, scores.shape, chain.loss.eps)
+        self._here = float(self._loss(self._inputs[-1][None])[0])
         if not (np.isfinite(self._here) and all(np.isfinite(each).all() for each in self._inputs)):
             raise NotCompilable("the loss is not finite")
         self._squares = sum(float(np.sum(np.square(p))) for p in self.params.values() if p.ndim == 2 and self._decay)
