@@ -38,6 +38,37 @@ class Sigmoid:
         return dx
 
 
+class Pooling:
+    """By slices of the image, one for each pixel of a window, instead of `im2col`."""
+
+    def __init__(self, pool_h: int, pool_w: int, stride: int = 2, pad: int = 0) -> None:
+        self.window = [(i, j) for i in range(pool_h) for j in range(pool_w)]
+        self.pool_h, self.pool_w, self.stride, self.pad = pool_h, pool_w, stride, pad
+
+    def forward(self, x: Any) -> Any:
+        pad = self.pad
+        self.padded = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad))) if pad else x
+        height, width = self.padded.shape[2:]
+        self.size = (height - self.pool_h) // self.stride + 1, (width - self.pool_w) // self.stride + 1
+        self.out = self._seen(self.padded, 0, 0).copy()
+        for i, j in self.window[1:]:
+            np.maximum(self.out, self._seen(self.padded, i, j), out=self.out)
+        return self.out
+
+    def backward(self, dout: Any) -> Any:
+        dx, free = np.zeros(self.padded.shape, dout.dtype), np.ones(dout.shape, bool)
+        for i, j in self.window:
+            here = free & (self._seen(self.padded, i, j) == self.out)
+            self._seen(dx, i, j)[...] += dout * here
+            free &= ~here
+        pad = self.pad
+        return dx[:, :, pad : dx.shape[2] - pad, pad : dx.shape[3] - pad]
+
+    def _seen(self, image: Any, i: int, j: int) -> Any:
+        rows, columns = (self.stride * size for size in self.size)
+        return image[:, :, i : i + rows : self.stride, j : j + columns : self.stride]
+
+
 class SoftmaxWithLoss:
     """Class indices alone: the gradient needs no one-hot array then."""
 

@@ -10,6 +10,7 @@ from fastbp import networks as networks
 from fastbp import optimizers as optimizers
 from fastbp import reference as reference
 from fastbp import trainer as trainer
+from fastbp import util as util
 from fastbp._warmup import warmup as warmup
 from fastbp.engine import NotCompilable as NotCompilable
 from fastbp.engine import compile as compile

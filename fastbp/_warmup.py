@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastbp.kernels.fingerprint import fingerprint
 from fastbp.kernels.loop import parts
-from fastbp.layers import Affine, Relu, Sigmoid, SoftmaxWithLoss
+from fastbp.layers import Affine, Pooling, Relu, Sigmoid, SoftmaxWithLoss
 from fastbp.optimizers import Optimizer
 from fastbp.system import threads
 from fastbp.system.interrupts import interrupts_end
@@ -124,6 +124,7 @@ def _steps(dtype: str) -> Iterator[tuple[int, Step]]:
                 yield n, step
     found = [*_passes(f"Relu of {dtype}", partial(_activation, Relu, dtype))]
     found += _passes(f"Sigmoid of {dtype}", partial(_activation, Sigmoid, dtype))
+    found += _passes(f"Pooling of {dtype}", partial(_pooling, dtype))
     indices, probabilities = np.zeros(2, np.int64), np.eye(2, dtype=dtype)
     found += _passes(f"SoftmaxWithLoss of {dtype}, class indices", partial(_loss, dtype, indices))
     found += _passes(f"SoftmaxWithLoss of {dtype}, probabilities", partial(_loss, dtype, probabilities))
@@ -155,6 +156,13 @@ def _activation(layer: type[Relu | Sigmoid], dtype: str, backward: bool) -> None
     out = activation.forward(np.zeros(1, dtype))
     if backward:
         activation.backward(out)
+
+
+def _pooling(dtype: str, backward: bool) -> None:
+    layer = Pooling(1, 1)
+    out = layer.forward(np.zeros((1, 1, 1, 1), dtype))
+    if backward:
+        layer.backward(out)
 
 
 def _loss(dtype: str, labels: NDArray[Any], backward: bool) -> None:

@@ -1,7 +1,7 @@
 """The oracle: the layers in plain NumPy, as the book writes them, with its known faults corrected.
 
 The compiled layers are held equal to these, so nothing is shared with them: this file imports NumPy alone, checks
-little, and is meant to be read in one sitting beside the book's chapter 5.
+little, and is meant to be read in one sitting beside the book's chapters 5 and 7.
 """
 
 from typing import Any
@@ -121,3 +121,53 @@ class SoftmaxWithLoss:
         one_hot = np.zeros_like(self.y).reshape(self._batch_size(), -1)
         one_hot[np.arange(len(one_hot)), t.reshape(-1)] = 1
         return one_hot.reshape(self.y.shape)
+
+
+def im2col(x: Any, filter_h: int, filter_w: int, stride: int, pad: int) -> Any:
+    n, c, h, w = x.shape
+    out_h = (h + 2 * pad - filter_h) // stride + 1
+    out_w = (w + 2 * pad - filter_w) // stride + 1
+    img = np.pad(x, [(0, 0), (0, 0), (pad, pad), (pad, pad)])
+    col = np.zeros((n, c, filter_h, filter_w, out_h, out_w), x.dtype)  # the book's are always float64
+    for i in range(filter_h):
+        for j in range(filter_w):
+            col[:, :, i, j, :, :] = img[:, :, i : i + stride * out_h : stride, j : j + stride * out_w : stride]
+    return col.transpose(0, 4, 5, 1, 2, 3).reshape(n * out_h * out_w, -1)
+
+
+def col2im(col: Any, input_shape: Any, filter_h: int, filter_w: int, stride: int, pad: int) -> Any:
+    n, c, h, w = input_shape
+    out_h = (h + 2 * pad - filter_h) // stride + 1
+    out_w = (w + 2 * pad - filter_w) // stride + 1
+    col = col.reshape(n, out_h, out_w, c, filter_h, filter_w).transpose(0, 3, 4, 5, 1, 2)
+    img = np.zeros((n, c, h + 2 * pad, w + 2 * pad), col.dtype)
+    for i in range(filter_h):
+        for j in range(filter_w):
+            img[:, :, i : i + stride * out_h : stride, j : j + stride * out_w : stride] += col[:, :, i, j, :, :]
+    return img[:, :, pad : pad + h, pad : pad + w]
+
+
+class Pooling:
+    def __init__(self, pool_h: int, pool_w: int, stride: int = 2, pad: int = 0) -> None:
+        self.pool_h = pool_h
+        self.pool_w = pool_w
+        self.stride = stride
+        self.pad = pad
+        self.x: Any = None
+        self.arg_max: Any = None
+
+    def forward(self, x: Any) -> Any:
+        n, c, h, w = x.shape
+        out_h = (h + 2 * self.pad - self.pool_h) // self.stride + 1  # the book forgets the pad
+        out_w = (w + 2 * self.pad - self.pool_w) // self.stride + 1
+        col = im2col(x, self.pool_h, self.pool_w, self.stride, self.pad)
+        col = col.reshape(-1, self.pool_h * self.pool_w)
+        self.x = x
+        self.arg_max = np.argmax(col, axis=1)  # the first of equal ones
+        return np.max(col, axis=1).reshape(n, out_h, out_w, c).transpose(0, 3, 1, 2)
+
+    def backward(self, dout: Any) -> Any:
+        dout = dout.transpose(0, 2, 3, 1)
+        dcol = np.zeros((dout.size, self.pool_h * self.pool_w), dout.dtype)
+        dcol[np.arange(dout.size), self.arg_max] = dout.flatten()
+        return col2im(dcol, self.x.shape, self.pool_h, self.pool_w, self.stride, self.pad)

@@ -7,6 +7,7 @@ steps also serve, in either mode, for parameters that no kernel can read.
 from functools import wraps
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 
 def _silent(function):
@@ -85,6 +86,31 @@ def sigmoid_forward(x, out):
 @_silent
 def sigmoid_backward(dout, out, dx):
     dx[...] = dout * (1 - out) * out
+
+
+@_silent
+def pooling_forward(x, pool_h, pool_w, stride, pad, out, places, scratch):
+    windows = _windows(x, pool_h, pool_w, stride, pad).reshape(*out.shape, -1)
+    which = windows.argmax(axis=-1)
+    out[...] = np.take_along_axis(windows, which[..., None], -1)[..., 0]
+    places[...] = which // pool_w * (x.shape[3] + 2 * pad) + which % pool_w
+
+
+@_silent
+def pooling_backward(dout, places, stride, pad, dx, scratch):
+    (n, c, h, w), (_, _, out_h, out_w) = dx.shape, dout.shape
+    wide = w + 2 * pad
+    corners = np.arange(out_h)[:, None] * stride * wide + np.arange(out_w) * stride
+    padded = np.zeros((n * c, (h + 2 * pad) * wide), dx.dtype)
+    where = (corners + places.astype(np.int64)).reshape(n * c, -1)
+    np.add.at(padded, (np.arange(n * c)[:, None], where), dout.reshape(n * c, -1))
+    dx[...] = padded.reshape(n, c, h + 2 * pad, wide)[:, :, pad : pad + h, pad : pad + w]
+
+
+def _windows(x, height, width, stride, pad):
+    """What a window sees at each of its places: (N, C, OH, OW, height, width)."""
+    padded = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+    return sliding_window_view(padded, (height, width), axis=(2, 3))[:, :, ::stride, ::stride]
 
 
 @_silent

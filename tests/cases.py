@@ -50,7 +50,7 @@ FLAVOURS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 @dataclass(frozen=True)
 class Case:
-    """`shape` is (batch, width) or, for affine, (batch, inputs, outputs)."""
+    """`shape` is (batch, width); for affine (batch, inputs, outputs), for images what their functions below say."""
 
     operation: str
     shape: tuple[int, ...]
@@ -118,9 +118,21 @@ def _probability_arrays(rng: np.random.Generator, batch: int, classes: int) -> A
     return _index_arrays(rng, batch, classes) | {"t": t}
 
 
+def _pooling_arrays(
+    rng: np.random.Generator, n: int, c: int, h: int, w: int, ph: int, pw: int, stride: int, pad: int
+) -> Arrays:
+    places = ((h + 2 * pad - ph) // stride + 1, (w + 2 * pad - pw) // stride + 1)
+    # Far enough apart that central differences hold, in any order.
+    x = rng.permutation(n * c * h * w).reshape(n, c, h, w) / 100 - 0.205
+    return {"x": x, "pool": (ph, pw), "stride": stride, "pad": pad, "dout": rng.standard_normal((n, c, *places))}
+
+
 OPERATIONS = {
     "affine": Operation(
         lambda layers, a: layers.Affine(a["W"], a["b"]), _affine_arrays, ("x", "original_x_shape"), ("W", "b")
+    ),
+    "pooling": Operation(
+        lambda layers, a: layers.Pooling(*a["pool"], a["stride"], a["pad"]), _pooling_arrays, ("x", "arg_max")
     ),
     "relu": Operation(lambda layers, a: layers.Relu(), _element_arrays, ("mask",)),
     "sigmoid": Operation(lambda layers, a: layers.Sigmoid(), _element_arrays, ("out",)),
@@ -139,15 +151,41 @@ def _shapes(operation: str) -> list[tuple[int, ...]]:
         rows = [(rows, 7, 6) for rows in (1, 2, 31, 32, 33)]
         book = [(1, 784, 50), (100, 784, 50), (100, 50, 10)]
         return [*widths, *depths, *rows, *book, (300, 512, 512)]
+    if operation == "pooling":
+        return [*_pooling_shapes(), (10, 30, 24, 24, 2, 2, 2, 0), (2, 3, 28, 28, 28, 28, 1, 0)]
     return [*((3, width) for width in WIDTHS), (1, 10), (100, 50), (100, 10), (128, 1000), (1000, 1100)]
+
+
+def _pooling_shapes() -> list[tuple[int, ...]]:
+    windows = [
+        (2, 3, 9, 8, ph, pw, s, p) for ph in (1, 2, 3) for pw in (1, 2, 5) for s in (1, 2, 3, 4) for p in (0, 1, 2)
+    ]
+    return windows + [(2, 2, 4, width, 2, 2, 2, p) for width in range(2, 70) for p in (0, 1)]
+
+
+# A small shape of each operation, no dimension like another: for checks of everything, and for arrays of all flavours.
+EXAMPLES: dict[str, tuple[int, ...]] = {
+    "affine": (4, 6, 5),
+    "pooling": (2, 3, 6, 5, 3, 2, 2, 1),
+}
+
+
+def example(operation: str) -> tuple[int, ...]:
+    return EXAMPLES.get(operation, (4, 6))
 
 
 def table(operation: str, small: bool = False) -> list[Case]:
     """Every case of an operation; the small ones are those that plain Python can run."""
-    shapes = [shape for shape in _shapes(operation) if not small or (np.prod(shape) <= 300 and shape[-1] in SMALL)]
+    shapes = [shape for shape in _shapes(operation) if not small or _is_small(operation, shape)]
     plain = [Case(operation, shape, dtype) for shape, dtype in itertools.product(shapes, DTYPES)]
-    odd = (4, 9, 7) if operation == "affine" else (4, 7)
-    return plain + [Case(operation, odd, dtype, flavour) for dtype, flavour in itertools.product(DTYPES, FLAVOURS)]
+    flavours = itertools.product(DTYPES, FLAVOURS)
+    return plain + [Case(operation, example(operation), dtype, flavour) for dtype, flavour in flavours]
+
+
+def _is_small(operation: str, shape: tuple[int, ...]) -> bool:
+    if operation == "pooling":
+        return max(shape) < 10
+    return bool(np.prod(shape) <= 300 and shape[-1] in SMALL)
 
 
 SMALL = frozenset((1, 2, 5, 6, 7, 8, 9, 15, 16, 17, 31, 33))
@@ -155,6 +193,7 @@ SMALL = frozenset((1, 2, 5, 6, 7, 8, 9, 15, 16, 17, 31, 33))
 # What the benchmarks time: the shapes of the book's networks and a large one.
 BENCHMARKS = {
     "affine": ((100, 784, 50), (100, 50, 10), (100, 784, 512), (512, 512, 512)),
+    "pooling": ((100, 30, 24, 24, 2, 2, 2, 0), (100, 32, 14, 14, 2, 2, 2, 0), (32, 16, 28, 28, 3, 3, 2, 1)),
     "relu": ((100, 50), (128, 1000), (4096, 1000)),
     "sigmoid": ((100, 50), (128, 1000), (4096, 1000)),
     "softmax_loss": ((100, 10), (4096, 1000)),

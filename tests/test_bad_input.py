@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastbp import AddLayer, Affine, MulLayer, Relu, Sigmoid, SoftmaxWithLoss, reference
+from fastbp import AddLayer, Affine, MulLayer, Pooling, Relu, Sigmoid, SoftmaxWithLoss, reference
 
 RNG = np.random.default_rng(5)
 X = RNG.standard_normal((4, 6))
@@ -44,6 +44,15 @@ def loss(x: Any = SCORES, t: Any = T, dout: Any = 1) -> Any:
     return layer.backward(dout)
 
 
+IMAGES = RNG.standard_normal((2, 3, 6, 5))
+
+
+def pooling(x: Any = IMAGES, window: Any = (2, 3), stride: Any = 2, pad: Any = 0, dout: Any = None) -> Any:
+    layer = Pooling(*window, stride=stride, pad=pad)
+    out = layer.forward(x)
+    return layer.backward(out if dout is None else dout)
+
+
 BAD = [
     (
         affine,
@@ -75,6 +84,16 @@ BAD = [
     (relu, {"x": OBJECT}, TypeError, "object"),
     (relu, {"dout": X[:3]}, ValueError, r"\(4, 6\), got \(3, 6\)"),
     (relu, {"dout": X.T}, ValueError, "dout must have the shape"),
+    (pooling, {"x": IMAGES[0]}, ValueError, r"x must be images of shape \(N, C, H, W\), got shape \(3, 6, 5\)"),
+    (pooling, {"x": IMAGES[:0]}, ValueError, "x is empty"),
+    (pooling, {"x": IMAGES + 0j}, TypeError, "complex128"),
+    (pooling, {"window": (7, 2)}, ValueError, "a window of 7 x 2 is larger than images of 6 x 5$"),
+    (pooling, {"window": (7, 8), "pad": 1}, ValueError, "7 x 8 is larger than images of 6 x 5 with a pad of 1"),
+    (pooling, {"window": (0, 2)}, ValueError, "window size must be at least 1, got 0"),
+    (pooling, {"stride": 0}, ValueError, "stride must be at least 1, got 0"),
+    (pooling, {"stride": 1.5}, TypeError, r"stride must be an integer, got 1\.5"),
+    (pooling, {"pad": -1}, ValueError, "pad must be at least 0, got -1"),
+    (pooling, {"dout": IMAGES}, ValueError, r"the shape of the output, \(2, 3, 3, 2\), got \(2, 3, 6, 5\)"),
     (sigmoid, {"x": X[:0]}, ValueError, "x is empty"),
     (sigmoid, {"x": OBJECT}, TypeError, "object"),
     (sigmoid, {"dout": X[:, :1]}, ValueError, "dout must have the shape"),

@@ -173,6 +173,36 @@ class SinglePrecisionInside(layers.Sigmoid):
         return self.out
 
 
+class PadForgotten(layers.Pooling):
+    def __init__(self, pool_h: int, pool_w: int, stride: int = 2, pad: int = 0) -> None:
+        super().__init__(pool_h, pool_w, stride)
+
+
+class AveragePooling(layers.Pooling):
+    def forward(self, x: Any) -> Any:
+        out = super().forward(x)
+        col = reference.im2col(x, self.pool_h, self.pool_w, self.stride, self.pad).mean(axis=1)
+        return np.full_like(out, col.mean())
+
+
+class ArgMaxByColumns(layers.Pooling):
+    """Numbers the pixels of a window from top to bottom first."""
+
+    @property
+    def arg_max(self) -> Any:
+        rows, columns = np.divmod(super().arg_max, self.pool_w)
+        return columns * self.pool_h + rows
+
+
+class GradientSharedByWindow(layers.Pooling):
+    def backward(self, dout: Any) -> Any:
+        _, c, _, _ = self.x.shape
+        col = np.repeat(np.transpose(dout, (0, 2, 3, 1)).reshape(-1, c, 1), self.pool_h * self.pool_w, axis=2)
+        return reference.col2im(
+            col / (self.pool_h * self.pool_w), self.x.shape, self.pool_h, self.pool_w, self.stride, self.pad
+        )
+
+
 MISTAKES = {
     "softmax_loss": (NoDivisionByBatch, LossNotAveraged, SoftmaxOverTheBatch, DoutIgnored, LossAndGradientDisagree),
     "softmax_loss_soft": (SoftLabelsByArgmax, GradientForgetsSumOfLabels),
@@ -186,6 +216,7 @@ MISTAKES = {
         BuffersReused,
         WeightsCached,
     ),
+    "pooling": (PadForgotten, AveragePooling, ArgMaxByColumns, GradientSharedByWindow),
     "relu": (StaleMask, DoutMutated, InputMutated, LeakyBackward, MaskTurnedRound),
     "sigmoid": (SigmoidWithoutParentheses, SigmoidGradientOfInput, SigmoidHalfGradient, SinglePrecisionInside),
 }
@@ -203,7 +234,7 @@ def test_right_layers_pass(operation: str, namespace: Any) -> None:
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
 def test_mistake_is_found(operation: str, mistake: type) -> None:
-    name = {"affine": "Affine", "relu": "Relu", "sigmoid": "Sigmoid"}.get(operation, "SoftmaxWithLoss")
+    name = "SoftmaxWithLoss" if operation.startswith("softmax_loss") else operation.capitalize()
     namespace = SimpleNamespace(**{name: mistake})
     # A layer that writes into a read-only input is found by NumPy's own ValueError.
     with pytest.raises((AssertionError, ValueError)):

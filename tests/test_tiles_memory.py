@@ -18,6 +18,7 @@ from tiles import DTYPES, SOURCES
 
 from fastbp.kernels import tiles
 from fastbp.kernels.tiles import load, row, splat, store, store_masked, width_of, zeros
+from fastbp.kernels.tiles.strided import load_every_masked, load_second_masked
 from fastbp.kernels.tiles.target import TARGET, lanes
 
 
@@ -52,6 +53,29 @@ def test_masked_loads_and_stores(dtype: str, source: str) -> None:
             np.testing.assert_array_equal(out, expected, err_msg=f"rows {rows}, width {width}")
 
 
+@njit
+def strided(a, out, stride, width):
+    t = zeros(2, 2, out)
+    p = tiles.pointer(a)
+    store(load_every_masked(t, p, 1, stride, width), out, 0, width_of(t))
+    if stride == 2:
+        store(load_second_masked(t, p, 1, width), out, width_of(t), width_of(t))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("source", ["float32", "float64"])
+def test_strided_loads(dtype: str, source: str) -> None:
+    full = 2 * lanes(dtype)
+    for stride in (1, 2, 3, 7):
+        for width in range(full + 2):
+            a = np.random.default_rng(5).integers(0, 200, 1 + stride * (full + 1)).astype(source)
+            out = np.full((2, full), np.nan, dtype)
+            strided(a, out, stride, width)
+            expected = np.where(np.arange(full) < width, a[1::stride][:full], 0)
+            for row_ in out[: 2 if stride == 2 else 1]:
+                np.testing.assert_array_equal(row_, expected, err_msg=f"stride {stride}, width {width}")
+
+
 def reads_up_to_a_forbidden_page() -> None:
     """Loads that end where readable memory ends: one element further is a segmentation fault."""
     page = mmap.PAGESIZE
@@ -62,6 +86,9 @@ def reads_up_to_a_forbidden_page() -> None:
         out = np.zeros((10, 2 * lanes(dtype)), dtype)
         for width in range(2 * lanes(dtype)):
             masked(memory[page - 2 * width * out.itemsize : page].view(dtype), out, width, 2, width)
+            for stride in (1, 2, 3):  # the last element is the last one before the page
+                begin = page - (stride * max(width - 1, 0) + 2) * out.itemsize
+                strided(memory[begin:page].view(dtype), out, stride, width)
 
 
 @pytest.mark.command

@@ -6,12 +6,13 @@ each other layout). An array that is so already passes through untouched; anythi
 
 import math
 from collections.abc import Sequence
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 FloatArray = NDArray[Any]
+Kept = TypeVar("Kept")
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 INDEX, BOOL = np.dtype(np.int64), np.dtype(np.bool_)
@@ -158,6 +159,13 @@ def _bias(b: NDArray[Any], W: NDArray[Any]) -> NDArray[Any]:
 def _require_forward(value: Any, layer: object) -> None:
     if value is None:
         raise RuntimeError(f"{type(layer).__name__}.backward needs a forward pass first: call forward before it")
+
+
+def after_forward(value: Kept | None, layer: object) -> Kept:
+    """What forward left for backward, whatever it is; RuntimeError when forward has not run."""
+    _require_forward(value, layer)
+    assert value is not None
+    return value
 
 
 def saved(value: Any, layer: object, name: str) -> FloatArray:

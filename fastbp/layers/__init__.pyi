@@ -2,6 +2,7 @@
 from fastbp.layers.affine import Affine as Affine
 from fastbp.layers.arithmetic import AddLayer as AddLayer
 from fastbp.layers.arithmetic import MulLayer as MulLayer
+from fastbp.layers.pooling import Pooling as Pooling
 from fastbp.layers.relu import Relu as Relu
 from fastbp.layers.sigmoid import Sigmoid as Sigmoid
 from fastbp.layers.softmax_loss import SoftmaxWithLoss as SoftmaxWithLoss

@@ -1,0 +1,145 @@
+"""Max pooling: x, dx (N, C, H, W); out, places, dout (N, C, OH, OW); scratch (H + 2·pad, W + 2·pad), a padded plane.
+
+`places` says where in its window each maximum lies: how far behind the window's first pixel, in pixels of the padded
+plane. It is kept in the dtype of x, whose vectors it is found in: as whole numbers below 2^24.
+"""
+
+from typing import NamedTuple
+
+from fastbp.kernels.build.flags import inlined, kernel, shared
+from fastbp.kernels.tiles import (
+    load_row_masked,
+    moved,
+    pointer,
+    pointer_if,
+    select,
+    splat,
+    store_row_masked,
+    width_of,
+    zeros,
+)
+from fastbp.kernels.tiles.strided import load_every_masked, load_second_masked
+
+VECTORS = 1  # of results at a time: a row of 12 needs no more
+
+
+class Windows(NamedTuple):
+    """Where the windows of a plane lie; all the planes are alike."""
+
+    H: int
+    W: int
+    pool_h: int
+    pool_w: int
+    stride: int
+    pad: int
+    OH: int
+    OW: int
+
+
+@inlined
+def _adjacent(tile, x, at, stride, width):
+    return load_row_masked(tile, x, at, width)
+
+
+@inlined
+def _second(tile, x, at, stride, width):
+    return load_second_masked(tile, x, at, width)
+
+
+@inlined
+def _every(tile, x, at, stride, width):
+    return load_every_masked(tile, x, at, stride, width)
+
+
+def _maxima(load):
+    @inlined
+    def maxima(x, wide, windows, out, places):
+        """One plane of results from one plane of pixels, whose rows have `wide`. As argmax: the first one, or NaN."""
+        tile, stride = zeros(1, VECTORS, out), windows.stride
+        for i in range(windows.OH):
+            for j in range(0, windows.OW, width_of(tile)):
+                corner, width = i * stride * wide + j * stride, windows.OW - j
+                best, place = load(tile, x, corner, stride, width), splat(tile, 0.0)
+                for fh in range(windows.pool_h):
+                    for fw in range(windows.pool_w):
+                        value = load(tile, x, corner + fh * wide + fw, stride, width)
+                        larger = (value > best) | ((value != value) & (best == best))
+                        best, place = select(larger, value, best), select(larger, float(fh * wide + fw), place)
+                store_row_masked(best, out, i * windows.OW + j, width)
+                store_row_masked(place, places, i * windows.OW + j, width)
+
+    return maxima
+
+
+_maxima_of_adjacent, _maxima_of_second, _maxima_of_every = _maxima(_adjacent), _maxima(_second), _maxima(_every)
+
+
+@inlined
+def _copy_rows(source, source_row, target, target_row, rows, columns):
+    line = zeros(1, 1, target)
+    for i in range(rows):
+        for j in range(0, columns, width_of(line)):
+            store_row_masked(
+                load_row_masked(line, source, i * source_row + j, columns - j), target, i * target_row + j, columns - j
+            )
+
+
+@inlined
+def _clear(target, size):
+    line = zeros(1, 4, target)
+    for i in range(0, size, width_of(line)):
+        store_row_masked(line, target, i, size - i)
+
+
+@shared
+def max_of_planes(lo, hi, windows, x, out, places, scratch):
+    """The planes [lo, hi), of all samples and channels in a row."""
+    H, W, pad = windows.H, windows.W, windows.pad
+    wide, results = W + 2 * pad, windows.OH * windows.OW
+    if pad > 0:
+        _clear(scratch, (H + 2 * pad) * wide)
+    for n in range(lo, hi):
+        pixels = moved(x, n * H * W)
+        if pad > 0:
+            _copy_rows(pixels, W, moved(scratch, pad * wide + pad), wide, H, W)
+        source, to, where = pointer_if(pad > 0, scratch, pixels), moved(out, n * results), moved(places, n * results)
+        if windows.stride == 1:
+            _maxima_of_adjacent(source, wide, windows, to, where)
+        elif windows.stride == 2:
+            _maxima_of_second(source, wide, windows, to, where)
+        else:
+            _maxima_of_every(source, wide, windows, to, where)
+
+
+@shared
+def gradient_of_planes(lo, hi, windows, dout, places, dx, scratch):
+    """The planes [lo, hi): each dout is added where its maximum lies, in the order of the windows."""
+    H, W, pad, stride = windows.H, windows.W, windows.pad, windows.stride
+    wide, OW = W + 2 * pad, windows.OW
+    for n in range(lo, hi):
+        pixels = moved(dx, n * H * W)
+        target = pointer_if(pad > 0, scratch, pixels)
+        _clear(target, (H + 2 * pad) * wide)
+        for i in range(windows.OH):
+            at, corner = (n * windows.OH + i) * OW, i * stride * wide
+            for j in range(OW):
+                place = corner + j * stride + int(places[at + j])
+                target[place] = target[place] + dout[at + j]
+        if pad > 0:
+            _copy_rows(moved(scratch, pad * wide + pad), wide, pixels, W, H, W)
+
+
+@kernel
+def pooling_forward(x, pool_h, pool_w, stride, pad, out, places, scratch):
+    """out = the largest of each window of x, NaN where there is one; pixels outside of x are 0."""
+    (N, C, H, W), (_, _, OH, OW) = x.shape, out.shape
+    windows = Windows(H, W, pool_h, pool_w, stride, pad, OH, OW)
+    max_of_planes(0, N * C, windows, pointer(x), pointer(out), pointer(places), pointer(scratch))
+
+
+@kernel
+def pooling_backward(dout, places, stride, pad, dx, scratch):
+    """dx = the sum of dout over the windows whose maximum a pixel is."""
+    (N, C, H, W), (_, _, OH, OW) = dx.shape, dout.shape
+    windows = Windows(H, W, 0, 0, stride, pad, OH, OW)
+    gradient_of_planes(0, N * C, windows, pointer(dout), pointer(places), pointer(dx), pointer(scratch))

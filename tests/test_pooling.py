@@ -1,0 +1,110 @@
+"""Pooling against the oracle; ties, NaN, pads, and what lies around the arrays."""
+
+import checks
+import numpy as np
+import pytest
+from cases import Case, table
+from hypothesis import given
+from hypothesis import strategies as st
+from numba import config
+
+from fastbp import Pooling, layers, reference
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "case" in metafunc.fixturenames:
+        metafunc.parametrize("case", table("pooling", metafunc.config.getoption("--small")), ids=str)
+
+
+def test_agrees_with_oracle(case: Case) -> None:
+    checks.agrees_with_oracle(layers, case)
+
+
+@pytest.mark.parametrize(
+    "windows", [(2, 2, 2, 0), (3, 2, 1, 1), (2, 3, 3, 0), (1, 1, 1, 0), (3, 3, 2, 1), (4, 4, 1, 2)]
+)
+def test_gradient(windows: tuple[int, ...]) -> None:
+    checks.gradient_is_right(layers, Case("pooling", (2, 2, 6, 5, *windows), "float64"))
+
+
+def test_second_pass() -> None:
+    checks.second_pass_is_independent(layers, Case("pooling", (2, 2, 6, 5, 3, 2, 2, 1), "float64"))
+
+
+def same_as_oracle(x: np.ndarray, *arguments: int) -> None:
+    ours, oracle = Pooling(*arguments), reference.Pooling(*arguments)
+    out = ours.forward(x)
+    np.testing.assert_array_equal(out, oracle.forward(x))
+    np.testing.assert_array_equal(ours.arg_max, oracle.arg_max)
+    dout = np.random.default_rng(3).integers(-9, 9, out.shape).astype(out.dtype)  # whose sums are exact
+    np.testing.assert_array_equal(ours.backward(dout), oracle.backward(dout))
+
+
+@given(
+    *(st.integers(1, 4) for _ in range(2)), *(st.integers(1, 12) for _ in range(2)),
+    *(st.integers(1, 5) for _ in range(2)), st.integers(1, 4), st.integers(0, 3), st.integers(0, 2**31),
+)  # fmt: skip
+def test_any_value(n: int, c: int, h: int, w: int, ph: int, pw: int, stride: int, pad: int, seed: int) -> None:
+    """Of a few values, so that many are equal, among them NaN and infinities."""
+    values = np.array([-np.inf, -1, -0.0, 0.0, 1, np.inf, np.nan])
+    x = np.random.default_rng(seed).choice(values, (n, c, h + ph, w + pw))
+    same_as_oracle(x, ph, pw, stride, pad)
+    same_as_oracle(x.astype(np.float32), ph, pw, stride, pad)
+
+
+def test_the_first_of_equal_ones_gets_the_gradient() -> None:
+    layer = Pooling(2, 2)
+    layer.forward(np.ones((1, 1, 2, 4)))
+    np.testing.assert_array_equal(layer.backward(np.array([[[[5.0, 7.0]]]])), [[[[5, 0, 7, 0], [0, 0, 0, 0]]]])
+
+
+def test_a_pad_counts_as_zeros() -> None:
+    layer = Pooling(2, 2, stride=2, pad=1)
+    np.testing.assert_array_equal(layer.forward(np.full((1, 1, 2, 2), -3.0)), np.zeros((1, 1, 2, 2)))
+    np.testing.assert_array_equal(layer.backward(np.ones((1, 1, 2, 2))), np.zeros((1, 1, 2, 2)))
+
+
+def test_pytorchs_documented_example_of_a_size() -> None:
+    """A window of 3 x 2, 2 apart, on 20 x 16 x 50 x 32: 24 x 16 places."""
+    assert Pooling(3, 2, stride=2).forward(np.zeros((20, 16, 50, 32), np.float32)).shape == (20, 16, 24, 16)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "uint8", "int64", "bool"])
+def test_other_dtypes(dtype: str) -> None:
+    x = np.random.default_rng(4).integers(0, 2, (2, 3, 6, 6)).astype(dtype)
+    out = Pooling(2, 2).forward(x)
+    assert out.dtype == (np.float32 if dtype == "float16" else np.float64)
+    np.testing.assert_array_equal(out, reference.Pooling(2, 2).forward(x))
+
+
+def test_what_changes_after_forward_leaves_backward_alone() -> None:
+    x, dout = np.random.default_rng(5).standard_normal((2, 3, 8, 8)), np.ones((2, 3, 4, 4))
+    layer = Pooling(2, 2, 2, 0)
+    layer.forward(x)
+    expected = layer.backward(dout)
+    layer.pad, layer.stride, layer.pool_w, layer.pool_h = 3, 1, 8, 8
+    np.testing.assert_array_equal(layer.backward(dout), expected)
+
+
+@pytest.mark.skipif(config.DISABLE_JIT, reason="plain NumPy writes nothing outside")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("pad", [0, 2])
+def test_writes_and_reads_inside_alone(dtype: str, stride: int, pad: int) -> None:
+    from test_gemm import Guarded, empty
+
+    from fastbp.kernels.pooling import pooling_backward, pooling_forward
+
+    rng = np.random.default_rng(6)
+    for h, w in [(3, 3), (5, 17), (4, 33), (3, 70)]:
+        x = Guarded(rng.standard_normal((2, 1, h, w)).astype(dtype))
+        oracle = reference.Pooling(3, 2, stride, pad)
+        expected = oracle.forward(x.array)
+        out, places, dx = (empty(*shape, dtype=dtype) for shape in (expected.shape, expected.shape, x.array.shape))
+        scratch = empty((h + 2 * pad) * (w + 2 * pad), dtype=dtype)
+        pooling_forward(x.array, 3, 2, stride, pad, out.array, places.array, scratch.array)
+        np.testing.assert_array_equal(out.array, expected)
+        dout = Guarded(rng.integers(-9, 9, expected.shape).astype(dtype))
+        pooling_backward(dout.array, places.array, stride, pad, dx.array, scratch.array)
+        np.testing.assert_array_equal(dx.array, oracle.backward(dout.array))
+        assert all(each.untouched() for each in (out, places, dx, scratch))
