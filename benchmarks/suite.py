@@ -15,12 +15,13 @@ from fastbp import layers, reference
 SYSTEMS = {"fastbp": layers, "oracle": reference, "numpy": idioms}
 
 
-def cases_of(operation: str) -> Callable[[pytest.Metafunc], None]:
-    """A `pytest_generate_tests` that times every benchmark case of an operation with every system."""
+def cases_of(*operations: str) -> Callable[[pytest.Metafunc], None]:
+    """A `pytest_generate_tests` that times every benchmark case of the operations with every system."""
 
     def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         small = metafunc.config.getoption("--small")
-        metafunc.parametrize("case", cases.benchmarks(operation, small), ids=str)
+        found = [case for operation in operations for case in cases.benchmarks(operation, small)]
+        metafunc.parametrize("case", found, ids=str)
         metafunc.parametrize("system", SYSTEMS)
 
     return pytest_generate_tests

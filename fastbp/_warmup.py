@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastbp.kernels.fingerprint import fingerprint
 from fastbp.kernels.loop import parts
-from fastbp.layers import Affine, Pooling, Relu, Sigmoid, SoftmaxWithLoss
+from fastbp.layers import Affine, BatchNormalization, Dropout, IdentityWithLoss, Pooling, Relu, Sigmoid, SoftmaxWithLoss
 from fastbp.optimizers import Optimizer
 from fastbp.system import threads
 from fastbp.system.interrupts import interrupts_end
@@ -125,6 +125,11 @@ def _steps(dtype: str) -> Iterator[tuple[int, Step]]:
     found = [*_passes(f"Relu of {dtype}", partial(_activation, Relu, dtype))]
     found += _passes(f"Sigmoid of {dtype}", partial(_activation, Sigmoid, dtype))
     found += _passes(f"Pooling of {dtype}", partial(_pooling, dtype))
+    found += _passes(f"Dropout of {dtype}", partial(_dropout, dtype))
+    for x_dtype in DTYPES[: 1 + DTYPES.index(dtype)]:
+        what = f"BatchNormalization of {x_dtype} x and {dtype} gamma"
+        found += _passes(what, partial(_batch_normalization, x_dtype, dtype))
+    found += _passes(f"IdentityWithLoss of {dtype}", partial(_identity_loss, dtype))
     indices, probabilities = np.zeros(2, np.int64), np.eye(2, dtype=dtype)
     found += _passes(f"SoftmaxWithLoss of {dtype}, class indices", partial(_loss, dtype, indices))
     found += _passes(f"SoftmaxWithLoss of {dtype}, probabilities", partial(_loss, dtype, probabilities))
@@ -163,6 +168,29 @@ def _pooling(dtype: str, backward: bool) -> None:
     out = layer.forward(np.zeros((1, 1, 1, 1), dtype))
     if backward:
         layer.backward(out)
+
+
+def _dropout(dtype: str, backward: bool) -> None:
+    layer = Dropout(rng=np.random.default_rng(0))  # NumPy's global state is the caller's
+    out = layer.forward(np.zeros(1, dtype))
+    layer.forward(out, False)
+    if backward:
+        layer.backward(out)
+
+
+def _batch_normalization(x_dtype: str, dtype: str, backward: bool) -> None:
+    layer = BatchNormalization(np.ones(1, dtype), np.zeros(1, dtype))
+    out = layer.forward(np.zeros((1, 1), x_dtype))
+    layer.forward(np.zeros((1, 1), x_dtype), False)
+    if backward:
+        layer.backward(out)
+
+
+def _identity_loss(dtype: str, backward: bool) -> None:
+    layer = IdentityWithLoss()
+    layer.forward(np.zeros((1, 1), dtype), [[0]])
+    if backward:
+        layer.backward()
 
 
 def _loss(dtype: str, labels: NDArray[Any], backward: bool) -> None:

@@ -171,3 +171,110 @@ class Pooling:
         dcol = np.zeros((dout.size, self.pool_h * self.pool_w), dout.dtype)
         dcol[np.arange(dout.size), self.arg_max] = dout.flatten()
         return col2im(dcol, self.x.shape, self.pool_h, self.pool_w, self.stride, self.pad)
+
+
+class Dropout:
+    def __init__(self, dropout_ratio: float = 0.5, *, rng: Any = None) -> None:
+        self.dropout_ratio = dropout_ratio
+        self.rng = rng
+        self.mask: Any = None
+
+    def forward(self, x: Any, train_flg: bool = True) -> Any:
+        if not train_flg:
+            return x * (1.0 - self.dropout_ratio)
+        drawn = np.random.rand(*x.shape) if self.rng is None else self.rng.random(x.shape)
+        self.mask = drawn > self.dropout_ratio
+        return x * self.mask
+
+    def backward(self, dout: Any) -> Any:
+        return dout * self.mask
+
+
+class BatchNormalization:
+    def __init__(
+        self, gamma: Any, beta: Any, momentum: float = 0.9, running_mean: Any = None, running_var: Any = None
+    ) -> None:
+        self.gamma = gamma
+        self.beta = beta
+        self.momentum = momentum
+        self.input_shape: Any = None
+        self.running_mean = running_mean
+        self.running_var = running_var
+        self.batch_size: Any = None
+        self.xc: Any = None
+        self.xn: Any = None
+        self.std: Any = None
+        self.dgamma: Any = None
+        self.dbeta: Any = None
+
+    def forward(self, x: Any, train_flg: bool = True) -> Any:
+        self.input_shape = x.shape
+        columns = self._columns(x)
+        if self.running_mean is None:
+            self.running_mean = np.zeros(columns.shape[1], self.gamma.dtype)
+            self.running_var = np.zeros(columns.shape[1], self.gamma.dtype)
+        if train_flg:
+            mu = columns.mean(axis=0)
+            xc = columns - mu
+            var = np.mean(xc**2, axis=0)
+            std = np.sqrt(var + 1e-6)
+            xn = xc / std
+            self.batch_size = len(x)
+            self.xc, self.xn, self.std = self._image(xc), self._image(xn), std
+            self.running_mean = self.momentum * self.running_mean + (1 - self.momentum) * mu
+            self.running_var = self.momentum * self.running_var + (1 - self.momentum) * var
+        else:
+            xn = (columns - self.running_mean) / np.sqrt(self.running_var + 1e-6)
+        return self._image(self.gamma * xn + self.beta).reshape(x.shape)
+
+    def backward(self, dout: Any) -> Any:
+        columns, xc, xn = self._columns(dout), self._columns(self.xc), self._columns(self.xn)
+        self.dbeta = np.sum(columns, axis=0)
+        self.dgamma = np.sum(xn * columns, axis=0)
+        dxn = self.gamma * columns
+        dxc = dxn / self.std
+        dstd = -np.sum((dxn * xc) / (self.std * self.std), axis=0)
+        dvar = 0.5 * dstd / self.std
+        dxc = dxc + 2.0 / len(columns) * xc * dvar
+        dmu = np.sum(dxc, axis=0)
+        return self._image(dxc - dmu / len(columns)).reshape(self.input_shape)
+
+    def _by_channel(self) -> bool:
+        """Whether a feature is a channel of images. In the book it is an element, whatever gamma's size."""
+        shape = self.input_shape
+        return len(shape) == 4 and np.size(self.gamma) == shape[1] and shape[2:] != (1, 1)
+
+    def _columns(self, image: Any) -> Any:
+        """A column for each feature, of what has the shape of x or is columns already."""
+        if self._by_channel():
+            return image.reshape(self.input_shape).transpose(0, 2, 3, 1).reshape(-1, self.input_shape[1])
+        return image.reshape(self.input_shape[0], -1)
+
+    def _image(self, columns: Any) -> Any:
+        """Columns of channels as images again; other columns as they are."""
+        if not self._by_channel():
+            return columns
+        N, C, H, W = self.input_shape
+        return columns.reshape(N, H, W, C).transpose(0, 3, 1, 2)
+
+
+class IdentityWithLoss:
+    def __init__(self) -> None:
+        self.loss: Any = None
+        self.y: Any = None
+        self.t: Any = None
+
+    def forward(self, x: Any, t: Any) -> Any:
+        self.y = x
+        self.t = t
+        self.loss = float(0.5 * np.sum((self.y - self._values()) ** 2) / self._batch_size())
+        return self.loss
+
+    def backward(self, dout: Any = 1) -> Any:
+        return (self.y - self._values()) / self._batch_size() * dout
+
+    def _values(self) -> Any:
+        return np.asarray(self.t, self.y.dtype).reshape(self.y.shape)
+
+    def _batch_size(self) -> int:
+        return 1 if self.y.ndim == 1 else len(self.y)

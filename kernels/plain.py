@@ -131,6 +131,55 @@ def softmax_loss_backward(dout, y, t, dx):
 
 
 @_silent
+def dropout_forward(x, drawn, ratio, out, mask):
+    mask[...] = drawn > ratio
+    out[...] = x * mask
+
+
+@_silent
+def dropout_predict(x, ratio, out):
+    out[...] = x * (1 - ratio)
+
+
+@_silent
+def dropout_backward(dout, mask, dx):
+    dx[...] = dout * mask
+
+
+@_silent
+def identity_loss_forward(y, t, N):
+    return 0.5 * np.sum((y - t) ** 2, dtype=np.float64) / N
+
+
+@_silent
+def identity_loss_backward(dout, y, t, N, dx):
+    dx[...] = (y - t) * (dout / N)
+
+
+@_silent
+def batch_normalization_forward(x, gamma, beta, momentum, running_mean, running_var, out, mean, std, new_mean, new_var):
+    mean[...] = x.mean(axis=(0, 2), dtype=mean.dtype)
+    var = np.mean((x - mean[:, None]) ** 2, axis=(0, 2))
+    std[...] = np.sqrt(var + 1e-6)
+    out[...] = (gamma / std)[:, None] * (x - mean[:, None]) + beta[:, None]
+    new_mean[...] = momentum * running_mean + (1 - momentum) * mean
+    new_var[...] = momentum * running_var + (1 - momentum) * var
+
+
+@_silent
+def batch_normalization_predict(x, gamma, beta, mean, var, out):
+    out[...] = (gamma / np.sqrt(var + 1e-6))[:, None] * (x - mean[:, None]) + beta[:, None]
+
+
+@_silent
+def batch_normalization_backward(dout, x, mean, std, gamma, dx, dgamma, dbeta):
+    count, xn = x.shape[0] * x.shape[2], (x - mean[:, None]) / std[:, None]
+    dbeta[...] = dout.sum(axis=(0, 2))
+    dgamma[...] = np.sum(dout * xn, axis=(0, 2))
+    dx[...] = (gamma / std)[:, None] * (dout - (dbeta[:, None] + xn * dgamma[:, None]) / count)
+
+
+@_silent
 def sgd_update(W, dW, lr):
     W -= lr * dW
 

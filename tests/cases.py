@@ -127,6 +127,34 @@ def _pooling_arrays(
     return {"x": x, "pool": (ph, pw), "stride": stride, "pad": pad, "dout": rng.standard_normal((n, c, *places))}
 
 
+def _regression_arrays(rng: np.random.Generator, *shape: int) -> Arrays:
+    return {name: rng.standard_normal(shape) for name in ("x", "t")} | {"dout": float(rng.standard_normal())}
+
+
+def _batch_arrays(rng: np.random.Generator, *shape: int) -> Arrays:
+    gamma, beta = rng.standard_normal((2, shape[1]))
+    x = rng.standard_normal(shape) * 3 + 1
+    return {"x": x, "gamma": gamma, "beta": beta, "dout": rng.standard_normal(shape)}
+
+
+def _image_arrays(rng: np.random.Generator, *shape: int) -> Arrays:
+    gamma, beta = rng.standard_normal((2, int(np.prod(shape[1:]))))
+    return _batch_arrays(rng, *shape) | {"gamma": gamma, "beta": beta}
+
+
+class SameAgain(np.random.Generator):
+    """Draws the same numbers at each call, so that every forward pass drops the same ones."""
+
+    def random(self, *arguments: Any, **named: Any) -> Any:
+        return np.random.default_rng(6).random(*arguments, **named)
+
+
+def _batch_normalization(layers: Any, a: Arrays) -> Any:
+    return layers.BatchNormalization(a["gamma"], a["beta"])
+
+
+_STATISTICS = ("xc", "xn", "std", "running_mean", "running_var", "input_shape", "batch_size")
+
 OPERATIONS = {
     "affine": Operation(
         lambda layers, a: layers.Affine(a["W"], a["b"]), _affine_arrays, ("x", "original_x_shape"), ("W", "b")
@@ -139,7 +167,16 @@ OPERATIONS = {
     "softmax_loss": Operation(lambda layers, a: layers.SoftmaxWithLoss(), _index_arrays, ("y", "loss")),
     "softmax_loss_soft": Operation(lambda layers, a: layers.SoftmaxWithLoss(), _probability_arrays, ("y", "loss")),
     "softmax_loss_eps": Operation(lambda layers, a: layers.SoftmaxWithLoss(eps=1e-7), _index_arrays, ("y", "loss")),
+    "dropout": Operation(
+        lambda layers, a: layers.Dropout(0.3, rng=SameAgain(np.random.PCG64())), _element_arrays, ("mask",)
+    ),
+    "batch_normalization": Operation(_batch_normalization, _batch_arrays, _STATISTICS, ("gamma", "beta")),
+    "batch_normalization_of_channels": Operation(_batch_normalization, _batch_arrays, _STATISTICS, ("gamma", "beta")),
+    "batch_normalization_of_elements": Operation(_batch_normalization, _image_arrays, _STATISTICS, ("gamma", "beta")),
+    "identity_loss": Operation(lambda layers, a: layers.IdentityWithLoss(), _regression_arrays, ("y", "loss")),
 }
+
+IMAGES = ("batch_normalization_of_channels", "batch_normalization_of_elements")
 
 WIDTHS = (*range(1, 71), 783, 784, 785)
 
@@ -153,6 +190,11 @@ def _shapes(operation: str) -> list[tuple[int, ...]]:
         return [*widths, *depths, *rows, *book, (300, 512, 512)]
     if operation == "pooling":
         return [*_pooling_shapes(), (10, 30, 24, 24, 2, 2, 2, 0), (2, 3, 28, 28, 28, 28, 1, 0)]
+    if operation == "batch_normalization":
+        return [*((7, width) for width in WIDTHS), *((rows, 5) for rows in (4, 31, 32, 33, 65, 200)), (100, 50)]
+    if operation in IMAGES:
+        odd = [(7, 2, 1, width) for width in WIDTHS]
+        return [*odd, (5, 1, 2, 3), (40, 3, 5, 7), (2, 33, 3, 3), (10, 16, 14, 14)]
     return [*((3, width) for width in WIDTHS), (1, 10), (100, 50), (100, 10), (128, 1000), (1000, 1100)]
 
 
@@ -167,6 +209,8 @@ def _pooling_shapes() -> list[tuple[int, ...]]:
 EXAMPLES: dict[str, tuple[int, ...]] = {
     "affine": (4, 6, 5),
     "pooling": (2, 3, 6, 5, 3, 2, 2, 1),
+    "batch_normalization": (5, 7),
+    **dict.fromkeys(IMAGES, (4, 2, 3, 5)),
 }
 
 
@@ -197,6 +241,10 @@ BENCHMARKS = {
     "relu": ((100, 50), (128, 1000), (4096, 1000)),
     "sigmoid": ((100, 50), (128, 1000), (4096, 1000)),
     "softmax_loss": ((100, 10), (4096, 1000)),
+    "dropout": ((100, 50), (128, 1000), (4096, 1000)),
+    "batch_normalization": ((100, 50), (128, 1000), (1000, 1000)),
+    "batch_normalization_of_channels": ((100, 30, 24, 24), (100, 64, 14, 14)),
+    "identity_loss": ((100, 10), (4096, 1000)),
 }
 
 

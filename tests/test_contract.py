@@ -19,7 +19,10 @@ from fastbp.kernels.loop import parts
 
 PACKAGE = Path(fastbp.__file__).parent
 KERNELS = Path(__import__("fastbp.kernels", fromlist=["x"]).__file__).parent
-LAYERS = ("AddLayer", "Affine", "MulLayer", "Pooling", "Relu", "Sigmoid", "SoftmaxWithLoss")
+LAYERS = (
+    *("AddLayer", "Affine", "BatchNormalization", "Dropout", "IdentityWithLoss", "MulLayer", "Pooling"),
+    *("Relu", "Sigmoid", "SoftmaxWithLoss"),
+)
 
 
 def imports(file: Path) -> set[str]:
@@ -105,7 +108,7 @@ def test_oracle_has_the_same_names_and_parameters() -> None:
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_oracle_has_the_same_attributes(name: str) -> None:
-    arguments = (1, 2) if name in ("Affine", "Pooling") else ()
+    arguments = (1, 2) if name in ("Affine", "BatchNormalization", "Pooling") else ()
     ours, oracle = (getattr(namespace, name)(*arguments) for namespace in (layers, reference))
     made_when_read = {key for key, value in vars(type(ours)).items() if isinstance(value, property)}
     assert {key for key in vars(ours) if not key.startswith("_")} | made_when_read == set(vars(oracle))
@@ -137,8 +140,8 @@ def test_kernels_keep_the_contract(file: str, function: ast.FunctionDef) -> None
             assert ast.unparse(node.func) not in {"print", "np.empty", "np.zeros", "np.dot"}, f"{file}:{node.lineno}"
     names = [argument.arg for argument in function.args.args]
     if names[0] == "dout":
-        saved = ("dout", "x", "out", "mask", "places", "y", "t", "alpha", "W", "b", "stride", "pad")
-        saved += ("dx", "dW", "db", "scratch", "threads")
+        saved = ("dout", "x", "out", "mask", "places", "mean", "std", "y", "t", "N", "alpha", "gamma", "W", "b")
+        saved += ("stride", "pad", "dx", "dgamma", "dbeta", "dW", "db", "scratch", "threads")
         assert names == [name for name in saved if name in names], function.name
 
 
@@ -186,7 +189,10 @@ def test_rooms_of_the_kernels_are_packages() -> None:
 
 
 # What no chain consists of, and what the compiled loop does not know.
-WITHOUT_THE_LOOP = {"AddLayer", "MulLayer", "SoftmaxWithLoss", "Pooling"}
+WITHOUT_THE_LOOP = {
+    *("AddLayer", "MulLayer", "SoftmaxWithLoss", "Pooling"),
+    *("BatchNormalization", "Dropout", "IdentityWithLoss"),
+}
 
 
 def test_the_compiled_loop_knows_every_optimizer_and_every_layer_of_a_chain() -> None:

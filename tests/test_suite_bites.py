@@ -6,7 +6,7 @@ from typing import Any
 import checks
 import numpy as np
 import pytest
-from cases import OPERATIONS
+from cases import IMAGES, OPERATIONS
 
 from fastbp import layers, reference
 
@@ -203,7 +203,68 @@ class GradientSharedByWindow(layers.Pooling):
         )
 
 
+class MaskOfWhatIsDropped(reference.Dropout):
+    def forward(self, x: Any, train_flg: bool = True) -> Any:
+        super().forward(x, train_flg)
+        self.mask = ~self.mask
+        return x * self.mask
+
+
+class InvertedDropout(layers.Dropout):
+    """Scales in training, as other books' do."""
+
+    def forward(self, x: Any, train_flg: bool = True) -> Any:
+        return super().forward(x, train_flg) / (1 - self.dropout_ratio)
+
+
+class DroppedForwardOnly(layers.Dropout):
+    def backward(self, dout: Any) -> Any:
+        return np.array(dout)
+
+
+class SampleVariance(reference.BatchNormalization):
+    def forward(self, x: Any, train_flg: bool = True) -> Any:
+        out = super().forward(x, train_flg)
+        self.running_var = self.running_var * len(x) / (len(x) - 1)
+        return out
+
+
+class StatisticsTakenForConstants(reference.BatchNormalization):
+    def backward(self, dout: Any) -> Any:
+        super().backward(dout)
+        return self._image(self._columns(dout) * self.gamma / self.std).reshape(dout.shape)
+
+
+class MomentumOfTheNew(layers.BatchNormalization):
+    def __init__(self, gamma: Any, beta: Any, momentum: float = 0.9) -> None:
+        super().__init__(gamma, beta, 1 - momentum)
+
+
+class GammaForgotten(layers.BatchNormalization):
+    def backward(self, dout: Any) -> Any:
+        dx = super().backward(dout)
+        self.dgamma = self.dgamma * self.gamma
+        return dx
+
+
+class ErrorNotAveraged(layers.IdentityWithLoss):
+    def backward(self, dout: Any = 1) -> Any:
+        return super().backward(dout) * len(self.y)
+
+
+class ErrorWithoutHalf(layers.IdentityWithLoss):
+    def forward(self, x: Any, t: Any) -> Any:
+        self.loss = 2 * super().forward(x, t)
+        return self.loss
+
+
+_OF_BATCHES = (SampleVariance, StatisticsTakenForConstants, MomentumOfTheNew, GammaForgotten)
+
 MISTAKES = {
+    "batch_normalization": _OF_BATCHES,
+    **dict.fromkeys(IMAGES, _OF_BATCHES),
+    "dropout": (MaskOfWhatIsDropped, InvertedDropout, DroppedForwardOnly),
+    "identity_loss": (ErrorNotAveraged, ErrorWithoutHalf),
     "softmax_loss": (NoDivisionByBatch, LossNotAveraged, SoftmaxOverTheBatch, DoutIgnored, LossAndGradientDisagree),
     "softmax_loss_soft": (SoftLabelsByArgmax, GradientForgetsSumOfLabels),
     "softmax_loss_eps": (EpsIgnored,),
@@ -234,7 +295,8 @@ def test_right_layers_pass(operation: str, namespace: Any) -> None:
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
 def test_mistake_is_found(operation: str, mistake: type) -> None:
-    name = "SoftmaxWithLoss" if operation.startswith("softmax_loss") else operation.capitalize()
+    names = {"softmax_loss": "SoftmaxWithLoss", "batch_norm": "BatchNormalization", "identity": "IdentityWithLoss"}
+    name = next((name for start, name in names.items() if operation.startswith(start)), operation.capitalize())
     namespace = SimpleNamespace(**{name: mistake})
     # A layer that writes into a read-only input is found by NumPy's own ValueError.
     with pytest.raises((AssertionError, ValueError)):

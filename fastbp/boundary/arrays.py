@@ -287,6 +287,17 @@ def _check_single_class(labels: NDArray[Any]) -> None:
     )
 
 
+def values_to_predict(t: ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any]) -> FloatArray:
+    """The values of a regression beside outputs of a shape, in that shape and `dtype`. Always a copy.
+
+    Where a sample has one output, (N, 1), they may have shape (N,): NumPy would make (N, N) of the two.
+    """
+    values = real_array(t, "t")
+    if values.shape == shape or (values.shape == shape[:1] and math.prod(shape) == values.size):
+        return np.array(values, dtype, order="C", subok=False).reshape(shape)
+    raise ValueError(f"t must have the shape of the outputs, {shape}, got {values.shape}")
+
+
 def _index_shapes(shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
     if len(shape) == 1:
         return ((), (1,), (1, 1))

@@ -1,0 +1,108 @@
+"""Batch normalization."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastbp.boundary import arrays
+from fastbp.boundary.arguments import share
+from fastbp.boundary.normalization import normalization_gradient, normalization_operands, of_each_feature
+from fastbp.kernels.batch_normalization import (
+    batch_normalization_backward,
+    batch_normalization_forward,
+    batch_normalization_predict,
+)
+from fastbp.originals import original
+
+
+@original
+class BatchNormalization:
+    """gamma · (x − μ) / √(σ² + 1e-6) + beta, with mean μ and variance σ² of each feature (the book's section 6.3).
+
+    In training those are the batch's own (Ioffe and Szegedy, arXiv:1502.03167, algorithm 1; σ² divides by the number of
+    values, not by one less), and `running_mean` and `running_var`, which start at 0, become momentum · themselves +
+    (1 − momentum) · them; in prediction these serve instead. gamma and beta are the caller's own arrays, read anew at
+    each call. x has shape (N, D), or (N, C, H, W) with a gamma of C numbers, a feature a channel, or of C·H·W, a
+    feature an element, as in the book.
+
+    After a forward pass in training: `input_shape` and `batch_size`, `std` = √(σ² + 1e-6); and, computed when they are
+    read, from the x of that pass, which is the caller's own memory where a kernel can read it as it is: `xc` = x − μ
+    and `xn` = xc / std. `dgamma` and `dbeta` are the gradients of the last backward. ValueError for a momentum that is
+    not from 0 to 1.
+    """
+
+    def __init__(
+        self, gamma: Any, beta: Any, momentum: float = 0.9, running_mean: Any = None, running_var: Any = None
+    ) -> None:
+        self.gamma = gamma
+        self.beta = beta
+        self.momentum = share(momentum, "momentum")
+        self.input_shape: tuple[int, ...] | None = None
+        self.running_mean: Any = running_mean
+        self.running_var: Any = running_var
+        self.batch_size: int | None = None
+        self.std: NDArray[Any] | None = None
+        self.dgamma: NDArray[Any] | None = None
+        self.dbeta: NDArray[Any] | None = None
+        # Of the last forward in training: x as (N, C, S), its shape, and the means.
+        self._x: NDArray[Any] | None = None
+        self._shape: tuple[int, ...] = ()
+        self._mean: NDArray[Any] | None = None
+
+    def forward(self, x: ArrayLike, train_flg: bool = True) -> NDArray[Any]:
+        """A new array in the shape of x. float32 x with float64 gamma computes in float64.
+
+        ValueError when x, gamma and beta don't fit.
+        """
+        rows, gamma, beta, shape = normalization_operands(x, self.gamma, self.beta)
+        C, dtype = gamma.size, gamma.dtype
+        self.input_shape = shape
+        if self.running_mean is None or self.running_var is None:
+            self.running_mean, self.running_var = np.zeros(C, dtype), np.zeros(C, dtype)
+        mean = of_each_feature(self.running_mean, "running_mean", C, dtype)
+        var = of_each_feature(self.running_var, "running_var", C, dtype)
+        out = np.empty(rows.shape, dtype)
+        if not train_flg:
+            batch_normalization_predict(rows, gamma, beta, mean, var, out)
+            return out.reshape(shape)
+        found, std, new_mean, new_var = (np.empty(C, dtype) for _ in range(4))
+        momentum = float(self.momentum)
+        batch_normalization_forward(rows, gamma, beta, momentum, mean, var, out, found, std, new_mean, new_var)
+        self.running_mean, self.running_var = new_mean, new_var
+        self.batch_size, self.std = rows.shape[0], std
+        self._x, self._shape, self._mean = rows, shape, found
+        return out.reshape(shape)
+
+    def backward(self, dout: ArrayLike) -> NDArray[Any]:
+        """dx in the shape of forward's x; sets dgamma and dbeta in the shape of gamma, new arrays each time.
+
+        RuntimeError before forward in training; ValueError when dout has not the shape of the output.
+        """
+        x = arrays.saved(getattr(self, "_x", None), self, "x")
+        mean, std = arrays.saved(self._mean, self, "mean"), arrays.saved(self.std, self, "std")
+        gradient = normalization_gradient(dout, self._shape, x.shape, mean.dtype)
+        dtype, C = gradient.dtype, mean.size
+        gamma = of_each_feature(self.gamma, "gamma", C, dtype)
+        dx, dgamma, dbeta = np.empty(x.shape, dtype), np.empty(C, dtype), np.empty(C, dtype)
+        mean, std = arrays.kernel_array(mean, dtype), arrays.kernel_array(std, dtype)
+        batch_normalization_backward(gradient, x, mean, std, gamma, dx, dgamma, dbeta)
+        self.dgamma = dgamma.reshape(np.shape(self.gamma) or C)
+        self.dbeta = dbeta.reshape(np.shape(self.beta) or C)
+        return dx.reshape(self._shape)
+
+    @property
+    def xc(self) -> NDArray[Any] | None:
+        """x − μ of the last forward in training: (N, D), or (N, C, H, W) where a feature is a channel."""
+        if getattr(self, "_x", None) is None or self._x is None or self._mean is None:
+            return None
+        centered = self._x - self._mean[:, None]
+        return np.asarray(centered[:, :, 0] if centered.shape[2] == 1 else centered.reshape(self._shape))
+
+    @property
+    def xn(self) -> NDArray[Any] | None:
+        """(x − μ) / std of the last forward in training, in the shape of xc."""
+        xc = self.xc
+        if xc is None or self.std is None:
+            return None
+        return np.asarray(xc / self.std.reshape(-1, *([1] * (xc.ndim - 2))))

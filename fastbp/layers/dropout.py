@@ -1,0 +1,48 @@
+"""Dropout, element by element."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastbp.boundary import arrays
+from fastbp.boundary.arguments import generator, share
+from fastbp.kernels.dropout import dropout_backward, dropout_forward, dropout_predict
+from fastbp.originals import original
+
+
+@original
+class Dropout:
+    """In training x where a number drawn from [0, 1) is above `dropout_ratio`, else 0 (the book's section 6.4.3).
+
+    What is kept stays as it is; in prediction everything is multiplied by 1 − ratio instead. `mask` says what the last
+    forward pass in training kept. The numbers are drawn in float64 from `rng`, or from NumPy's global state by
+    `np.random.rand`, as in the book. ValueError for a ratio that is not from 0 to 1.
+    """
+
+    def __init__(self, dropout_ratio: float = 0.5, *, rng: np.random.Generator | None = None) -> None:
+        self.dropout_ratio = share(dropout_ratio, "dropout_ratio")
+        self.rng = generator(rng)
+        self.mask: NDArray[np.bool_] | None = None
+
+    def forward(self, x: ArrayLike, train_flg: bool = True) -> NDArray[Any]:
+        """x of any shape; returns a new array of it. float32 stays float32, integers become float64."""
+        x = arrays.inputs(x)
+        out = np.empty(x.shape, x.dtype)
+        if not train_flg:
+            dropout_predict(x.ravel(), float(self.dropout_ratio), out.ravel())
+            return out
+        rng: np.random.Generator | None = getattr(self, "rng", None)  # which the book's pickles lack
+        drawn = np.asarray(np.random.rand(*x.shape) if rng is None else rng.random(x.shape))
+        mask = np.empty(x.shape, np.bool_)
+        dropout_forward(x.ravel(), drawn.ravel(), float(self.dropout_ratio), out.ravel(), mask.ravel())
+        self.mask = mask
+        return out
+
+    def backward(self, dout: ArrayLike) -> NDArray[Any]:
+        """dx: dout where x was kept, else 0. RuntimeError before forward in training, ValueError for another shape."""
+        mask = arrays.saved_mask(self.mask, self)
+        dout = arrays.output_gradient(dout, mask.shape)
+        dx = np.empty(dout.shape, dout.dtype)
+        dropout_backward(dout.ravel(), mask.ravel(), dx.ravel())
+        return dx

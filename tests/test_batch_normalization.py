@@ -1,0 +1,235 @@
+"""BatchNormalization against the oracle and published numbers, in training and in prediction."""
+
+import copy
+import pickle
+from typing import Any
+
+import checks
+import numpy as np
+import pytest
+from cases import IMAGES, Case, table
+
+from fastbp import BatchNormalization, layers, reference
+
+OPERATIONS = ("batch_normalization", *IMAGES)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "case" in metafunc.fixturenames:
+        small = metafunc.config.getoption("--small")
+        metafunc.parametrize("case", [case for each in OPERATIONS for case in table(each, small)], ids=str)
+
+
+def test_agrees_with_oracle(case: Case) -> None:
+    checks.agrees_with_oracle(layers, case)
+
+
+SHAPES = [
+    (OPERATIONS[0], (5, 7)),
+    (OPERATIONS[0], (33, 3)),
+    (OPERATIONS[1], (3, 2, 3, 5)),
+    (OPERATIONS[2], (4, 2, 1, 3)),
+]
+
+
+@pytest.mark.parametrize(("operation", "shape"), SHAPES, ids=str)
+def test_gradient(operation: str, shape: tuple[int, ...]) -> None:
+    checks.gradient_is_right(layers, Case(operation, shape, "float64"))
+
+
+@pytest.mark.parametrize(("operation", "shape"), SHAPES, ids=str)
+def test_second_pass(operation: str, shape: tuple[int, ...]) -> None:
+    checks.second_pass_is_independent(layers, Case(operation, shape, "float64"))
+
+
+def both(gamma: Any, beta: Any, **arguments: Any) -> tuple[Any, Any]:
+    return tuple(each.BatchNormalization(gamma, beta, **arguments) for each in (layers, reference))
+
+
+RNG = np.random.default_rng(35)
+FORMS = {
+    "batch": ((9, 33), 33),
+    "channels": ((4, 3, 5, 7), 3),
+    "elements": ((4, 3, 5, 7), 105),
+    "one place": ((6, 5, 1, 1), 5),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("shape", "features"), FORMS.values(), ids=FORMS)
+def test_training_then_prediction(shape: tuple[int, ...], features: int, dtype: str) -> None:
+    gamma, beta = RNG.standard_normal((2, features)).astype(dtype)
+    ours, oracle = both(gamma, beta, momentum=0.8)
+    tolerance = 1e-5 if dtype == "float32" else 1e-12
+    for _ in range(4):
+        x = (RNG.standard_normal(shape) * 2 + 3).astype(dtype)
+        checks.close(ours.forward(x, True), oracle.forward(x, True), tolerance, "training")
+        checks.close(ours.running_mean, oracle.running_mean, tolerance, "running mean")
+        checks.close(ours.running_var, oracle.running_var, tolerance, "running variance")
+        before = ours.running_mean, ours.std
+        predicted = ours.forward(x[:2], False)
+        checks.close(predicted, oracle.forward(x[:2], False), tolerance, "prediction")
+        assert (ours.running_mean, ours.std) == before or ours.running_mean is before[0]
+        assert predicted.dtype == ours.running_mean.dtype == ours.std.dtype == dtype
+        assert ours.running_mean.shape == (features,)
+
+
+def test_statistics_that_are_given() -> None:
+    mean, var = RNG.standard_normal(7), RNG.random(7) + 0.5
+    kept = mean.copy(), var.copy()
+    ours, oracle = both(np.ones(7), np.zeros(7), running_mean=mean, running_var=var)
+    x = RNG.standard_normal((5, 7))
+    checks.close(ours.forward(x, False), oracle.forward(x, False), 1e-12, "prediction")
+    assert ours.running_mean is mean
+    ours.forward(x)
+    assert ours.running_mean is not mean
+    np.testing.assert_array_equal((mean, var), kept)
+
+
+def test_published_numbers() -> None:
+    """Of Stanford's course CS231n, assignment 2, BatchNormalization.ipynb, which prints them with seed 231."""
+    draw = np.random.RandomState(231).randn
+    x, W1, W2 = draw(200, 50), draw(50, 60), draw(60, 3)
+    a = np.maximum(0, x @ W1) @ W2
+    np.testing.assert_allclose(a.mean(axis=0), [-2.3814598, -13.18038246, 1.91780462], atol=1e-8)
+    plain = BatchNormalization(np.ones(3), np.zeros(3)).forward(a)
+    np.testing.assert_allclose(plain.mean(axis=0), 0, atol=1e-15)
+    np.testing.assert_allclose(plain.std(axis=0), [0.99999999, 1, 1], atol=1e-8)
+    scaled = BatchNormalization(np.array([1.0, 2, 3]), np.array([11.0, 12, 13])).forward(a)
+    np.testing.assert_allclose(scaled.mean(axis=0), [11, 12, 13], atol=1e-12)
+    np.testing.assert_allclose(scaled.std(axis=0), [0.99999999, 1.99999999, 2.99999999], atol=2e-8)
+
+
+def test_published_numbers_of_prediction() -> None:
+    """The same notebook's, after 50 batches; its running statistics start at 0 with momentum 0.9, as the book's."""
+    draw = np.random.RandomState(231).randn
+    W1, W2 = draw(50, 60), draw(60, 3)
+    layer = BatchNormalization(np.ones(3), np.zeros(3))
+    for _ in range(50):
+        layer.forward(np.maximum(0, draw(200, 50) @ W1) @ W2)
+    predicted = layer.forward(np.maximum(0, draw(200, 50) @ W1) @ W2, False)
+    np.testing.assert_allclose(predicted.mean(axis=0), [-0.03927354, -0.04349152, -0.10452688], atol=1e-8)
+    np.testing.assert_allclose(predicted.std(axis=0), [1.01531428, 1.01238373, 0.97819988], atol=2e-8)
+
+
+def test_a_batch_of_one_is_beta() -> None:
+    beta = RNG.standard_normal(33)
+    layer = BatchNormalization(np.ones(33), beta)
+    np.testing.assert_array_equal(layer.forward(RNG.standard_normal((1, 33))), beta[None])
+    assert not layer.backward(RNG.standard_normal((1, 33))).any()
+    np.testing.assert_allclose(layer.std, 1e-3, rtol=1e-12)
+
+
+def test_a_single_sample_is_predicted() -> None:
+    layer = BatchNormalization(np.ones(7), np.zeros(7))
+    x = RNG.standard_normal((5, 7))
+    layer.forward(x)
+    np.testing.assert_array_equal(layer.forward(x[0], False), layer.forward(x, False)[0])
+
+
+def test_float32_samples_beside_float64_parameters() -> None:
+    gamma, beta = RNG.standard_normal((2, 33))
+    x, dout = RNG.standard_normal((2, 20, 33)).astype(np.float32)
+    ours, exact = BatchNormalization(gamma, beta), BatchNormalization(gamma, beta)
+    np.testing.assert_array_equal(ours.forward(x), exact.forward(x.astype(np.float64)))
+    np.testing.assert_array_equal(ours.backward(dout), exact.backward(dout.astype(np.float64)))
+    assert ours.dgamma.dtype == np.float64
+
+
+def test_scalars_go_for_all_features() -> None:
+    x, dout = RNG.standard_normal((2, 5, 7))
+    ours, expected = BatchNormalization(1.5, 0), BatchNormalization(np.full(7, 1.5), np.zeros(7))
+    np.testing.assert_array_equal(ours.forward(x), expected.forward(x))
+    np.testing.assert_array_equal(ours.backward(dout), expected.backward(dout))
+    np.testing.assert_array_equal(ours.dgamma, expected.dgamma)
+
+
+def test_gradients_have_the_shape_of_gamma() -> None:
+    layer = BatchNormalization(np.ones((3, 1, 1)), np.zeros((1, 3)))
+    layer.forward(RNG.standard_normal((2, 3, 4, 5)))
+    layer.backward(RNG.standard_normal((2, 3, 4, 5)))
+    assert (layer.dgamma.shape, layer.dbeta.shape) == ((3, 1, 1), (1, 3))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(("shape", "features"), FORMS.values(), ids=FORMS)
+def test_nan_and_infinity_stay_in_their_feature(shape: tuple[int, ...], features: int, value: float) -> None:
+    x, dout = RNG.standard_normal((2, *shape))
+    x.reshape(shape[0], -1)[1, 2] = value
+    ours, oracle = both(*RNG.standard_normal((2, features)))
+    with np.errstate(invalid="ignore"):
+        expected = oracle.forward(x), oracle.backward(dout)
+    checks.close(ours.forward(x), expected[0], 1e-12, "out")
+    checks.close(ours.backward(dout), expected[1], 1e-12, "dx")
+    assert np.isnan(expected[0]).sum() == np.prod(shape) // features
+    with np.errstate(invalid="ignore"):
+        checks.close(ours.forward(x, False), oracle.forward(x, False), 1e-12, "prediction")
+
+
+def test_a_constant_feature() -> None:
+    x = RNG.standard_normal((8, 3))
+    x[:, 1] = 2.0
+    ours, oracle = both(np.ones(3), np.zeros(3))
+    checks.close(ours.forward(x), oracle.forward(x), 1e-12, "out")
+    assert not ours.forward(x)[:, 1].any()
+
+
+@pytest.mark.parametrize("mean", [1e3, 1e6])
+def test_a_mean_far_from_0_leaves_the_variance(mean: float) -> None:
+    """Σx² − (Σx)²/N would have no digit left."""
+    x = RNG.standard_normal((64, 5)) + mean
+    layer = BatchNormalization(np.ones(5), np.zeros(5))
+    layer.forward(x)
+    np.testing.assert_allclose(layer.std, np.sqrt(x.var(axis=0) + 1e-6), rtol=1e-9)
+
+
+def test_nothing_is_kept_before_forward_and_by_prediction() -> None:
+    layer = BatchNormalization(np.ones(3), np.zeros(3))
+    assert [layer.xc, layer.xn, layer.std, layer.running_mean, layer.batch_size, layer.input_shape] == [None] * 6
+    layer.forward(RNG.standard_normal((4, 3)), False)
+    assert layer.xc is None
+    np.testing.assert_array_equal(layer.running_mean, np.zeros(3))
+    with pytest.raises(RuntimeError, match="needs a forward pass first"):
+        layer.backward(np.zeros((4, 3)))
+
+
+def test_copies_and_pickles() -> None:
+    x, dout = RNG.standard_normal((2, 5, 7))
+    layer = BatchNormalization(np.ones(7), np.zeros(7))
+    layer.forward(x)
+    expected = layer.backward(dout)
+    for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        np.testing.assert_array_equal(twin.backward(dout), expected)
+        np.testing.assert_array_equal(twin.running_var, layer.running_var)
+
+
+BAD = [
+    ({"gamma": np.ones(2)}, ValueError, r"gamma must have 3 numbers to go with x of shape \(4, 3\), got shape \(2,\)"),
+    ({"beta": np.ones(2)}, ValueError, r"beta must have a number for each of 3 features, got shape \(2,\)"),
+    ({"gamma": np.ones(2), "x": np.ones((4, 3, 2, 2))}, ValueError, r"3 numbers \(a channel each\) or 12"),
+    ({"running_mean": np.ones(2), "running_var": np.ones(3)}, ValueError, "running_mean must have a number for each"),
+    ({"running_mean": np.ones(3), "running_var": np.ones(2)}, ValueError, "running_var must have a number for each"),
+    ({"momentum": 1.5}, ValueError, "momentum must be from 0 to 1, got 1.5"),
+    ({"momentum": None}, TypeError, "momentum must be a real number"),
+    ({"x": np.ones((0, 3))}, ValueError, "x is empty"),
+    ({"x": 1.0}, ValueError, "got a number"),
+    ({"x": np.ones((4, 3), complex)}, TypeError, "x must hold real numbers"),
+    ({"gamma": np.ones(3, object)}, TypeError, "gamma must hold real numbers"),
+    ({"dout": np.ones((4, 2))}, ValueError, r"dout must have the shape of the output, \(4, 3\), got \(4, 2\)"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "error", "message"), BAD)
+def test_is_refused(wrong: dict[str, Any], error: type[Exception], message: str) -> None:
+    right = {"gamma": np.ones(3), "beta": np.zeros(3)}
+    arrays = {"x": RNG.standard_normal((4, 3)), "dout": np.ones((4, 3))} | wrong
+
+    def passes() -> None:
+        layer = BatchNormalization(
+            **(right | {name: value for name, value in wrong.items() if name not in ("x", "dout")})
+        )
+        layer.forward(arrays["x"])
+        layer.backward(arrays["dout"])
+
+    with pytest.raises(error, match=message):
+        passes()

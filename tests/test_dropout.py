@@ -1,0 +1,127 @@
+"""Dropout against the oracle, and the numbers it draws."""
+
+import copy
+import pickle
+from typing import Any
+
+import checks
+import numpy as np
+import pytest
+from cases import Case, table
+
+from fastbp import Dropout, layers, reference
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "case" in metafunc.fixturenames:
+        metafunc.parametrize("case", table("dropout", metafunc.config.getoption("--small")), ids=str)
+
+
+def test_agrees_with_oracle(case: Case) -> None:
+    checks.agrees_with_oracle(layers, case)
+
+
+def test_gradient() -> None:
+    checks.gradient_is_right(layers, Case("dropout", (5, 7), "float64"))
+
+
+def test_second_pass() -> None:
+    checks.second_pass_is_independent(layers, Case("dropout", (5, 7), "float64"))
+
+
+X = np.random.default_rng(31).standard_normal((20, 33)).astype(np.float32)
+
+
+@pytest.mark.parametrize("ratio", [0, 0.2, 0.5, 1])
+def test_the_books_stream(ratio: float) -> None:
+    """`np.random.rand(*x.shape) > ratio`, and nothing else is drawn."""
+    np.random.seed(3)
+    expected = np.random.rand(20, 33) > ratio
+    after = np.random.rand()
+    np.random.seed(3)
+    layer = Dropout(ratio)
+    out = layer.forward(X)
+    assert np.random.rand() == after
+    np.testing.assert_array_equal(layer.mask, expected)
+    np.testing.assert_array_equal(out, X * expected)
+    assert out.dtype == X.dtype
+    assert layer.dropout_ratio == ratio
+
+
+def test_a_generator_of_ones_own() -> None:
+    state = np.random.get_state()[1].copy()
+    layer = Dropout(0.4, rng=np.random.default_rng(8))
+    layer.forward(X)
+    np.testing.assert_array_equal(layer.mask, np.random.default_rng(8).random(X.shape) > 0.4)
+    np.testing.assert_array_equal(np.random.get_state()[1], state)
+    first = layer.mask.copy()
+    layer.forward(X)
+    assert (layer.mask != first).any()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_is_drawn_is_compared_in_float64(dtype: str) -> None:
+    """A number that float32 would round to the ratio."""
+
+    class Near(np.random.Generator):
+        def random(self, size: Any) -> Any:
+            return np.full(size, 0.5 + 1e-12)
+
+    layer = Dropout(0.5, rng=Near(np.random.PCG64()))
+    layer.forward(X.astype(dtype))
+    assert layer.mask.all()
+
+
+@pytest.mark.parametrize("namespace", [layers, reference], ids=["layers", "oracle"])
+def test_prediction_scales_and_draws_nothing(namespace: Any) -> None:
+    layer = namespace.Dropout(0.3)
+    state = np.random.get_state()[1].copy()
+    out = layer.forward(X, False)
+    np.testing.assert_array_equal(np.random.get_state()[1], state)
+    np.testing.assert_array_equal(out, X * np.float32(0.7))
+    assert layer.mask is None
+
+
+def test_prediction_leaves_the_mask_of_the_training() -> None:
+    layer = Dropout()
+    layer.forward(X)
+    mask = layer.mask
+    layer.forward(X[:3], train_flg=False)
+    assert layer.mask is mask
+    np.testing.assert_array_equal(layer.backward(X), X * mask)
+
+
+def test_what_is_dropped_of_nan_and_infinity_is_nan() -> None:
+    class Half(np.random.Generator):
+        def random(self, size: Any) -> Any:
+            return np.resize([0.1, 0.9], size)
+
+    x = np.array([[np.nan, np.nan, np.inf, np.inf, -0.0, -0.0, -1.0, -1.0]])
+    ours, oracle = (each.Dropout(0.5, rng=Half(np.random.PCG64())) for each in (layers, reference))
+    with np.errstate(invalid="ignore"):
+        expected, gradient = oracle.forward(x), oracle.backward(x)
+    np.testing.assert_array_equal(ours.forward(x), expected)
+    np.testing.assert_array_equal(ours.backward(x), gradient)
+    np.testing.assert_array_equal(expected[0, :4], [np.nan, np.nan, np.nan, np.inf])
+    np.testing.assert_array_equal(np.signbit(ours.forward(x)), np.signbit(expected))
+
+
+def test_shapes_and_dtypes() -> None:
+    assert Dropout().forward(np.ones((2, 3, 4, 5), np.float16)).dtype == np.float32
+    assert Dropout().forward([[1, 2]]).dtype == np.float64
+
+
+def test_copies_and_pickles() -> None:
+    layer = Dropout(0.2, rng=np.random.default_rng(1))
+    layer.forward(X)
+    for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        np.testing.assert_array_equal(twin.mask, layer.mask)
+        np.testing.assert_array_equal(twin.forward(X), copy.deepcopy(layer).forward(X))
+
+
+@pytest.mark.parametrize(
+    ("ratio", "error"), [(-0.1, ValueError), (1.1, ValueError), (np.nan, ValueError), ("a", TypeError)]
+)
+def test_the_ratio_is_a_share(ratio: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="dropout_ratio must be"):
+        Dropout(ratio)

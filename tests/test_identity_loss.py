@@ -1,0 +1,98 @@
+"""IdentityWithLoss against the oracle, and the shapes it takes."""
+
+from typing import Any
+
+import checks
+import numpy as np
+import pytest
+from cases import Case, table
+
+from fastbp import IdentityWithLoss, layers, reference
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "case" in metafunc.fixturenames:
+        metafunc.parametrize("case", table("identity_loss", metafunc.config.getoption("--small")), ids=str)
+
+
+def test_agrees_with_oracle(case: Case) -> None:
+    checks.agrees_with_oracle(layers, case)
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (4, 1), (2, 3, 4, 5)])
+def test_gradient(shape: tuple[int, ...]) -> None:
+    checks.gradient_is_right(layers, Case("identity_loss", shape, "float64"))
+
+
+def test_second_pass() -> None:
+    checks.second_pass_is_independent(layers, Case("identity_loss", (5, 7), "float64"))
+
+
+RNG = np.random.default_rng(33)
+Y, T = RNG.standard_normal((2, 6, 3))
+
+
+def test_the_mean_over_the_batch() -> None:
+    layer = IdentityWithLoss()
+    assert layer.forward([[1.0, 2.0], [3.0, 5.0]], [[1.0, 0.0], [0.0, 5.0]]) == 0.5 * (4 + 9) / 2
+    np.testing.assert_array_equal(layer.backward(), [[0.0, 1.0], [1.5, 0.0]])
+    np.testing.assert_array_equal(layer.backward(-2), [[0.0, -2.0], [-3.0, 0.0]])
+
+
+@pytest.mark.parametrize("namespace", [layers, reference], ids=["layers", "oracle"])
+def test_a_single_sample(namespace: Any) -> None:
+    layer = namespace.IdentityWithLoss()
+    assert layer.forward(Y[0], T[0]) == pytest.approx(0.5 * np.sum((Y[0] - T[0]) ** 2), rel=1e-14)
+    np.testing.assert_allclose(layer.backward(), Y[0] - T[0], rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "t", [T[:, 0], T[:, :1], list(T[:, 0]), T[:, 0].astype(np.float32)], ids=lambda t: str(np.shape(t))
+)
+def test_one_output_a_sample(t: Any) -> None:
+    """(N,) beside (N, 1), of which NumPy would make (N, N)."""
+    layer, tolerance = IdentityWithLoss(), 1e-6
+    expected = 0.5 * np.mean((Y[:, 0] - np.reshape(t, -1)) ** 2)
+    assert layer.forward(Y[:, :1], t) == pytest.approx(expected, rel=tolerance)
+    assert layer.backward().shape == (6, 1)
+    assert layer.t is t
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "float64", "float32", "float16"])
+def test_values_of_any_dtype(dtype: str) -> None:
+    y, t = Y.astype(np.float32), np.round(3 * np.abs(T)).astype(dtype)
+    layer = IdentityWithLoss()
+    assert layer.forward(y, t) == pytest.approx(0.5 * np.sum((y - t.astype(np.float64)) ** 2) / 6, rel=1e-6)
+    assert layer.backward().dtype == np.float32
+
+
+def test_what_the_caller_writes_later_counts_for_nothing() -> None:
+    t, layer = T.copy(), IdentityWithLoss()
+    layer.forward(Y, t)
+    t[...] = 1e9
+    np.testing.assert_allclose(layer.backward(), (Y - T) / 6, rtol=1e-14)
+
+
+def test_nan_and_infinity() -> None:
+    y = np.array([[np.nan, 1.0], [np.inf, 0.0]])
+    ours, oracle = IdentityWithLoss(), reference.IdentityWithLoss()
+    np.testing.assert_array_equal(ours.forward(y, T[:2, :2]), oracle.forward(y, T[:2, :2]))
+    np.testing.assert_array_equal(ours.backward(), oracle.backward())
+    assert ours.forward(y[1:], T[:1, :2]) == np.inf
+
+
+def test_many_float32_values_are_added_up_in_float64() -> None:
+    y = np.full((3, 1 << 20), 0.1, np.float32)
+    loss = IdentityWithLoss().forward(y, np.zeros_like(y))
+    assert loss == pytest.approx(0.5 * np.float64(np.float32(0.1)) ** 2 * (1 << 20), rel=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(6,), (3, 6), (6, 1), (1, 3), (18,), ()])
+def test_another_shape_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"t must have the shape of the outputs, \(6, 3\), got"):
+        IdentityWithLoss().forward(Y, np.zeros(shape))
+
+
+def test_backward_needs_forward() -> None:
+    with pytest.raises(RuntimeError, match="needs a forward pass first"):
+        IdentityWithLoss().backward()
