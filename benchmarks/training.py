@@ -1,50 +1,60 @@
-"""Training against other systems: python benchmarks/training.py measures and prints the tables.
+"""Training against other systems: python benchmarks/training.py measures each instruction set and writes training.json.
 
 MNIST comes from where FASTBP_DATA points, else as `fastbp train` finds it. A system that isn't installed is left out,
-and the output says so: pip install 'fastbp[peers]'.
+and the output says so: pip install '.[peers]'.
 """
 
 import argparse
 import os
 import re
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
+import columns
+import instruction_sets
 import training_rounds
 import training_tables
 import training_whole
+from instruction_sets import InstructionSet
 from peers import NAMES
 from training_rows import TASKS, Task, TrainingReport
 
-from fastbp import __version__
-from fastbp.command import info
+from fastbp.bench.process import load, machine_facts
 
 PARTS = ("steps", "commands", "first")
 
 
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
-    report = TrainingReport(facts())
+    sets = instruction_sets.offered(options.isa)
+    reports = {each.name: measure(each, options) for each in sets}
+    _show("")
+    columns.write(options.json, reports)
+    print("\n".join(training_tables.section(reports)))
+
+
+def measure(instructions: InstructionSet, options: argparse.Namespace) -> TrainingReport:
+    """The column of one instruction set. Whole commands and first steps in that of the machine's own alone."""
+    own = not instructions.environment
+    report = TrainingReport(machine_facts())
+    if not own:
+        report.facts["instruction set"] = f"{instructions.name}, told to each library"
+
+    def show(state: str) -> None:
+        _show(f"{instructions.name}: {state}")
+
     if "steps" in options.parts:
         for task in tasks(options.threads, options.only):
-            training_rounds.measure_task(task, report, options.seconds, options.peers, _show)
-    if "commands" in options.parts:
-        for threads in options.threads:
-            training_whole.measure_commands(report, threads, progress=_show)
-    if "first" in options.parts:
-        training_whole.measure_first_steps(report, names=options.peers, progress=_show)
-    _show("")
-    report.facts["finished"] = f"{_load()} at the end"
-    if options.json:
-        training_rounds.write_json(report, options.json)
-    if options.chart:
-        from training_chart import chart
-
-        chart(report, options.chart)
-    for line in training_tables.text(report):
-        print(line)
+            training_rounds.measure_task(
+                task, report, options.seconds, options.peers, show, environment=instructions.environment
+            )
+    if "commands" in options.parts and own:
+        training_whole.measure_commands(report, 1, progress=show)
+    if "first" in options.parts and own:
+        training_whole.measure_first_steps(report, names=options.peers, progress=show)
+    report.facts["finished"] = f"{load()} at the end"
+    return report
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -58,13 +68,13 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         return numbers
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=15.0, help="time for each network and number of threads")
+    instruction_sets.columns_option(parser)
+    parser.add_argument("--seconds", type=float, default=12.0, help="time for each network and number of threads")
     parser.add_argument("--threads", type=counts, default=tuple(range(1, min(2, cores()) + 1)), help="as in 1,2")
     parser.add_argument("--only", default="", metavar="REGEX", help="networks whose name matches, as in '784-50-10'")
     parser.add_argument("--peers", type=listed, default=NAMES, help=f"some of {','.join(NAMES)}")
     parser.add_argument("--parts", type=listed, default=PARTS, help=f"some of {','.join(PARTS)}")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw figures")
-    parser.add_argument("--chart", type=Path, metavar="FILE.png", help="draw samples a second")
+    parser.add_argument("--json", type=Path, metavar="FILE", default=columns.TRAINING, help="instead of training.json")
     options = parser.parse_args(arguments)
     for given, known in ((options.peers, NAMES), (options.parts, PARTS)):
         if unknown := set(given) - set(known):
@@ -79,23 +89,8 @@ def tasks(threads: tuple[int, ...], only: str) -> list[Task]:
     return [task for task in every if re.search(only, str(task))]
 
 
-def facts() -> dict[str, str]:
-    """No paths: a report is for others."""
-    known = info.collect()
-    kept = ("python", "numpy", "numba", "llvmlite", "system", "processor", "instruction set", "threading layer")
-    return {
-        "fastbp": __version__,
-        **{name: known[name] for name in kept},
-        "measured": f"{time.strftime('%Y-%m-%d')}, {_load()}",
-    }
-
-
 def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _load() -> str:
-    return f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "load unknown"
 
 
 def _show(state: str) -> None:
@@ -104,4 +99,4 @@ def _show(state: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    columns.run(main)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,11 +37,14 @@ class LeftOut(Exception):
 
 
 class System:
-    """The process, seen from the one that measures. ValueError for what fails inside it, LeftOut where it can't run."""
+    """The process, seen from the one that measures. ValueError for what fails inside it, LeftOut where it can't run.
 
-    def __init__(self, module: str, task: "Task", folder: Path) -> None:
+    Nor can it in a column whose instruction set it doesn't keep to; `environment` tells it what that is.
+    """
+
+    def __init__(self, module: str, task: "Task", folder: Path, environment: Mapping[str, str]) -> None:
         code = f"import sys; sys.path[:] = {sys.path!r}; from training_process import main; main()"
-        env = os.environ | dict.fromkeys(POOLS, str(task.threads)) | SHORT_WAITS
+        env = os.environ | dict.fromkeys(POOLS, str(task.threads)) | SHORT_WAITS | dict(environment)
         env["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "torch")
         self.module = module
         self._errors = folder / f"{module}.txt"
@@ -85,6 +89,8 @@ class System:
 
 def main() -> None:
     """Answers each line of JSON with one, until there are no more."""
+    import instruction_sets  # at once: from now on it counts what registers are used
+
     # Libraries may print: what they print goes to stderr.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -96,8 +102,12 @@ def main() -> None:
                 _use_cores(request["task"]["threads"])
                 worker = _Worker(**request)
                 answer = worker.ready
+            elif "last" in request:
+                answer = {"avx512": instruction_sets.used_avx512()}
             else:
                 answer = worker.architecture(**request) if "task" in request else worker.turn(**request)
+            if (answer is worker.ready or "last" in request) and (reason := instruction_sets.disobeyed()):
+                raise LeftOut(reason)
         except LeftOut as reason:
             answer = {"left out": str(reason)}
         except Exception as error:  # whatever a library may raise is the parent's to report
@@ -128,6 +138,7 @@ class _Worker:
             "seconds": seconds,
             "losses": [float(loss) for loss in losses],
             "flops": getattr(self._peer, "flops", 0.0),
+            "epoch": len(self._x) // self._task.batch if getattr(self._class, "whole_epochs", False) else 0,
         }
         job = Job(self._task.sizes, self._task.batch, self._task.optimizer, self._task.threads, {}, self._x, self._t)
         self._probe = peer_class(PROBE)(job)

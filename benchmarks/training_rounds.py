@@ -1,8 +1,7 @@
 """Measures a task: all systems take short turns, again and again, and what slows the machine down hits them all."""
 
-import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +15,6 @@ from training_process import CHECKED, LeftOut, System
 from training_rows import Task, TrainingReport, TrainingResult, draw_order
 
 from fastbp import datasets, reference
-from fastbp.system.files import atomic_write
 
 TURN = 0.15  # seconds
 PAUSE = 0.03  # before a turn: threads that wait for work have given up by then, and sleep
@@ -24,6 +22,7 @@ ROUNDS = (5, 200)  # at least, at most
 RTOL = 1e-3
 
 Progress = Callable[[str], object]
+NOTHING: Mapping[str, str] = {}
 
 
 def measure_task(
@@ -33,25 +32,28 @@ def measure_task(
     names: tuple[str, ...] = NAMES,
     progress: Progress = lambda _: None,
     turn: float = TURN,
+    environment: Mapping[str, str] = NOTHING,
 ) -> None:
-    """Adds the task's result to the report. ValueError when a system's losses aren't the reference's."""
+    """Adds the task's result to the report. ValueError when a system's losses aren't the reference's.
+
+    A system that doesn't keep to the instruction set that `environment` names is left out.
+    """
     with TemporaryDirectory() as made, ExitStack() as stack:
         expected = write_data(task, Path(made))
         systems, errors = [], {}
         for module in names:
             progress(f"{task}: starting {module}")
             try:
-                system = start(stack, module, task, Path(made))
+                system = start(stack, module, task, Path(made), environment)
             except LeftOut as reason:
-                report.left_out.setdefault(f"{peer_class(module).name}, {task.optimizer}", str(reason))
+                leave_out(report, peer_class(module).name, task, reason)
                 continue
             errors[system.name] = compare(system, expected)
-            known = report.facts.get("systems", "").split(", ")
-            report.facts["systems"] = ", ".join(dict.fromkeys(filter(None, [*known, system.version])))
+            add_fact(report, "systems", system.version)
             systems.append(system)
         if not systems:
             return
-        probe = start(stack, PROBE, task, Path(made))
+        probe = start(stack, PROBE, task, Path(made), environment)
         everybody = [*systems, probe]
         steps = {}
         for system in everybody:
@@ -59,23 +61,46 @@ def measure_task(
             steps[system.name] = steps_of_a_turn(system, turn)
         progress(f"{task}: measuring")
         taken, busy, after = take_turns(everybody, steps, seconds)
-    peak = [probe.ready["flops"] / s for s in taken.pop(probe.name)]
-    steps.pop(probe.name)
-    busy.pop(probe.name)
-    report.results.append(TrainingResult.of(task, taken, peak, after, steps=steps, errors=errors, busy=busy))
+        obeyed = {system.name for system in everybody if keeps_to_its_column(system, report, task)}
+    peak = [probe.ready["flops"] / s for s in taken[probe.name]]
+    names_left = [system.name for system in systems if system.name in obeyed]
+    taken, steps, errors, busy = ({name: each[name] for name in names_left} for each in (taken, steps, errors, busy))
+    after = {name: peaks for name, peaks in after.items() if name in obeyed}
+    if taken:
+        report.results.append(TrainingResult.of(task, taken, peak, after, steps=steps, errors=errors, busy=busy))
 
 
-def start(stack: ExitStack, module: str, task: Task, folder: Path) -> System:
-    system = System(module, task, folder)
+def keeps_to_its_column(system: System, report: TrainingReport, task: Task) -> bool:
+    try:
+        if system.ask(last=True)["avx512"]:
+            add_fact(report, "used AVX-512", system.name)
+    except LeftOut as reason:
+        leave_out(report, system.name, task, reason)
+        return False
+    return True
+
+
+def add_fact(report: TrainingReport, name: str, value: str) -> None:
+    known = report.facts.get(name, "").split(", ")
+    report.facts[name] = ", ".join(dict.fromkeys(filter(None, [*known, value])))
+
+
+def leave_out(report: TrainingReport, name: str, task: Task, reason: LeftOut) -> None:
+    report.left_out.setdefault(f"{name}, {task.optimizer}, {task.data}", str(reason))
+
+
+def start(stack: ExitStack, module: str, task: Task, folder: Path, environment: Mapping[str, str] = NOTHING) -> System:
+    system = System(module, task, folder, environment)
     stack.callback(system.close)
     return system
 
 
 def steps_of_a_turn(system: System, turn: float) -> int:
-    """How many steps take so many seconds. A turn of as many has been taken: what compiles for them has compiled."""
-    steps = CHECKED
+    """How many steps take so many seconds, or an epoch. As many were taken: what compiles for them has compiled."""
+    steps = epoch = system.ready["epoch"] or CHECKED
     for share in (0.2, 1.0):
-        steps = max(CHECKED, round(share * turn / system.ask(steps=steps, seed=0)["seconds"]))
+        taken = system.ask(steps=steps, seed=0)["seconds"]
+        steps = epoch if system.ready["epoch"] else max(CHECKED, round(share * turn / taken))
         system.ask(steps=steps, seed=0)
     return steps
 
@@ -136,22 +161,6 @@ def compare(system: System, expected: NDArray[Any]) -> float:
     if not worst <= RTOL:
         raise ValueError(f"{system.name}'s losses differ by {worst:.2g} from the reference's: not timed")
     return float(f"{worst:.2g}")
-
-
-# Files ---------------------------------------------------------------------------------------------------------------
-
-
-def write_json(report: TrainingReport, file: Path) -> None:
-    """The report as JSON, a result a line."""
-    data = report.as_dict()
-    rows = ",\n".join(json.dumps(result, ensure_ascii=False) for result in data.pop("results"))
-    head = json.dumps(data, ensure_ascii=False, indent=1).removesuffix("\n}")
-    with atomic_write(file) as stream:
-        stream.write(f'{head},\n "results": [\n{rows}\n]}}\n'.encode())
-
-
-def read_json(file: Path) -> TrainingReport:
-    return TrainingReport.from_dict(json.loads(file.read_text(encoding="utf-8")))
 
 
 @contextmanager

@@ -1,14 +1,14 @@
 """What is trained, and what a measurement of it has found; no peers and no processes here."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.bench import Spread
+from fastbp.bench.timing import Spread
 
 
 @dataclass(frozen=True)
@@ -48,21 +48,6 @@ TASKS = (
     Task((784, 512, 512, 10), 100, "SGD", "MNIST"),
     Task((64, 32, 10), 32, "Adam", "digits"),
 )
-
-
-# At least so many times the samples a second of the fastest other system, by network and threads.
-REQUIRED: dict[tuple[str, int], dict[str, float]] = {
-    ("784-50-10", 1): {"fastbp dense": 1.9, "fastbp sparse": 2.8},
-    ("784-50-10", 2): {"fastbp dense": 2.2, "fastbp sparse": 3.0},
-    ("784-512-512-10", 1): {"fastbp dense": 1.05},
-    ("784-512-512-10", 2): {"fastbp dense": 1.15},
-    ("64-32-10", 1): {"fastbp dense": 2.0},
-}
-# At least this share of the multiply-add peak on as many threads.
-SHARES = {("784-512-512-10", 1): 0.82, ("784-512-512-10", 2): 0.72}
-# `fastbp train` with the accuracy of 70,000 samples each epoch, against NumPy's layers, by part; one thread.
-COMMANDS = {"training": 4.0, "whole command": 2.0}
-SECOND_NETWORK = 0.020  # seconds to its first step
 
 
 @dataclass(frozen=True)
@@ -142,10 +127,6 @@ class TrainingReport:
     left_out: dict[str, str] = field(default_factory=dict)
     commands: dict[str, dict[str, Spread]] = field(default_factory=dict)
     first_steps: dict[str, dict[str, Spread]] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "TrainingReport":

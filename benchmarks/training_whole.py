@@ -13,13 +13,13 @@ from tempfile import TemporaryDirectory
 
 from peers import NAMES, peer_class
 from training_process import POOLS, LeftOut
-from training_rounds import data_of, start
+from training_rounds import data_of, leave_out, start
 from training_rows import Task, TrainingReport
 
-from fastbp.bench import Spread
+from fastbp.bench.timing import Spread
 
 EPOCHS, BATCH = 17, 100
-RUNS = 5
+RUNS = 3
 
 # Small data, so that no time goes into moving them; the second network is deeper and has other widths.
 FIRST = Task((64, 50, 10), 100, "SGD", "digits")
@@ -85,7 +85,7 @@ def measure_first_steps(
                 try:
                     pairs.append(_first_steps(module, first, second, data))
                 except LeftOut as reason:
-                    report.left_out.setdefault(f"{peer_class(module).name}, {first.optimizer}", str(reason))
+                    leave_out(report, peer_class(module).name, first, reason)
                     break
             else:
                 firsts, seconds = zip(*pairs[1:], strict=True)

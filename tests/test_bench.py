@@ -1,4 +1,4 @@
-"""The timing code: statistics on known samples, the order of the rounds, the refusal to time what is wrong."""
+"""`fastbp bench` and its timing: known samples, the order of the rounds, what is wrong isn't timed, the command."""
 
 import itertools
 import json
@@ -6,19 +6,23 @@ import os
 import re
 import signal
 import time
+from dataclasses import replace
+from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
-from fastbp import bench
-from fastbp.bench import Contender, Result, Spread, measure, rows, tables
-from fastbp.bench.command import write_json
-from fastbp.bench.process import ONE_BLAS_THREAD, Report
-from fastbp.bench.rows import Row
+from fastbp.bench import results, suite, tables, timing
+from fastbp.bench.process import BLAS_THREADS
+from fastbp.bench.results import Report, Result, Row, as_json, measure
+from fastbp.bench.timing import Contender, Spread
+from fastbp.bench.training import images
 
-ROW = Row("layers", "Relu", (100, 50), "float32", ("ours", "other"), {"other": 2.0})
+ROW = Row("layers", "Relu", (100, 50), "float32", ("fastbp", "NumPy", "PyTorch"))
 
 
 class Machine:
@@ -49,7 +53,7 @@ def test_known_times() -> None:
     machine = Machine()
     pair = [machine.contender("ours", 1.0, work=6.0), machine.contender("other", 3.0, work=9.0)]
     result = measure(ROW, pair, 0, machine.clock)
-    assert result.rounds == bench.ROUNDS[0]
+    assert result.rounds == timing.ROUNDS[0]
     assert result.first_call == 1.0
     assert result.seconds == {"ours": Spread(1, 1, 1), "other": Spread(3, 3, 3)}
     assert result.rates == {"ours": Spread(6, 6, 6), "other": Spread(3, 3, 3)}
@@ -66,7 +70,7 @@ def test_ratios_are_taken_round_by_round() -> None:
     machine = Machine()
     pair = [machine.contender("ours", 1.0), machine.contender("other", 1.0)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bench, "time_rounds", lambda *_: list(rounds))
+        patch.setattr(results, "time_rounds", lambda *_: list(rounds))
         result = measure(ROW, pair, 0, machine.clock)
     assert result.seconds["ours"].high == 10
     assert result.ratios["other"] == Spread(2, 2, 2)
@@ -75,8 +79,8 @@ def test_ratios_are_taken_round_by_round() -> None:
 def test_seconds_are_kept() -> None:
     machine = Machine()
     calls = [machine.contender("ours", 0.25), machine.contender("other", 0.25)]
-    assert len(bench.time_rounds(calls, [1, 1], 20.0, machine.clock)) == 20  # each is called twice in a round
-    assert len(bench.time_rounds(calls, [1, 1], 1e9, machine.clock)) == bench.ROUNDS[1]
+    assert len(timing.time_rounds(calls, [1, 1], 20.0, machine.clock)) == 20  # each is called twice in a round
+    assert len(timing.time_rounds(calls, [1, 1], 1e9, machine.clock)) == timing.ROUNDS[1]
 
 
 def test_real_sleep() -> None:
@@ -92,18 +96,25 @@ def test_real_sleep() -> None:
 def test_contenders_take_turns_and_change_order() -> None:
     machine = Machine()
     three = [machine.contender(name, 1.0) for name in "abc"]
-    bench.time_rounds(three, [1, 1, 1], 0, machine.clock)
+    timing.time_rounds(three, [1, 1, 1], 0, machine.clock)
     turns = "".join(machine.calls[::2])  # each turn has one call that isn't timed before the one that is
     assert turns == "".join(machine.calls[1::2])
-    assert turns == ("abccba" * bench.ROUNDS[0])[: 3 * bench.ROUNDS[0]]
+    assert turns == ("abccba" * timing.ROUNDS[0])[: 3 * timing.ROUNDS[0]]
+
+
+def test_who_follows_is_timed_right_after() -> None:
+    machine = Machine()
+    ours, peak, other = (machine.contender(name, 1.0) for name in "apb")
+    timing.time_rounds([ours, replace(peak, follows=True), other], [1, 1, 1], 0, machine.clock)
+    assert "".join(machine.calls[::2]) == ("apb" + "bap") * 5 + "apb"
 
 
 @pytest.mark.parametrize("duration", [1e-7, 1e-6, 29e-6, 31e-6, 1.0])
 def test_turns_are_long_enough(duration: float) -> None:
     machine = Machine()
-    calls = bench.calls_in_a_turn(machine.contender("ours", duration), machine.clock)
-    assert calls * duration >= bench.SHORTEST
-    assert calls == 1 or calls * duration < 10 * bench.SHORTEST
+    calls = timing.calls_in_a_turn(machine.contender("ours", duration), machine.clock)
+    assert calls * duration >= timing.SHORTEST
+    assert calls == 1 or calls * duration < 10 * timing.SHORTEST
 
 
 # Results are checked -------------------------------------------------------------------------------------------------
@@ -114,9 +125,9 @@ def filled(out: np.ndarray, value: float) -> Contender:
 
 
 def test_right_results_pass() -> None:
-    bench.check(filled(np.empty(3), 1 + 1e-13), 1e-12)
-    bench.check(Contender("other", lambda: (np.ones(2), 3.0), expected=(np.ones(2), np.array(3.0))), 0)
-    bench.check(Contender("peak", lambda: None), 0)
+    timing.check(filled(np.empty(3), 1 + 1e-13), 1e-12)
+    timing.check(Contender("other", lambda: (np.ones(2), 3.0), expected=(np.ones(2), np.array(3.0))), 0)
+    timing.check(Contender("peak", lambda: None), 0)
 
 
 @pytest.mark.parametrize("value", [1 + 1e-4, np.nan, np.inf])
@@ -128,100 +139,121 @@ def test_wrong_results_are_not_timed(value: float) -> None:
 def test_results_that_are_not_written_are_wrong() -> None:
     right = Contender("ours", lambda: None, outputs=(np.ones(3),), expected=(np.ones(3),))
     with pytest.raises(ValueError, match="ours is wrong"):
-        bench.check(right, 1.0)
+        timing.check(right, 1.0)
 
 
 def test_wrong_shapes_are_not_timed() -> None:
     with pytest.raises(ValueError, match=r"ours gives shape \(3,\), expected \(1, 3\): not timed"):
-        bench.check(Contender("ours", lambda: (np.ones(3),), expected=(np.ones((1, 3)),)), 1.0)
+        timing.check(Contender("ours", lambda: (np.ones(3),), expected=(np.ones((1, 3)),)), 1.0)
 
 
 # Tables --------------------------------------------------------------------------------------------------------------
 
 
 def result(ratio: float, row: Row = ROW) -> Result:
-    spreads = {"ours": Spread(2e-6, 1e-6, 3e-6), "other": Spread(4e-6, 3e-6, 5e-6)}
-    return Result(row, 9, 0.1, spreads, spreads, {"other": Spread(ratio, ratio / 2, ratio * 2)})
+    speeds = {"fastbp": Spread(2e-6, 1e-6, 3e-6), "NumPy": Spread(4e-6, 3e-6, 5e-6)}
+    rates = {"fastbp": Spread(754321, 7e5, 8e5), "NumPy": Spread(2e5, 1e5, 3e5)}
+    return Result(row, 9, 0.1, speeds, rates, {"NumPy": Spread(ratio, ratio / 2, ratio * 2)})
 
 
-def test_figures_met_and_missed() -> None:
-    assert result(2.0).missed == {}
-    assert result(1.5).missed == {"other": 0.25}
-    report = Report({"machine": "fast"}, [result(2.0), result(1.5)], ["layers: Relu: torch"])
-    lines = "\n".join(tables.text(report))
-    assert re.search(r"2\.00 \(1\.00–4\.00\) × other +≥ 2 met\n", lines)
-    assert re.search(r"1\.50 \(0\.750–3\.00\) × other +≥ 2 missed by 25\.0%\n", lines)
-    assert "1 of 2 required figures met." in lines
-    assert "missed by 25.0%: Relu 100×50 float32: 1.50 (0.750–3.00) × other, required 2" in lines
-    assert "left out, as it can't run here: torch (1 row)" in lines
+def report() -> Report:
+    training = Row("training", "Training", (784, 50, 10), "float64", ("fastbp", "NumPy", "PyTorch"))
+    facts = {"processor": "schnell & schön", "instruction set": "AVX9", "threads": "one thread each", "numpy": "9.0"}
+    return Report(facts, [result(2.0), result(3.766, training)], ["layers: Relu: PyTorch"])
 
 
-def test_report_survives_json(tmp_path: Path) -> None:
-    report = Report({"processor": "schnell & schön"}, [result(2.0), result(1.5)], ["layers: Relu: torch"])
-    write_json(report, tmp_path / "report.json")
-    assert Report.from_dict(json.loads((tmp_path / "report.json").read_text("utf-8"))) == report
+def test_tables() -> None:
+    console = Console(width=80, file=StringIO())
+    for part in tables.shown(report()):
+        console.print(part)
+    text = console.file.getvalue()
+    assert re.search(r"Relu 50 +float32 +2\.00 µs +4\.00 µs +2\.00 ×", text)
+    assert re.search(r"Training +float64 +754,000 +200,000 +3\.77 ×", text)
+    assert all(
+        part in text for part in ("schnell & schön, AVX9", "one thread each", "times faster", "pip install torch")
+    )
+    drawn = [sum(c in "█▉▊▋▌▍▎▏" for c in line) for line in text.splitlines() if "█" in line]
+    assert len(drawn) == 2
+    assert drawn[0] / drawn[1] == pytest.approx(2 / 3.766, abs=0.05)
+    assert max(map(len, text.splitlines())) <= 100
 
 
-def test_rows_are_unique_and_required_against_somebody() -> None:
-    every = rows.rows(full=True)
-    assert len({(row.section, str(row)) for row in every}) == len(every)
-    assert {row.section for row in every} == set(rows.SECTIONS) == {row.section for row in rows.rows(False)}
-    for row in every:
-        assert set(row.required) <= set(row.contenders[1:]), row
+def test_report_survives_json() -> None:
+    assert Report.from_dict(json.loads(as_json(report()))) == report()
+    assert as_json(report()).count("\n") < 20  # a line for each result
 
 
-def test_grid_has_every_kind_of_shape() -> None:
-    grid = set(rows.GRID)
-    assert len(grid) == len(rows.GRID) >= 60
-    assert {(1, 1, 1), (1024, 1024, 1024)} <= grid
-    tall, deep, wide = ([shape for shape in grid if shape[i] >= 8 * max(shape[:i] + shape[i + 1 :])] for i in range(3))
-    assert min(len(tall), len(deep), len(wide)) >= 3
-    assert sum(n % 2 and d % 2 and m % 2 for n, d, m in grid) >= 10
-    assert {(1, 784, 50), (512, 512, 512)} <= set(rows.LAYER_GRID)
+def test_chart(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from fastbp.bench.chart import speedups
+
+    speedups(report().results, tables.label, "a machine", tmp_path / "speed.png")
+    assert (tmp_path / "speed.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_readme_is_generated() -> None:
-    report = pytest.importorskip("report")
-    if not report.RAW.exists():
-        pytest.skip("nothing has been measured yet")
-    readme = report.README.read_text("utf-8")
-    assert report.with_figures(readme, report.load()) == readme, "run: python benchmarks/report.py --readme"
-    assert report.markdown(report.load()) == report.RESULTS.read_text("utf-8")
+# What is measured ----------------------------------------------------------------------------------------------------
 
 
-# The real thing ------------------------------------------------------------------------------------------------------
+def test_rows() -> None:
+    every, quick = suite.rows(quick=False), suite.rows(quick=True)
+    assert len(set(map(str, every))) == len(every) == 2 * len(quick)
+    assert {row.section for row in quick} == set(tables.TITLES)
+    assert all(row.contenders[:2] == ("fastbp", "NumPy") for row in every)
+
+
+@pytest.mark.parametrize("row", suite.rows(quick=False), ids=str)
+def test_contenders_compute_the_same(row: Row) -> None:
+    found = suite.contenders(row)
+    assert [contender.name for contender in found] == [
+        name for name in row.contenders if name != "PyTorch" or find_spec("torch")
+    ]
+    for contender in found * 2:  # a second time from the same weights
+        assert contender.expected
+        timing.check(contender, results.TOLERANCE[np.dtype(row.dtype)])
+
+
+def test_images_are_as_sparse_as_mnist() -> None:
+    x, t = images(500, np.uint8)
+    assert x.shape == (500, 784)
+    assert np.count_nonzero(x) / x.size == pytest.approx(0.19, abs=0.01)
+    assert x.max() == 255
+    assert set(t) == set(range(10))
+    np.testing.assert_array_equal(images(500, np.float32)[0], x.astype(np.float32) / np.float32(255))
+
+
+# The command ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.command
 def test_command(command: Any, tmp_path: Path) -> None:
-    output = command("bench", "--seconds", "0.001", "--only", "Relu 100×50|memory: relu_f", "--json", "report.json")
-    assert "Layers\n" in output
-    assert "Kernels bound by memory\n" in output
-    report = Report.from_dict(json.loads((tmp_path / "report.json").read_text("utf-8")))
-    assert [str(done.row) for done in report.results] == [
-        "Relu 100×50 float32",
-        "Relu 100×50 float64",
-        "relu_forward 4096×4096 float32",
-    ]
-    assert all(done.seconds["fastbp"].median > 0 for done in report.results)
-    assert output.count(" × oracle") >= 2
-    assert all(part in output for part in (report.facts["processor"], report.facts["numpy"], "load"))
-    assert str(tmp_path) not in json.dumps(report.facts)
+    output = command("bench", "--quick", "--only", "Relu|Sigmoid", "--json", "report.json", "--save", "speed.png")
+    lines = output.splitlines()
+    assert lines[0].startswith("2 rows, about 5 s. ")
+    assert re.search(r"Relu 50 +float32 +[\d.]+ µs +[\d.]+ µs +[\d.]+ ×", output)
+    assert "How many times as fast as NumPy" in output
+    assert lines[-1] == "chart written to speed.png"
+    found = Report.from_dict(json.loads((tmp_path / "report.json").read_text("utf-8")))
+    assert [str(done.row) for done in found.results] == ["Relu 100×50 float32", "Sigmoid 100×50 float32"]
+    assert all(0 < done.seconds[name].median < 1 for done in found.results for name in ("fastbp", "NumPy"))
+    assert all(part in output for part in (found.facts["processor"], found.facts["numpy"]))
+    assert str(tmp_path) not in json.dumps(found.facts)
+    assert (tmp_path / "speed.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.command
 @pytest.mark.full
-def test_every_section_runs(command: Any, tmp_path: Path) -> None:
-    command("bench", "--seconds", "0", "--json", "report.json")
-    report = Report.from_dict(json.loads((tmp_path / "report.json").read_text("utf-8")))
-    assert len(report.results) == len(rows.rows(full=False)) - sum("two threads" in x for x in report.left_out)
+def test_everything_runs(command: Any, tmp_path: Path) -> None:
+    output = command("bench", "--quick", "--json", "report.json")
+    found = Report.from_dict(json.loads((tmp_path / "report.json").read_text("utf-8")))
+    assert len(found.results) == len(suite.rows(quick=True))
+    assert re.search(r"Training, zeros skipped +float32 +[\d,]+ +[\d,]+ +[\d.]+ ×", output)
 
 
 @pytest.mark.command
-def test_blas_has_one_thread(command: Any) -> None:
+def test_blas_has_the_threads_asked_for(command: Any) -> None:
     pytest.importorskip("threadpoolctl")
     code = "import numpy, threadpoolctl; print([pool['num_threads'] for pool in threadpoolctl.threadpool_info()])"
-    assert json.loads(command(python=("-c", code), **ONE_BLAS_THREAD)) == [1]
+    assert json.loads(command(python=("-c", code), **dict.fromkeys(BLAS_THREADS, "1"))) == [1]
 
 
 @pytest.mark.command
@@ -231,7 +263,10 @@ def test_blas_has_one_thread(command: Any) -> None:
         (("--only", "nonsense"), "no row matches 'nonsense'"),
         (("--only", "("), "'(' is no regular expression"),
         (("--json", "no/folder/report.json"), "no/folder/report.json"),
-        (("--seconds", "-1"), "--seconds"),
+        (("--save", "no/folder/speed.png"), "no/folder/speed.png"),
+        (("--save", "speed.png", "--json", "speed.png"), "--json and --save both name speed.png"),
+        (("--save", "speed.txt"), "can't draw speed.txt"),
+        (("--threads", "0"), "--threads"),
     ],
 )
 def test_mistakes(command: Any, arguments: tuple[str, ...], message: str) -> None:
@@ -246,9 +281,10 @@ def test_nothing_to_measure_without_compilation(command: Any) -> None:
 @pytest.mark.command
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_interrupt(command: Any, tmp_path: Path) -> None:
-    with command.start("bench", "--json", "report.json") as process:
+    with command.start("bench", "--json", "report.json") as started:
+        assert started.stdout.readline().startswith("14 rows, about ")
         time.sleep(2)
-        process.send_signal(signal.SIGINT)
-        output, error = process.communicate(timeout=10)  # it waits for the process that measures, too
-    assert (process.returncode, output, error.strip()) == (130, "", "")
+        started.send_signal(signal.SIGINT)
+        output, error = started.communicate(timeout=10)  # it waits for the process that measures, too
+    assert (started.returncode, output, error.strip()) == (130, "", "")
     assert list(tmp_path.iterdir()) == []

@@ -1,11 +1,11 @@
 """The training benchmark: a small real run, losses that don't agree, systems left out, tables from known figures."""
 
-import json
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import columns
 import numpy as np
 import peers
 import pytest
@@ -20,7 +20,7 @@ from training_rows import TASKS, Task, TrainingReport, TrainingResult, draw_orde
 
 import fastbp
 from fastbp import reference
-from fastbp.bench import Spread
+from fastbp.bench.timing import Spread
 
 DIGITS = Task((64, 8, 10), 16, "SGD", "digits")
 INSTALLED = ("fastbp_layers", "numpy_layers")  # with fastbp itself
@@ -54,8 +54,8 @@ def test_small_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(result.shares_after) == ["fastbp layers"]
     assert 0 < result.shares_after["fastbp layers"].median < 1
     assert f"fastbp {fastbp.__version__}" in report.facts["systems"]
-    training_rounds.write_json(report, folder / "training.json")
-    assert training_rounds.read_json(folder / "training.json") == report
+    columns.write(folder / "training.json", {"AVX9": report})
+    assert columns.read(folder / "training.json", TrainingReport) == {"AVX9": report}
 
 
 @pytest.mark.command
@@ -71,7 +71,7 @@ def test_every_system_that_is_here(folder: Path, module: str) -> None:
 
 
 def losses_of(folder: Path, module: str) -> Any:
-    system = System(module, DIGITS, folder)
+    system = System(module, DIGITS, folder, {})
     try:
         assert system.ask(steps=CHECKED, seed=3)["seconds"] > 0
         return system.ready["losses"]
@@ -109,8 +109,9 @@ def test_left_out_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(training_rounds, "start", refuse)
     report = TrainingReport()
     training_rounds.measure_task(DIGITS, report, 0, ("scikit_learn",))
-    assert report.left_out == {"scikit-learn, SGD": "sklearn not installed"}
-    assert "left out: scikit-learn, SGD: sklearn not installed" in list(training_tables.text(report))
+    assert report.left_out == {"scikit-learn, SGD, digits": "sklearn not installed"}
+    notes = list(training_tables.section({"AVX9": report}))
+    assert "- AVX9: left out: scikit-learn, SGD, digits: sklearn not installed" in notes
 
 
 @pytest.mark.parametrize(
@@ -195,24 +196,36 @@ def report() -> TrainingReport:
 
 
 def test_tables() -> None:
-    lines = list(training_tables.markdown(report()))
+    both = {"AVX9": report(), "AVX2": report()}
+    lines = list(training_tables.section(both))
     assert lines[0] == "## Training"
-    assert "### 64-32-10, batch 32, Adam, digits, 1 thread" in lines
     assert "### 64-32-10, batch 32, Adam, digits, 2 threads" in lines
-    ours = "| fastbp dense | 16,000 (12,800–25,600) | 2,000 (1,400–2,600) | 1.6% | 2.0% |  | 2e-06 |"
-    assert lines.count(ours) == 2, lines
-    assert any("4.00 (4.00–4.00) | 2e-06" in line for line in lines)
-    assert "| run | 3.50 (3.00–4.00) s | 2.50 (2.00–3.00) s |" in lines
-    assert "| x | 1.50 (1.00–2.00) s | 2.00 (1.00–3.00) ms |" in lines
-    assert "- left out: JAX, SGD: jax not installed" in lines
-    assert "- 64-32-10, batch 32, Adam, digits, 1 thread: other used 50% of a core while the others ran" in lines
-    assert "processor:  fast" in list(training_tables.text(report()))
+    ours = "16,000 (12,800–25,600) | 1.6% (2.0%) | "
+    assert lines.count(f"| fastbp dense | {ours} | {ours} |") == 2, lines
+    assert any(line.startswith("| other | ") and line.count("4.00 (4.00–4.00)") == 2 for line in lines)
+    assert "| run | 3.50 (3.00–4.00) s | 2.50 (2.00–3.00) s | 3.50 (3.00–4.00) s | 2.50 (2.00–3.00) s |" in lines
+    assert "| x | 1.50 (1.00–2.00) s | 2.00 (1.00–3.00) ms | 1.50 (1.00–2.00) s | 2.00 (1.00–3.00) ms |" in lines
+    assert "- AVX2: left out: JAX, SGD: jax not installed" in lines
+    assert "- AVX9: 64-32-10, batch 32, Adam, digits, 1 thread: other used 50% of a core while the others ran" in lines
+    assert "- AVX9: no loss differs from the reference's by more than 2e-06 of it" in lines
 
 
-def test_report_survives_json(tmp_path: Path) -> None:
-    training_rounds.write_json(report(), tmp_path / "training.json")
-    assert training_rounds.read_json(tmp_path / "training.json") == report()
-    assert len(json.loads((tmp_path / "training.json").read_text("utf-8"))["results"]) == 2
+def test_a_column_that_has_not_this_task_stays_blank() -> None:
+    lines = list(training_tables.section({"AVX9": report(), "AVX2": TrainingReport(results=[result(2)])}))
+    rows = [line for line in lines if line.startswith("| fastbp dense |")]
+    assert sorted(line.count("|") for line in rows) == [5, 8]  # three columns, and three for each of two
+
+
+def test_columns_are_kept_and_replaced(tmp_path: Path) -> None:
+    file = tmp_path / "training.json"
+    columns.write(file, {"AVX9": report()})
+    other = TrainingReport({"processor": "fast (haswell), 2 cores"})
+    columns.write(file, {"AVX2": other})  # of the same processor
+    assert columns.read(file, TrainingReport) == {"AVX9": report(), "AVX2": other}
+    assert len(file.read_text("utf-8").splitlines()) < 60  # a line for each result
+    another = TrainingReport({"processor": "faster"})
+    columns.write(file, {"AVX2": another})
+    assert columns.read(file, TrainingReport) == {"AVX2": another}
 
 
 def test_chart(tmp_path: Path) -> None:

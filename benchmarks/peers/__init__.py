@@ -9,6 +9,7 @@ Each file has a class `Peer`:
   forward, backward, update. Returns the losses (steps,) before each update. All of this is timed.
 - `reset()`: the initial weights again, and an optimizer that has seen nothing. Not timed.
 - `version()`: the library's name and version.
+- `Peer.whole_epochs`, where it is there and true: a turn is an epoch and not a time.
 
 The libraries are imported by `Peer(...)`, in a process that may use as many cores as there are threads.
 """
@@ -25,8 +26,9 @@ from numpy.typing import NDArray
 
 # In the order of the tables: the modules of this folder.
 NAMES = (
-    "fastbp_sparse",
     "fastbp_dense",
+    "fastbp_sparse",
+    "fastbp_bytes",
     "fastbp_layers",
     "jax_scan",
     "torch_compiled",

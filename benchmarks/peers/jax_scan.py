@@ -23,7 +23,7 @@ class Peer:
     def __init__(self, job: Job) -> None:
         os.environ["JAX_PLATFORMS"] = "cpu"
         if job.threads == 1:
-            os.environ["XLA_FLAGS"] = ONE_THREAD
+            os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {ONE_THREAD}"
         import jax
 
         self._jax, self._initial = jax, list(pairs(job.params))

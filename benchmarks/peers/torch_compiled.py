@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.bench import pytorch
 from peers import BETA1, BETA2, EPSILON, RATES, Job, torch_eager
 
 
@@ -52,7 +53,7 @@ class Peer(torch_eager.Peer):
 
     def _step(self, params: Any, m: Any, v: Any, rate: Any, x: Any, t: Any, batch: Any) -> Any:
         def loss_of(params: Any) -> Any:
-            return self._loss(params, x.index_select(0, batch), t.index_select(0, batch))
+            return pytorch.chain_loss(self._torch, params, x.index_select(0, batch), t.index_select(0, batch))
 
         gradient, loss = self._torch.func.grad_and_value(loss_of)(params)
         for i, g in enumerate(gradient):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.bench import pytorch
 from peers import BETA1, BETA2, EPSILON, RATES, Job, needs, pairs
 
 
@@ -22,8 +23,7 @@ class Peer:
         torch.set_num_threads(job.threads)
         torch.set_flush_denormal(True)
         self._torch, self._optimizer_name = torch, job.optimizer
-        # torch.nn.Linear keeps its weights as (outputs, inputs).
-        self._initial = [torch.from_numpy(np.ascontiguousarray(p.T)) for pair in pairs(job.params) for p in pair]
+        self._initial = pytorch.transposed(torch, (p for pair in pairs(job.params) for p in pair))
         self._x, self._t = torch.from_numpy(job.x), torch.from_numpy(job.t.astype(np.int64))
         self.reset()
 
@@ -40,7 +40,8 @@ class Peer:
         losses = []
         for batch in self._torch.from_numpy(order):
             self._optimizer.zero_grad(set_to_none=True)
-            loss = self._loss(self._params, self._x.index_select(0, batch), self._t.index_select(0, batch))
+            x, t = self._x.index_select(0, batch), self._t.index_select(0, batch)
+            loss = pytorch.chain_loss(self._torch, self._params, x, t)
             loss.backward()
             self._optimizer.step()
             losses.append(loss.detach())
@@ -48,11 +49,3 @@ class Peer:
 
     def version(self) -> str:
         return f"PyTorch {self._torch.__version__}"
-
-    def _loss(self, params: Any, x: Any, t: Any) -> Any:
-        functional = self._torch.nn.functional
-        for i in range(0, len(params), 2):
-            x = functional.linear(x, params[i], params[i + 1])
-            if i + 2 < len(params):
-                x = functional.relu(x)
-        return functional.cross_entropy(x, t)

@@ -1,6 +1,5 @@
-"""`fastbp bench`: a progress bar on a terminal while it measures, then the tables."""
+"""`fastbp bench`: a progress bar on a terminal while it measures, then tables and a chart."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,30 +8,35 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fastbp.bench import process
-from fastbp.bench.process import Report
-from fastbp.bench.tables import text
+from fastbp.bench.results import as_json
+from fastbp.bench.tables import label, shown
 from fastbp.system.files import atomic_write
 from fastbp.system.interrupts import interrupts_raised
 
+SUITE = "fastbp.bench.suite"
+SECONDS = {False: 1.5, True: 0.3}  # for each row, by whether the run is quick
+FIRST = "Kernels that were never used compile first: a minute more, once."
 
-def bench(full: bool, seconds: float | None, only: str, file: Path | None) -> None:
-    """Measures, prints the tables and, if asked to, writes the raw figures."""
+
+def bench(quick: bool, threads: int, only: str, save: Path | None, file: Path | None) -> None:
+    """Measures and prints; draws into `save` and writes the raw figures into `file`, where they are given."""
     console = Console(highlight=False, soft_wrap=True)
+    count = len(process.selected(SUITE, quick, only))
+    console.print(f"{count} rows, about {max(5, round(1.6 * count * SECONDS[quick])):.0f} s. {FIRST}")
     with interrupts_raised(), _progress(console) as progress:
-        report = process.run(full, seconds, only, progress)
+        report = process.run(SUITE, SECONDS[quick], quick=quick, only=only, threads=threads, progress=progress)
+    report.facts["threads"] = "one thread each" if threads == 1 else f"{threads} threads each"
+    for part in shown(report):
+        console.print(part)
+    if save:
+        from fastbp.bench.chart import speedups
+
+        note = f"{report.facts['processor']}, {report.facts['threads']}"
+        speedups(report.results, label, note, save)
+        console.print(f"chart written to {save}")
     if file:
-        write_json(report, file)
-    for line in text(report):
-        print(line)
-
-
-def write_json(report: Report, file: Path) -> None:
-    """The report as JSON, a row a line."""
-    data = report.as_dict()
-    rows = ",\n".join(json.dumps(result, ensure_ascii=False) for result in data.pop("results"))
-    head = json.dumps(data, ensure_ascii=False, indent=1).removesuffix("\n}")
-    with atomic_write(file) as stream:
-        stream.write(f'{head},\n "results": [\n{rows}\n]}}\n'.encode())
+        with atomic_write(file) as stream:
+            stream.write(as_json(report).encode())
 
 
 @contextmanager

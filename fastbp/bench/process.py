@@ -1,4 +1,9 @@
-"""Measuring in a process of its own, where NumPy's BLAS has one thread: it must be told before NumPy is imported."""
+"""Measuring in a process of its own, where NumPy's BLAS has the threads asked for: told before NumPy is imported.
+
+What is measured stands in a suite, a module with `rows(quick)`, all its rows or the quick ones; `contenders(row)`,
+those that can run here; `facts()`, by name, before the first row; and `finish()`, after the last one: more facts, or a
+ValueError where the whole run was worth nothing.
+"""
 
 import json
 import os
@@ -6,52 +11,39 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict
+from importlib import import_module
 from typing import Any
 
-from fastbp.bench import Result, measure
-from fastbp.bench.rows import Row, rows
+from fastbp.bench.results import Report, Result, Row, measure
 
-# One BLAS thread, whichever BLAS it is. Not OMP_NUM_THREADS, which the kernels' own threads obey.
-ONE_BLAS_THREAD = dict.fromkeys(
-    ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
-)
-
-# Seconds for each row, by whether it is the full run.
-SECONDS = {True: 0.35, False: 0.5}
+# Whichever BLAS it is. Not OMP_NUM_THREADS, which the kernels' own threads obey.
+BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 Progress = Callable[[int, int, str], object]
 
 
-@dataclass
-class Report:
-    """The machine and the versions by name, the rows measured, and those for which a contender is missing here."""
+def run(
+    suite: str,
+    seconds: float,
+    *,
+    quick: bool = False,
+    only: str = "",
+    threads: int = 1,
+    progress: Progress | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Report:
+    """Measures the rows of a suite whose name `only`, a regular expression, matches; about so many seconds for each.
 
-    facts: dict[str, str] = field(default_factory=dict)
-    results: list[Result] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return vars(self) | {"results": [result.as_dict() for result in self.results]}
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> "Report":
-        return cls(data["facts"], [Result.from_dict(result) for result in data["results"]], data["left_out"])
-
-
-def run(full: bool = False, seconds: float | None = None, only: str = "", progress: Progress | None = None) -> Report:
-    """Measures the rows whose name `only`, a regular expression, matches; about so many seconds for each.
-
-    `progress` is called with (rows done, rows in all, the next row). ValueError when nothing matches, when a contender
-    computes something wrong, or when kernels aren't compiled.
+    `progress` is called with (rows done, rows in all, the next row). The process has `environment` besides this one's.
+    ValueError when nothing matches, when a contender computes something wrong, or when kernels aren't compiled.
     """
-    _check(full, only)
+    selected(suite, quick, only)
     report = Report()
-    options = json.dumps({"full": full, "seconds": SECONDS[full] if seconds is None else seconds, "only": only})
-    with _child(options) as lines:
+    options = json.dumps({"suite": suite, "seconds": seconds, "quick": quick, "only": only, "threads": threads})
+    with _child(options, dict.fromkeys(BLAS_THREADS, str(threads)) | dict(environment or {})) as lines:
         for line in lines:
             _take(report, json.loads(line), progress)
     if "finished" not in report.facts:
@@ -59,18 +51,18 @@ def run(full: bool = False, seconds: float | None = None, only: str = "", progre
     return report
 
 
-def _check(full: bool, only: str) -> None:
+def selected(suite: str, quick: bool, only: str) -> list[Row]:
+    """The rows whose name matches. ValueError when there are none, or when kernels aren't compiled."""
     if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
         raise ValueError("NUMBA_DISABLE_JIT is set: nothing is compiled that could be measured")
-    if not _selected(full, only):
-        raise ValueError(f"no row matches {only!r}: they are called, for instance, {rows(full)[0]}")
-
-
-def _selected(full: bool, only: str) -> list[Row]:
+    rows: list[Row] = import_module(suite).rows(quick)
     try:
-        return [row for row in rows(full) if re.search(only, f"{row.section}: {row}")]
+        found = [row for row in rows if re.search(only, f"{row.section}: {row}")]
     except re.error as error:
         raise ValueError(f"{only!r} is no regular expression: {error}") from None
+    if not found:
+        raise ValueError(f"no row matches {only!r}: they are called, for instance, {rows[0]}")
+    return found
 
 
 def _take(report: Report, message: dict[str, Any], progress: Progress | None) -> None:
@@ -87,10 +79,10 @@ def _take(report: Report, message: dict[str, Any], progress: Progress | None) ->
 
 
 @contextmanager
-def _child(options: str) -> Iterator[Any]:
-    """The lines that `main` prints, in a process that finds fastbp where this one does."""
+def _child(options: str, environment: dict[str, str]) -> Iterator[Any]:
+    """The lines that `main` prints, in a process that finds modules where this one does."""
     code = f"import sys; sys.path[:] = {sys.path!r}; from fastbp.bench.process import main; main({options!r})"
-    env = os.environ | ONE_BLAS_THREAD
+    env = os.environ | environment
     env.pop("FASTBP_NUM_THREADS", None)
     with subprocess.Popen(
         [sys.executable, "-c", code], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, encoding="utf-8"
@@ -115,17 +107,17 @@ def main(options: str) -> None:
         _tell(error=str(error) or "not enough memory")
 
 
-def _measure_all(full: bool, seconds: float, only: str) -> None:
-    from fastbp.bench.contenders import contenders
-    from fastbp.system import threads
+def _measure_all(suite: str, seconds: float, quick: bool, only: str, threads: int) -> None:
+    from fastbp import set_num_threads
 
-    threads.set_num_threads(1)
-    chosen = _selected(full, only)
+    set_num_threads(threads)
+    module, chosen = import_module(suite), selected(suite, quick, only)
     start, compiling = time.perf_counter(), 0.0
-    _tell(facts=_facts(full, seconds))
+    _tell(facts=module.facts())
     for done, row in enumerate(chosen):
         _tell(next=(done, len(chosen), str(row)))
-        found = contenders(row)
+        by_name = {contender.name: contender for contender in module.contenders(row)}
+        found = [by_name[name] for name in row.contenders if name in by_name]
         missing = [name for name in row.contenders if name not in [contender.name for contender in found]]
         if missing:
             _tell(**{"left out": f"{row.section}: {row}: {', '.join(missing)}"})
@@ -136,18 +128,19 @@ def _measure_all(full: bool, seconds: float, only: str) -> None:
         except ValueError as error:
             raise ValueError(f"{row}: {error}") from None
         compiling += result.first_call
-        _tell(result=result.as_dict())
+        _tell(result=asdict(result))
+    _tell(facts=module.finish())
     _tell(next=(len(chosen), len(chosen), ""))
-    took = f"{time.perf_counter() - start:.0f} s, {compiling:.0f} s of them the kernels' first calls"
-    _tell(facts={"finished": f"{len(chosen)} rows in {took}; {_load()} at the end"})
+    took = f"{time.perf_counter() - start:.0f} s, {compiling:.0f} s of them first calls, when kernels compile or load"
+    _tell(facts={"finished": f"{len(chosen)} rows in {took}; {load()} at the end"})
 
 
 def _tell(**message: Any) -> None:
     print(json.dumps(message), flush=True)
 
 
-def _facts(full: bool, seconds: float) -> dict[str, str]:
-    """No paths: a report is for others."""
+def machine_facts() -> dict[str, str]:
+    """Versions, processor, instruction set and BLAS, by name. No paths: a report is for others."""
     from importlib.metadata import version
 
     import numpy as np
@@ -164,10 +157,10 @@ def _facts(full: bool, seconds: float) -> dict[str, str]:
         **{name: known[name] for name in kept},
         "BLAS of numpy": f"{blas['name']} {blas['version']}",
         "pytorch": version("torch") if pytorch.installed() else "not installed, left out",
-        "threads": "one for kernels, BLAS and PyTorch, but where it says two",
-        "measured": f"{time.strftime('%Y-%m-%d')}, {'all' if full else 'quick'} rows, {seconds:g} s each, {_load()}",
+        "measured": f"{time.strftime('%Y-%m-%d')}, {load()}",
     }
 
 
-def _load() -> str:
+def load() -> str:
+    """What else the machine does, as its system says it."""
     return f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "load unknown"

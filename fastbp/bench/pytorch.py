@@ -1,12 +1,15 @@
-"""PyTorch at its best: one thread, no graph, results into given memory where that is possible. Needs PyTorch."""
+"""PyTorch at its best: no graph but in training, results into given memory where that is possible. Needs PyTorch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
+
+from fastbp.system.threads import get_num_threads
 
 
 def installed() -> bool:
@@ -16,7 +19,7 @@ def installed() -> bool:
 @lru_cache(maxsize=1)
 def _torch() -> Any:
     torch = import_module("torch")
-    torch.set_num_threads(1)
+    torch.set_num_threads(get_num_threads())
     torch.set_grad_enabled(False)
     return torch
 
@@ -80,3 +83,50 @@ LAYERS: dict[str, Callable[[Any, dict[str, Any]], Callable[[], tuple[Any, ...]]]
     "Sigmoid": _sigmoid,
     "SoftmaxWithLoss": _softmax_loss,
 }
+
+
+# Training ------------------------------------------------------------------------------------------------------------
+
+
+def transposed(torch: Any, params: Iterable[NDArray[Any]]) -> list[Any]:
+    """W, b, W, b, ... as tensors of their own; `torch.nn.Linear` keeps its weights as (outputs, inputs)."""
+    return [torch.from_numpy(np.array(parameter.T, order="C")) for parameter in params]
+
+
+def chain_loss(torch: Any, params: Sequence[Any], x: Any, t: Any) -> Any:
+    """The loss of affine layers with ReLU between them, for what `transposed` gives."""
+    functional = torch.nn.functional
+    for i in range(0, len(params), 2):
+        x = functional.linear(x, params[i], params[i + 1])
+        if i + 2 < len(params):
+            x = functional.relu(x)
+    return functional.cross_entropy(x, t)
+
+
+def training(
+    initial: dict[str, NDArray[Any]], x: NDArray[Any], t: NDArray[Any], order: NDArray[np.intp], rate: float
+) -> Callable[[], tuple[Any, ...]]:
+    """Steps of its own SGD from the initial W1, b1, W2, ...: the losses.
+
+    `index_select` gathers six times as fast as `x[batch]`.
+    """
+    torch = _torch()
+    weights = transposed(torch, initial.values())
+    samples, labels, batches = (torch.from_numpy(array) for array in (x, t, order))
+    params = [weight.clone().requires_grad_() for weight in weights]
+    optimizer = torch.optim.SGD(params, lr=rate, foreach=False)
+
+    def run() -> tuple[Any, ...]:
+        losses = []
+        for parameter, weight in zip(params, weights, strict=True):
+            parameter.copy_(weight)
+        with torch.enable_grad():
+            for batch in batches:
+                optimizer.zero_grad(set_to_none=True)
+                loss = chain_loss(torch, params, samples.index_select(0, batch), labels.index_select(0, batch))
+                loss.backward()
+                optimizer.step()
+                losses.append(loss.detach())
+        return (torch.stack(losses).numpy(),)
+
+    return run

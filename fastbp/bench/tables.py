@@ -1,92 +1,88 @@
-"""A report as text for the terminal; `benchmarks/report.py` makes Markdown of the same cells."""
+"""What `fastbp bench` prints: two tables, and a bar for how many times as fast as NumPy each row is."""
 
 from collections.abc import Iterator
-from itertools import groupby
 
-from fastbp.bench import Result, Spread
-from fastbp.bench.process import Report
-from fastbp.bench.rows import SECTIONS
+from rich import box
+from rich.bar import Bar
+from rich.console import RenderableType
+from rich.table import Table
+
+from fastbp.bench.results import Report, Result
+from fastbp.bench.training import BATCH, ZEROS_SKIPPED
+
+TITLES = {
+    "layers": f"Layers: a forward and a backward pass of {BATCH} samples",
+    "training": f"Training the book's network 784-50-10, {BATCH} images a step: images a second",
+}
+ZEROS = "Four of five pixels of the images are 0, as in MNIST; fastbp train skips them without being asked."
+BARS = 40  # characters of the longest bar
 
 
-def text(report: Report) -> Iterator[str]:
-    """The lines to print: facts, a table for each section, what missed its figure."""
-    yield from _aligned([(f"{name}:", value) for name, value in report.facts.items()])
-    for section, results in by_section(report):
-        yield ""
-        title = SECTIONS[section]
-        yield title.title
-        yield title.text
-        lines = [cells for result in results for cells in _terminal_cells(result)]
-        yield from (f"  {line}" for line in _aligned(lines))
+def shown(report: Report) -> Iterator[RenderableType]:
+    """What to print, in order: the machine, the tables, the chart, and what isn't there."""
+    facts = report.facts
+    yield f"{facts['processor']}, {facts['instruction set']}; {facts['threads']}; NumPy {facts['numpy']}"
+    for section, title in TITLES.items():
+        if results := [result for result in report.results if result.row.section == section]:
+            yield ""
+            yield title
+            yield _table(results)
+    if any(result.row.operation == ZEROS_SKIPPED for result in report.results):
+        yield ZEROS
     yield ""
-    yield from verdicts(report)
+    yield "How many times as fast as NumPy"
+    yield _bars(report.results)
+    if report.left_out:
+        yield "PyTorch is not installed: pip install torch to compare with it as well."
 
 
-def by_section(report: Report) -> Iterator[tuple[str, list[Result]]]:
-    for section, results in groupby(report.results, key=lambda result: result.row.section):
-        yield section, list(results)
+def label(result: Result) -> str:
+    """A layer and its widths, or how the network is trained."""
+    row = result.row
+    if row.section == "training":
+        return row.operation
+    return f"{row.operation} {' → '.join(map(str, row.shape[1:]))}"
 
 
-def verdicts(report: Report) -> Iterator[str]:
-    """How many figures are met, the misses one by one, and what was left out."""
-    asked = sum(len(result.required) for result in report.results)
-    missed = [(result, name, by) for result in report.results for name, by in result.missed.items()]
-    yield f"{asked - len(missed)} of {asked} required figures met."
-    for result, name, by in missed:
-        least, got = result.required[name], result.ratios[name]
-        yield f"missed by {by:.1%}: {result.row}: {spread(got)} × {name}, required {least:g}"
-    for name, count in left_out(report).items():
-        yield f"left out, as it can't run here: {name} ({count} {'row' if count == 1 else 'rows'})"
+def _table(results: list[Result]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("what", no_wrap=True)
+    table.add_column("dtype")
+    systems = [name for name in results[0].row.contenders if any(name in result.seconds for result in results)]
+    for name in systems[:2]:
+        table.add_column(name, justify="right")
+    table.add_column("times faster", justify="right", style="bold")
+    for name in systems[2:]:
+        table.add_column(name, justify="right")
+    for result in results:
+        speeds = [_speed(result, name) for name in systems]
+        table.add_row(label(result), result.row.dtype, *speeds[:2], faster(result), *speeds[2:])
+    return table
 
 
-def left_out(report: Report) -> dict[str, int]:
-    """In how many rows each missing contender stood."""
-    names = [name for line in report.left_out for name in line.rsplit(": ", 1)[1].split(", ")]
-    return {name: names.count(name) for name in dict.fromkeys(names)}
-
-
-def _terminal_cells(result: Result) -> Iterator[tuple[str, ...]]:
-    """A line for each comparison; what is the same as in the line above stays blank."""
-    ours = duration(result.seconds[result.row.contenders[0]])
-    first = (result.row.operation, shape(result), result.row.dtype, ours)
-    for name, ratio in result.ratios.items():
-        yield (*first, f"{spread(ratio)} × {name}", verdict(result, name))
-        first = ("", "", "", "")
-
-
-def shape(result: Result) -> str:
-    return "×".join(map(str, result.row.shape))
-
-
-def verdict(result: Result, name: str) -> str:
-    """The required figure and whether it is met; nothing where none is required."""
-    least = result.required.get(name)
-    if least is None:
+def _speed(result: Result, name: str) -> str:
+    """The time of both passes of a layer, the images a second of a training; nothing where the system is missing."""
+    if name not in result.seconds:
         return ""
-    by = result.missed.get(name)
-    return f"≥ {least:g} met" if by is None else f"≥ {least:g} missed by {by:.1%}"
+    if result.row.section == "training":
+        return f"{float(f'{result.rates[name].median:.3g}'):,.0f}"
+    seconds = result.seconds[name].median
+    unit, factor = ("ms", 1e3) if seconds >= 1e-3 else ("µs", 1e6)
+    return f"{_three(seconds * factor)} {unit}"
 
 
-def spread(ratio: Spread) -> str:
-    return _three_digits(ratio, 1)
+def faster(result: Result) -> str:
+    return f"{_three(result.ratios['NumPy'].median)} ×"
 
 
-def duration(seconds: Spread) -> str:
-    unit, factor = ("ms", 1e3) if seconds.median >= 1e-3 else ("µs", 1e6)
-    return " ".join((_three_digits(seconds, factor), unit))
+def _three(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:#.3g}"
 
 
-def rate(rates: Spread) -> str:
-    """In units of 10⁹ a second."""
-    return f"{rates.median * 1e-9:.3g}"
-
-
-def _three_digits(spread: Spread, factor: float) -> str:
-    median, low, high = (f"{value * factor:#.3g}".rstrip(".") for value in (spread.median, spread.low, spread.high))
-    return f"{median} ({low}–{high})"
-
-
-def _aligned(lines: list[tuple[str, ...]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+def _bars(results: list[Result]) -> Table:
+    most = max(1.0, *(result.ratios["NumPy"].median for result in results))
+    chart = Table.grid(padding=(0, 1))
+    for result in results:
+        ratio = result.ratios["NumPy"].median
+        chart.add_row(label(result), result.row.dtype, faster(result), Bar(most, 0, ratio, width=BARS))
+    return chart

@@ -100,7 +100,7 @@ def train(
     quiet: Annotated[bool, typer.Option("--quiet", help="Print the last line only.")] = False,
 ) -> None:
     """Train the book's two-layer network, from He's initial weights, and print its accuracy after each epoch."""
-    _check_outputs(save, plot)
+    _check_outputs({"--save": save, "--plot": plot}, picture="--plot")
     _check_rate(lr)
     (x_train, t_train), (x_test, t_test) = _load(data)
 
@@ -187,19 +187,17 @@ def warmup(
 
 @app.command()
 def bench(
-    full: Annotated[bool, typer.Option("--full", help="All rows, in about six minutes instead of two.")] = False,
-    json: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write the raw figures as well.")] = None,
-    only: Annotated[
-        str, typer.Option(metavar="REGEX", help="Rows whose name matches, as in 'products: .*float64'.")
-    ] = "",
-    seconds: Annotated[float | None, typer.Option(min=0, help="Time for each row, but at least 11 rounds.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="float32 alone, in ten seconds instead of forty.")] = False,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of fastbp, NumPy and PyTorch alike.")] = 1,
+    only: Annotated[str, typer.Option(metavar="REGEX", help="Rows whose name matches, as in Affine or training.")] = "",
+    save: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw the chart into a file.")] = None,
+    json: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write the raw figures.")] = None,
 ) -> None:
-    """Measure kernels and layers on this machine, against NumPy and the processor's limit."""
-    if json:
-        _check_outputs(json, None)
+    """Measure how many times faster than NumPy the layers and the training are on this machine."""
+    _check_outputs({"--json": json, "--save": save}, picture="--save")
     from fastbp.bench.command import bench as measure
 
-    measure(full, seconds, only, json)
+    measure(quick, threads, only, save, json)
 
 
 @app.command()
@@ -271,17 +269,18 @@ def _check_rate(lr: float) -> None:
     SGD(lr)
 
 
-def _check_outputs(save: Path | None, plot: Path | None) -> None:
-    """Finds out before the training, not after it, that a result can't be written."""
+def _check_outputs(files: dict[str, Path | None], picture: str) -> None:
+    """Finds out before the work, not after it, that a result can't be written: a file by option, one of them drawn."""
     from fastbp.system.files import check_writable
 
-    for path in filter(None, (save, plot)):
+    given = {option: path for option, path in files.items() if path}
+    for path in given.values():
         check_writable(path)
-    if save and plot and save.resolve() == plot.resolve():
-        raise ValueError(f"--save and --plot both name {save}: expected two files")
-    if plot:
+    if len({path.resolve() for path in given.values()}) < len(given):
+        raise ValueError(f"{' and '.join(given)} both name {next(iter(given.values()))}: expected two files")
+    if picture in given:
         if find_spec("matplotlib") is None:
-            raise ValueError("--plot needs matplotlib, which is not installed: pip install matplotlib")
+            raise ValueError(f"{picture} needs matplotlib, which is not installed: pip install matplotlib")
         from fastbp.command.plots import check_format
 
-        check_format(plot)
+        check_format(given[picture])

@@ -1,46 +1,50 @@
-"""Who runs in each row: our kernels and layers, NumPy, a plain copy, the peak. Only here are kernels called."""
+"""Who runs in each row: kernels and layers, NumPy, PyTorch, a plain copy, the peak. Only here are kernels called."""
 
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+import instruction_sets
+import kernel_rows
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbp import layers, reference
-from fastbp.bench import Contender, pytorch
-from fastbp.bench.rows import Row
+from fastbp.bench import pytorch
+from fastbp.bench.layers import Arrays, activation_passes, layer_contenders, loss_passes, passes, row_arrays
+from fastbp.bench.process import machine_facts
+from fastbp.bench.results import Row
+from fastbp.bench.timing import Contender
+from fastbp.bench.training import images
+from fastbp.engine import data
 from fastbp.kernels import affine, peak, relu, sigmoid, softmax_loss
 from fastbp.kernels.matmul.product import scratch_size
 from fastbp.system import threads
 
-Arrays = dict[str, NDArray[Any]]
+rows = kernel_rows.rows
 
 
 def contenders(row: Row) -> list[Contender]:
-    """Those of the row that can run here, ours first."""
-    made = {contender.name: contender for contender in MAKERS[row.section](row)}
-    return [made[name] for name in row.contenders if name in made]
+    """Those of the row that can run here."""
+    return list(MAKERS[row.section](row))
 
 
-def _arrays(row: Row) -> Arrays:
-    """The same random inputs at each call: x, dout, and W, b for three numbers of a shape, t for two."""
-    rng = np.random.default_rng(row.shape)
-    inputs = {"x": row.shape[:2], "dout": row.shape[::2] if len(row.shape) == 3 else row.shape}
-    if len(row.shape) == 3:
-        inputs |= {"W": row.shape[1:], "b": row.shape[2:]}
-    arrays: Arrays = {name: rng.standard_normal(shape).astype(row.dtype) for name, shape in inputs.items()}
-    if len(row.shape) == 2:
-        arrays["t"] = rng.integers(0, row.shape[1], row.shape[0])
-    return arrays
+def facts() -> dict[str, str]:
+    """Of the machine, and of what each library says that it runs."""
+    return machine_facts() | instruction_sets.reported()
+
+
+def finish() -> dict[str, str]:
+    """Whether AVX-512 was used. ValueError where this process was to do without it and didn't."""
+    return instruction_sets.checked()
 
 
 # Matrix products -----------------------------------------------------------------------------------------------------
 
 
 def _product(row: Row) -> Iterator[Contender]:
-    a = _arrays(row)
+    a = row_arrays(row)
     x, W, b, dout = a["x"], a["W"], a["b"], a["dout"]
     scratch = np.empty(scratch_size(x.dtype), x.dtype)
     kernel: Any = getattr(affine, row.operation)
@@ -60,64 +64,33 @@ def _product(row: Row) -> Iterator[Contender]:
     yield Contender("fastbp", partial(kernel, *inputs, out, *others, scratch), flops, outputs, (expected, *rest))
     yield _peak(x.dtype, flops)
     yield Contender("np.dot", partial(np.dot, *factors, out=out), flops, (out,), (np.dot(*factors),))
-    if "torch" in row.contenders and pytorch.installed():
-        yield Contender("torch", pytorch.product(row.operation, a, out), flops, (out,), (expected,))
+    if "PyTorch" in row.contenders and pytorch.installed():
+        yield Contender("PyTorch", pytorch.product(row.operation, a, out), flops, (out,), (expected,))
 
 
 def _peak(dtype: np.dtype[Any], flops: float) -> Contender:
     """About as long as a product at the peak would take, within limits."""
     steps = int(min(200_000, max(4000, flops / peak.peak_flops(dtype, 1))))
     accumulators = np.zeros(peak.peak_flops(dtype, 1) // 2, dtype)
-    return Contender("peak", partial(peak.fma_peak, accumulators, steps), peak.peak_flops(dtype, steps))
+    return Contender("peak", partial(peak.fma_peak, accumulators, steps), peak.peak_flops(dtype, steps), follows=True)
 
 
 # Layers --------------------------------------------------------------------------------------------------------------
 
 
-def _layer(row: Row) -> Iterator[Contender]:
-    a = _arrays(row)
-    ours, oracle = (_passes(namespace, row.operation, a) for namespace in (layers, reference))
-    expected = oracle()
-    yield Contender("fastbp", ours, expected=expected)
-    yield Contender("oracle", oracle, expected=expected)
-    if "torch" in row.contenders and pytorch.installed():
-        yield Contender("torch", pytorch.layer(row.operation, a), expected=expected)
-
-
-def _passes(namespace: Any, operation: str, a: Arrays) -> Callable[[], tuple[Any, ...]]:
-    """forward and backward of a new layer: what they return, and the gradients of parameters."""
-    if operation == "Affine":
-        return partial(_affine_passes, namespace.Affine(a["W"], a["b"]), a["x"], a["dout"])
-    if operation == "SoftmaxWithLoss":
-        return partial(_loss_passes, namespace.SoftmaxWithLoss(), a["x"], a["t"])
-    return partial(_activation_passes, getattr(namespace, operation)(), a["x"], a["dout"])
-
-
-def _affine_passes(layer: Any, x: NDArray[Any], dout: NDArray[Any]) -> tuple[Any, ...]:
-    return layer.forward(x), layer.backward(dout), layer.dW, layer.db
-
-
-def _activation_passes(layer: Any, x: NDArray[Any], dout: NDArray[Any]) -> tuple[Any, ...]:
-    return layer.forward(x), layer.backward(dout)
-
-
-def _loss_passes(layer: Any, x: NDArray[Any], t: NDArray[Any]) -> tuple[Any, ...]:
-    return layer.forward(x, t), layer.backward(1)
-
-
 def _mixed(row: Row) -> Iterator[Contender]:
-    a = _arrays(row)
+    a = row_arrays(row)
     wide = a | {"x": a["x"].astype(np.float32).astype(np.float64)}
     narrow = a | {"x": a["x"].astype(np.float32)}
-    expected = _passes(reference, "Affine", wide)()
-    yield Contender("float32 x", _passes(layers, "Affine", narrow), expected=expected)
-    yield Contender("float64 x", _passes(layers, "Affine", wide), expected=expected)
+    expected = passes(reference, "Affine", wide)()
+    yield Contender("float32 x", passes(layers, "Affine", narrow), expected=expected)
+    yield Contender("float64 x", passes(layers, "Affine", wide), expected=expected)
 
 
 def _threads(row: Row) -> Iterator[Contender]:
     if not two_threads():
         return
-    a = _arrays(row)
+    a = row_arrays(row)
     oracle = reference.Affine(a["W"], a["b"])
     expected = {"Affine.forward": oracle.forward(a["x"]), "Affine.backward": oracle.backward(a["dout"])}
     flops = 2 * a["x"].size * a["W"].shape[1] * (2 if row.operation == "Affine.backward" else 1)
@@ -143,14 +116,14 @@ def two_threads() -> bool:
 
 
 def _loss_kernels(row: Row) -> Iterator[Contender]:
-    a = _arrays(row)
-    oracle = _passes(reference, "SoftmaxWithLoss", a)
+    a = row_arrays(row)
+    oracle = passes(reference, "SoftmaxWithLoss", a)
     loss, dx = oracle()
     outputs = (np.empty_like(dx), np.empty_like(dx))
     yield Contender("fastbp", partial(_loss_kernel_passes, a, *outputs), expected=(loss, dx))
-    yield Contender("oracle", oracle, expected=(loss, dx))
-    if "torch" in row.contenders and pytorch.installed():
-        yield Contender("torch", pytorch.layer("SoftmaxWithLoss", a), expected=(loss, dx))
+    yield Contender("NumPy", oracle, expected=(loss, dx))
+    if "PyTorch" in row.contenders and pytorch.installed():
+        yield Contender("PyTorch", pytorch.layer("SoftmaxWithLoss", a), expected=(loss, dx))
 
 
 def _loss_kernel_passes(a: Arrays, y: NDArray[Any], dx: NDArray[Any]) -> tuple[Any, ...]:
@@ -161,12 +134,12 @@ def _loss_kernel_passes(a: Arrays, y: NDArray[Any], dx: NDArray[Any]) -> tuple[A
 
 def _memory(row: Row) -> Iterator[Contender]:
     """The work is the bytes read and written."""
-    a = _arrays(row)
+    a = row_arrays(row)
     operation, direction = row.operation.rsplit("_", 1)
     name = {"relu": "Relu", "sigmoid": "Sigmoid", "softmax_loss": "SoftmaxWithLoss"}[operation]
     layer = getattr(reference, name)()
-    results = _loss_passes(layer, a["x"], a["t"]) if operation == "softmax_loss" else None
-    forward, backward = results or _activation_passes(layer, a["x"], a["dout"])
+    results = loss_passes(layer, a["x"], a["t"]) if operation == "softmax_loss" else None
+    forward, backward = results or activation_passes(layer, a["x"], a["dout"])
     x, dout = (array.reshape(-1) for array in (a["x"], a["dout"]))
     out = np.zeros_like(x)  # written once, so that its pages are there
     element = x.itemsize
@@ -192,13 +165,28 @@ def _memory(row: Row) -> Iterator[Contender]:
     yield Contender("copy", partial(np.copyto, out, x), 2 * x.nbytes, (out,), (x,))
 
 
+def _compressing(row: Row) -> Iterator[Contender]:
+    """The work is the bytes read; what comes out is checked by putting it back."""
+    x, _ = images(row.shape[0], np.uint8)
+    factor, dtype = 1 / 255, np.dtype(row.dtype)
+    values, starts, columns = data.compress(x, dtype, factor)
+    expected = np.zeros(row.shape, dtype)
+    expected[np.repeat(np.arange(len(x)), np.diff(starts)), columns] = values
+    if not np.array_equal(expected, x * dtype.type(factor)):
+        raise ValueError("the compressed images are not the images: not timed")
+    copy = np.empty_like(x)
+    yield Contender("fastbp", partial(data.compress, x, dtype, factor), x.nbytes)
+    yield Contender("copy", partial(np.copyto, copy, x), x.nbytes)
+
+
 MAKERS: dict[str, Callable[[Row], Iterator[Contender]]] = {
     "products": _product,
     "grid": _product,
     "threads": _threads,
-    "layers": _layer,
-    "layer grid": _layer,
+    "layers": layer_contenders,
+    "layer grid": layer_contenders,
     "loss kernels": _loss_kernels,
     "memory": _memory,
+    "compressing": _compressing,
     "mixed": _mixed,
 }
