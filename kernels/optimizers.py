@@ -80,8 +80,9 @@ def weight_decay(W, dW, decay):
     return dW + W * decay
 
 
-_sgd, _momentum, _nesterov = [elementwise(step, VECTORS) for step in (sgd, momentum, nesterov)]
-_adagrad, _rmsprop, _adam = [elementwise(step, VECTORS) for step in (adagrad, rmsprop, adam)]
+STEPS = {step.__name__: step for step in (sgd, momentum, nesterov, adagrad, rmsprop, adam)}
+
+_sgd, _momentum, _nesterov, _adagrad, _rmsprop, _adam = [elementwise(step, VECTORS) for step in STEPS.values()]
 _weight_decay = elementwise(weight_decay, VECTORS)
 
 

@@ -13,7 +13,7 @@ from fastbp import Affine, Relu, Sigmoid, SoftmaxWithLoss
 from fastbp.engine import TrainingStep
 from fastbp.engine.layer_step import LayerStep
 
-COMPILES = not config.DISABLE_JIT
+COMPILES = not config.DISABLE_JIT  # as Python, the loop is too slow for most of its tests
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 
 # An optimizer of each class with numbers of its own, whose steps are large enough to be seen.

@@ -5,7 +5,7 @@ import contextlib
 import pytest
 
 OPTIONS = {
-    "--small": "small cases only: for plain Python, bounds checks and a quick look",
+    "--small": "small cases only: for kernels that run as Python, and a quick look",
     "--full": "the long sweeps as well",
 }
 

@@ -6,6 +6,7 @@ import pytest
 from cases import Case, table
 from hypothesis import given
 from hypothesis import strategies as st
+from numba import config
 
 from fastbp import Affine, layers, reference
 from fastbp.boundary.arrays import TOLERANCE
@@ -144,6 +145,7 @@ def test_not_finite(name: str, value: float) -> None:
         checks.close(got, expected, FLOAT64, name)
 
 
+@pytest.mark.skipif(bool(config.DISABLE_JIT), reason="too long for kernels that run as Python")
 @pytest.mark.parametrize(
     "shape", [(60_000, 20, 50), (60_000, 70, 18), (5, 100_000, 17), (3, 100_000, 50), (1, 60_000, 33)]
 )

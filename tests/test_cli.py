@@ -27,7 +27,7 @@ OPTIONS = {
 
 def last_line(output: str) -> tuple[float, int, float, float]:
     """Test accuracy, steps, seconds and samples per second."""
-    how = "(?:compiled loop|layer by layer: NUMBA_DISABLE_JIT .*)"
+    how = "compiled loop"
     pattern = rf"test accuracy (\d\.\d{{4}}) · (\d+) steps · (\d+\.\d) s · ([\d,]+) samples/s · {how}"
     found = re.fullmatch(pattern, output.splitlines()[-1])
     assert found, output

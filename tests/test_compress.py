@@ -4,11 +4,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from numba import config
 
-if config.DISABLE_JIT:
-    pytest.skip("register tiles exist in compiled code only", allow_module_level=True)
-
+from fastbp.engine.addresses import address
 from fastbp.kernels.loop.compress import functions
 
 SOURCES = ("uint8", "float32", "float64")
@@ -20,12 +17,12 @@ def compressed(x: np.ndarray, scale: float, dtype: str, borders: tuple[int, ...]
     starts = np.zeros(len(x) + 1, np.int64)
     parts = list(pairwise((0, *borders, len(x))))
     for lo, hi in reversed(parts):
-        count(lo, hi, x.shape[1], x.ctypes.data, starts[1:].ctypes.data)
+        count(lo, hi, x.shape[1], address(x), address(starts[1:]))
     np.cumsum(starts, out=starts)
     columns, values = np.full(starts[-1] + 2, -7, np.int32), np.full(starts[-1] + 2, -7, dtype)
-    factor, goes = np.array([scale], dtype), (columns[1:].ctypes.data, values[1:].ctypes.data)
+    factor, goes = np.array([scale], dtype), (address(columns[1:]), address(values[1:]))
     for lo, hi in reversed(parts):
-        pack(lo, hi, x.shape[1], x.ctypes.data, factor.ctypes.data, starts.ctypes.data, *goes)
+        pack(lo, hi, x.shape[1], address(x), address(factor), address(starts), *goes)
     assert columns[[0, -1]].tolist() == values[[0, -1]].tolist() == [-7, -7]
     return starts, columns[1:-1], values[1:-1]
 

@@ -145,23 +145,6 @@ def test_kernels_keep_the_contract(file: str, function: ast.FunctionDef) -> None
         assert names == [name for name in saved if name in names], function.name
 
 
-# The compiled loop, instead of which the layers take the steps, and what only it needs.
-WITHOUT_PLAIN = {"fingerprint"}
-
-
-def test_plain_kernels_have_the_same_names_and_parameters() -> None:
-    """Without compilation they stand in for the kernels, but for the training loop, instead of which layers run."""
-
-    def parameters(functions: list[ast.FunctionDef]) -> dict[str, list[str]]:
-        return {function.name: [argument.arg for argument in function.args.args] for function in functions}
-
-    body = ast.parse((KERNELS / "plain.py").read_text()).body
-    plain = [node for node in body if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")]
-    kernels = parameters([function for _, function in kernel_functions()])
-    assert parameters(plain) == {name: each for name, each in kernels.items() if name not in WITHOUT_PLAIN}
-    assert kernels.keys() >= WITHOUT_PLAIN
-
-
 def test_kernels_import_only_what_they_may() -> None:
     """One of them asks platformdirs where a user's caches lie: this rule is written once, below all who ask."""
     allowed = {"numpy", "numba", "llvmlite"} | set(sys.stdlib_module_names)

@@ -4,12 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from chains import COMPILES, OPTIMIZERS, Unchanged, batches, by_layers, chain, compiled, data, optimizer
+from chains import OPTIMIZERS, Unchanged, batches, by_layers, chain, compiled, data, optimizer
 
 import fastbp
 from fastbp.engine import NotCompilable
-
-pytestmark = pytest.mark.skipif(not COMPILES, reason="nothing is compiled")
 
 X, T = data(20, 6, 3)
 ORDER = batches(20, 4, 5)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from chains import COMPILES, OPTIMIZERS, TOLERANCE, Unchanged, batches, by_layers, chain, compiled, optimizer
+from chains import OPTIMIZERS, TOLERANCE, Unchanged, batches, by_layers, chain, compiled, optimizer
 from chains import zeros_mostly as mostly_zeros
 from checks import close
 from nets import same_bits
@@ -16,8 +16,6 @@ from fastbp.engine import data as engine_data
 from fastbp.engine import launch
 from fastbp.kernels.build import objects
 from fastbp.kernels.tiles.target import lanes
-
-pytestmark = pytest.mark.skipif(not COMPILES, reason="nothing is compiled")
 
 DTYPES = ["float64", "float32"]
 T = np.random.default_rng(96).integers(0, 3, 40)

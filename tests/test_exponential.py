@@ -8,9 +8,6 @@ import numpy as np
 import pytest
 from numba import config, njit
 
-if config.DISABLE_JIT:
-    pytest.skip("register tiles exist in compiled code only", allow_module_level=True)
-
 from fastbp import reference
 from fastbp.kernels.softmax_loss import softmax_loss_forward
 from fastbp.kernels.tiles import load_row_masked, store_row_masked, width_of, zeros
@@ -19,6 +16,7 @@ from fastbp.kernels.tiles.exponential import exp, log
 DTYPES = ("float32", "float64")
 RANGE = {"float32": (-104.0, 88.7), "float64": (-745.2, 709.7)}
 LIMIT = 2.0  # ULP
+EACH = 50 if config.DISABLE_JIT else 1  # of the numbers that are tried, where kernels run as Python
 
 
 @njit
@@ -56,7 +54,7 @@ def test_exp(dtype: str) -> None:
     wide_enough(dtype)
     rng = np.random.default_rng(0)
     x = [np.linspace(*RANGE[dtype], 400_001), rng.uniform(-1, 1, 200_001), rng.standard_normal(1000) * 1e-6]
-    within_limit(exp_of, np.exp, np.concatenate(x).astype(dtype))
+    within_limit(exp_of, np.exp, np.concatenate(x).astype(dtype)[::EACH].copy())
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -67,7 +65,7 @@ def test_log(dtype: str) -> None:
     denormal = rng.uniform(0, 1, 10_001) * info.smallest_normal
     ends = [info.max, info.smallest_subnormal, info.smallest_normal, 1]
     x = np.concatenate([spread, rng.uniform(0.5, 2, 300_001), denormal, ends]).astype(dtype)
-    within_limit(log_of, np.log, x[x > 0])
+    within_limit(log_of, np.log, x[x > 0][::EACH].copy())
 
 
 def every_float32(low: float, high: float) -> Iterator[np.ndarray]:

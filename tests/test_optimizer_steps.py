@@ -12,6 +12,7 @@ from book_steps import OTHERS, STEPS, steps
 from cases import DTYPES, byte_swapped, strided, unaligned
 from hypothesis import given
 from hypothesis import strategies as st
+from numba import config
 
 import fastbp
 from fastbp.boundary.arrays import TOLERANCE
@@ -203,6 +204,7 @@ def test_adams_rate_tends_to_lr(iterations: int) -> None:
     assert lr_t == 0.5 if t > 40_000 else lr_t <= 0.5
 
 
+@pytest.mark.skipif(bool(config.DISABLE_JIT), reason="too long for kernels that run as Python")
 @pytest.mark.parametrize("name", STEPS)
 def test_every_optimizer_trains(name: str) -> None:
     (x, t), (x_test, t_test) = fastbp.datasets.load_digits()

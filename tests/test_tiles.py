@@ -8,14 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from numba import config, errors, njit
-
-if config.DISABLE_JIT:
-    pytest.skip("register tiles exist in compiled code only", allow_module_level=True)
-
 from tiles import DTYPES, SOURCES, values, whole
 
 from fastbp.kernels import tiles
 from fastbp.kernels.tiles import lanes_of, load, row, splat, store, store_masked, width_of, zeros
+from fastbp.kernels.tiles.operation import Operation
 from fastbp.kernels.tiles.target import TARGET, lanes
 
 
@@ -93,7 +90,8 @@ def test_fma_rounds_once(dtype: str) -> None:
     a = np.full((2, 3 * lanes(dtype)), 1 + np.finfo(dtype).eps, dtype)
     out = np.empty_like(a)
     applied(tiles.fma, 3)(a, a, -(a * a), out)
-    assert (out == (np.finfo(dtype).eps ** 2 if TARGET.fma else 0)).all()
+    twice = not TARGET.fma or (config.DISABLE_JIT and dtype == "float64")
+    assert (out == (0 if twice else np.finfo(dtype).eps ** 2)).all()
 
 
 @njit
@@ -242,7 +240,7 @@ def test_load_transposed_converts_nothing() -> None:
     def kernel(a, like):
         return tiles.load_transposed(zeros(lanes_of(like), 1, like), a, 0, 16)
 
-    with pytest.raises(errors.TypingError, match="one dtype"):
+    with pytest.raises((errors.TypingError, TypeError), match="one dtype"):
         kernel(np.zeros(256, np.float64), np.zeros(1, np.float32))
 
 
@@ -263,7 +261,7 @@ def test_convert(dtype: str, to: str) -> None:
 def test_every_operation_is_tested() -> None:
     """By name, here or in a file of this one's name; exp and log have a file of their own."""
     text = "".join(file.read_text(encoding="utf-8") for file in Path(__file__).parent.glob("test_tiles*.py"))
-    names = [name for name, thing in vars(tiles).items() if type(thing).__name__ == "_Intrinsic"]
+    names = [name for name, thing in vars(tiles).items() if isinstance(thing, Operation)]
     assert len(names) > 40
     assert [name for name in names if not re.search(rf'tiles\.{name}\b|\b{name}\(|"{name}":', text)] == []
 

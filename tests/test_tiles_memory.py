@@ -9,11 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numba import config, njit
-
-if config.DISABLE_JIT:
-    pytest.skip("register tiles exist in compiled code only", allow_module_level=True)
-
+from numba import njit
 from tiles import DTYPES, SOURCES
 
 from fastbp.kernels import tiles

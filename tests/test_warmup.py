@@ -12,8 +12,9 @@ from processes import python
 from test_cli_process import on_terminal
 
 import fastbp
-from fastbp import _warmup, threads
+from fastbp import _warmup
 from fastbp.kernels.build.cache import cache_folder
+from fastbp.system import threads
 
 layer_runs = threads.threading_layer()[0] is not None and threads.launched() > 1
 WARM = {"FASTBP_CACHE_DIR": str(cache_folder().parent)}

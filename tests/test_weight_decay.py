@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from cases import DTYPES
 from nets import LABELS, T, X, net, same_bits
+from numba import config
 
 from fastbp import SGD, Trainer, TwoLayerNet, check_gradients, layers, reference
 from fastbp.boundary.arrays import TOLERANCE
@@ -82,6 +83,7 @@ def test_weights_of_any_layout() -> None:
     same_bits(others, gradients)
 
 
+@pytest.mark.skipif(bool(config.DISABLE_JIT), reason="too long for kernels that run as Python")
 def test_training_shrinks_the_weights() -> None:
     networks = net(weight_decay_lambda=0.5), net()
     for network in networks:

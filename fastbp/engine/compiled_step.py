@@ -16,7 +16,8 @@ from fastbp import optimizers
 from fastbp.boundary.arrays import learning_rates
 from fastbp.chain import NotCompilable, share_memory
 from fastbp.engine import launch
-from fastbp.engine.data import Data, LayerData, address, checked_order, prepare, run_arguments
+from fastbp.engine.addresses import address
+from fastbp.engine.data import Data, LayerData, checked_order, prepare, run_arguments
 from fastbp.engine.operations import (
     Operation,
     bind,

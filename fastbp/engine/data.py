@@ -12,6 +12,7 @@ from fastbp.boundary import arrays
 from fastbp.boundary.arguments import finite
 from fastbp.chain import NotCompilable
 from fastbp.engine import launch
+from fastbp.engine.addresses import address
 from fastbp.kernels.loop import compress as kernels
 from fastbp.kernels.loop import plan
 
@@ -139,11 +140,6 @@ def given_of(x: Any, t: Any) -> tuple[Any, Any]:
 def scaled(x: NDArray[Any], scale: float) -> NDArray[Any]:
     """scale · x in the dtype of x, float64 for integers; x itself, of whatever class, for 1."""
     return x if scale == 1 else x * x.dtype.type(scale) if x.dtype.kind == "f" else x * scale
-
-
-def address(array: NDArray[Any] | None) -> int:
-    """Where an array lies; 0 for None."""
-    return 0 if array is None else int(array.__array_interface__["data"][0])  # half the time of `ctypes.data`
 
 
 def prepare(

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.engine.data import Data, address
+from fastbp.engine.addresses import address
+from fastbp.engine.data import Data
 from fastbp.kernels.fingerprint import fingerprint
 
 

@@ -9,7 +9,9 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numba import config
 
+from fastbp.engine.addresses import address
 from fastbp.kernels.loop import parts
 from fastbp.kernels.loop.team import CANCELLED, CLOSED, JOINED, PROGRESS, SIZE, TEAM_WORDS
 from fastbp.system import threads
@@ -28,7 +30,7 @@ _loops: dict[Any, Callable[[int, int], int]] = {}  # for networks of each dtype
 
 def threads_for(flops_of_a_step: float) -> int:
     """How many threads a step of so many floating-point operations is worth."""
-    if flops_of_a_step < 2 * FLOPS_PER_THREAD:
+    if flops_of_a_step < 2 * FLOPS_PER_THREAD or config.DISABLE_JIT:  # Python runs one thread at a time
         return 1
     # Never more than there are cores, whatever a user sets: four threads on two take up to 2.2 times as long as two.
     most = min(int(threads.get_num_threads()), int(threads.launched()), MOST_THREADS)
@@ -73,12 +75,12 @@ def run(table: Any, dtype: np.dtype[Any], n: int, done: Callable[[int], object])
     if loop is None:
         loop = _loops[dtype] = parts.loop(dtype)
     words = np.zeros(TEAM_WORDS, np.int64)
-    table.team, table.threads, address = words.ctypes.data, n, addressof(table)
+    table.team, table.threads, place = address(words), n, addressof(table)
     members: list[Future[Any]] = []
     try:
         with suppress(RuntimeError):  # the interpreter is about to end: no more threads, the leader goes on alone
-            members.extend(_pool().submit(loop, address, 0) for _ in range(n - 1))
-        return loop(address, 1)
+            members.extend(_pool().submit(loop, place, 0) for _ in range(n - 1))
+        return loop(place, 1)
     finally:
         if words[SIZE] == 0:  # interrupted before it began: who has come already is let go
             words[JOINED] += CLOSED

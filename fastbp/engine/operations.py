@@ -9,7 +9,6 @@ from types import MemberDescriptorType
 from typing import Any
 
 import numpy as np
-from numba import config
 from numpy.typing import NDArray
 
 from fastbp import layers, originals
@@ -55,8 +54,6 @@ LOSSES = (layers.SoftmaxWithLoss,)
 
 def read(network: Any, reads: Reads) -> Chain:
     """The chain of a network whose parts are found without running any code of its own; NotCompilable for another."""
-    if config.DISABLE_JIT:
-        raise NotCompilable("NUMBA_DISABLE_JIT is set, and the compiled loop can't run as Python")
     check_lookups(network, reads)
     own, name = reads.dict_of(network), type(network).__name__
     for part in ("layers", "params", *LOSS_NAMES):

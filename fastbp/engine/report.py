@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from numba import config
 
 from fastbp.engine.operations import Operation
 
@@ -32,7 +33,8 @@ def report(
     parameters = sum(o.inputs * o.outputs + o.outputs for o in operations if o.affine is not None)
     state = states * parameters * dtype.itemsize
     lines.append((optimizer, "compiled", str(parameters), "", "", f"{state / 1e3:.0f}"))
-    return _aligned(lines, f"one step of {batch} samples in {dtype}")
+    how = ", as Python: NUMBA_DISABLE_JIT is set" if config.DISABLE_JIT else ""
+    return _aligned(lines, f"one step of {batch} samples in {dtype}{how}")
 
 
 def layers_report(names: list[str], reason: str, batch: int) -> str:

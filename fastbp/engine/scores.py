@@ -10,11 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 from fastbp.boundary.arguments import finite
 from fastbp.chain import Chain, NotCompilable
 from fastbp.engine import launch
+from fastbp.engine.addresses import address
 from fastbp.engine.data import (
     NO_LABELS,
     Data,
     LayerData,
-    address,
     dense_rows,
     prepare,
     samples_array,

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.engine import launch
-from fastbp.engine.data import Data, address
+from fastbp.engine.addresses import address
+from fastbp.engine.data import Data
 from fastbp.engine.operations import Operation
 from fastbp.kernels.loop import parts, plan
 from fastbp.kernels.loop.sparse import CHAIN, padded_columns
@@ -231,9 +232,10 @@ class Workspace:
     def _buffer(self, *shape: int, dtype: Any = None, kept: list[NDArray[Any]] | None = None) -> int:
         """The address of a new array of zeros, at the start of a cache line."""
         size = math.prod(shape) * np.dtype(dtype or self.dtype).itemsize
-        array = np.zeros(size + CACHE_LINE, np.uint8)
-        (self.kept if kept is None else kept).append(array)
-        return -(-address(array) // int(CACHE_LINE)) * int(CACHE_LINE)
+        memory = np.zeros(size + CACHE_LINE, np.uint8)
+        start = -address(memory) % int(CACHE_LINE)
+        (self.kept if kept is None else kept).append(memory)
+        return address(memory[start : start + size])
 
 
 def _straddles(array: NDArray[Any]) -> bool:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fastbp.boundary import arrays
 from fastbp.boundary.arguments import not_negative
 from fastbp.kernels import optimizers as kernels
-from fastbp.kernels import plain
+from fastbp.kernels.tiles.interpreter import Tile
 from fastbp.originals import original
 
 States = dict[str, NDArray[Any]]
@@ -147,7 +147,7 @@ def _step(
     state: tuple[NDArray[Any], ...],
     numbers: tuple[float, ...],
 ) -> None:
-    """One parameter's step, by the kernel where it can read all the arrays, else the same lines in NumPy."""
+    """One parameter's step, by the kernel where it can read all the arrays, else by the same lines as Python."""
     parameter = params[key]
     in_place = isinstance(parameter, np.ndarray)
     flat = arrays.flat_views((parameter, gradient, *state)) if in_place else None
@@ -157,7 +157,17 @@ def _step(
         return
     # A view of any subclass, whose operators may mean something else; a number becomes an array of one.
     array = np.asarray(parameter) if in_place else np.array(parameter, _dtype(key, parameter))
-    wide = np.asarray(gradient, np.result_type(array.dtype, gradient.dtype))
-    getattr(plain, f"{kind}_update")(array, wide, *state, *numbers)
+    _step_as_python(kind, (array, gradient, *state), numbers)
     if not in_place:
         params[key] = array[()] if isinstance(parameter, np.generic) or array.ndim else array.item()
+
+
+def _step_as_python(kind: str, changed: tuple[NDArray[Any], ...], numbers: tuple[float, ...]) -> None:
+    """A step by the kernel's own function of tiles, which called from Python is NumPy: each array is one wide tile."""
+    W, _, *state = changed
+    dtype = np.result_type(*changed, np.float32)
+    tiles = [Tile(array.astype(dtype).reshape(1, -1)) for array in changed]
+    result = kernels.STEPS[kind](*tiles, *numbers)
+    for array, tile in zip((W, *state), result if state else (result,), strict=True):
+        with np.errstate(all="ignore"):
+            array[...] = tile.values.reshape(array.shape)

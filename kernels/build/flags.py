@@ -4,12 +4,12 @@ from functools import partial
 
 from numba import config, njit, types
 
-from fastbp.kernels import plain
 from fastbp.kernels.build import objects
 from fastbp.kernels.build.cache import KernelCache
 from fastbp.kernels.build.compiling import at_ease
-from fastbp.kernels.build.frontend import Part
+from fastbp.kernels.build.frontend import Merged, Part
 from fastbp.kernels.build.native import Native
+from fastbp.kernels.tiles.interpreter import silent
 
 OPTIONS = {
     "nogil": True,  # other Python threads compute meanwhile
@@ -21,21 +21,22 @@ OPTIONS = {
 
 def inlined(function):
     """Part of a kernel, compiled into its caller: a call would send tiles through memory. Sees arrays as pointers."""
-    return function if config.DISABLE_JIT else Part(function, {**OPTIONS, "forceinline": True})
+    return Part(function, {**OPTIONS, "forceinline": True})
 
 
-# The same for a part that gives parts of its own constants to choose by: its lines become the caller's.
-merged = njit(**OPTIONS, inline="always")
+def merged(function):
+    """The same for a part that gives parts of its own constants to choose by: its lines become the caller's."""
+    return Merged(function, OPTIONS)
 
 
 def shared(function):
     """A C function of its own, called: what is large and has several callers is compiled once."""
-    return function if config.DISABLE_JIT else Native(function, OPTIONS)
+    return Native(function, OPTIONS)
 
 
 def part(function):
     """A part of the compiled loop: a C function that the loop calls by its address, see `kernels.loop.plan`."""
-    return function if config.DISABLE_JIT else Native(function, OPTIONS, returns=types.int64)
+    return Native(function, OPTIONS, returns=types.int64)
 
 
 entry = part  # what Python calls by its address: the loop itself
@@ -59,8 +60,8 @@ def parallel_kernel(function=None, *, needs=None):
 
 
 def _compiled(function, needs, **options):
-    if config.DISABLE_JIT:  # tiles can't run as Python
-        return getattr(plain, function.__name__, function)
+    if config.DISABLE_JIT:
+        return silent(function)
     compiled = njit(**OPTIONS, **options)(function)
     compiled._cache = KernelCache(function)
     compiled.compile = at_ease(compiled.compile, needs and (lambda signature: objects.load(needs(*signature))))

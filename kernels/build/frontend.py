@@ -99,12 +99,25 @@ class PartCompiler(CompilerBase):
         return [passes]
 
 
+class Merged(CPUDispatcher):
+    """A function whose lines become its caller's before types are known. Called from Python it runs as Python."""
+
+    def __init__(self, function, options):
+        super().__init__(function, targetoptions={**options, "nopython": True, "inline": "always"})
+
+    def __call__(self, *arguments):
+        return self.py_func(*arguments)
+
+
 class Part(CPUDispatcher):
-    """A function that others call and that is compiled into them. Called from Python it has nothing to run."""
+    """A function that others call and that is compiled into them. Called from Python it runs as Python."""
 
     def __init__(self, function, options):
         options = {**options, "nopython": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
         super().__init__(function, targetoptions=options, pipeline_class=PartCompiler)
+
+    def __call__(self, *arguments):
+        return self.py_func(*arguments)
 
     def compile(self, signature):
         raise_interrupt()

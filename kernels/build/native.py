@@ -16,10 +16,10 @@ from importlib import import_module
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils, typing
+from numba.core import cgutils, config, typing
 from numba.extending import lower_builtin, type_callable
 
-from fastbp.kernels.build import machine
+from fastbp.kernels.build import as_python, machine
 from fastbp.kernels.build.frontend import Part, UnfinishedLibrary
 from fastbp.kernels.build.tables import TableType
 
@@ -72,7 +72,9 @@ class Native:
         return f"{PREFIX}{module.rpartition('.')[2]}_{self.name}{number or ''}"
 
     def __call__(self, *arguments):
-        raise TypeError(f"{self.name} is called by compiled code, or at its address")
+        """Called from Python it runs as Python."""
+        result = self.py_func(*arguments)
+        return None if self.returns is types.void else int(result or 0)
 
     def of(self, *types_):
         """The C function of these types."""
@@ -104,7 +106,9 @@ class CFunction:
         return f"{module.rpartition('.')[2]}.{self.native.name} of {', '.join(map(str, dict.fromkeys(what)))}"
 
     def address(self):
-        """Where its machine code lies in this process."""
+        """Where its machine code lies in this process; without compilation a number that stands for it."""
+        if config.DISABLE_JIT:
+            return as_python.number_of(self)
         if not self._address:
             from fastbp.kernels.build import objects  # whose cache asks this module what a kernel calls
 
@@ -114,6 +118,8 @@ class CFunction:
 
     def function(self):
         """It, called from Python with integers (addresses too) and floats, the interpreter's lock released."""
+        if config.DISABLE_JIT:
+            return as_python.taking_numbers(self)
         if self._function is None:
             result = None if self.native.returns is types.void else C_TYPES[self.native.returns]
             arguments = [C_TYPES.get(type_, ctypes.c_int64) for type_ in self.types]

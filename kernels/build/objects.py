@@ -4,6 +4,8 @@ import pickle
 import threading
 from collections import deque
 
+from numba.core import config
+
 from fastbp.kernels.build import cache, machine
 from fastbp.kernels.build.compiling import at_ease
 from fastbp.kernels.build.workshop import make
@@ -16,6 +18,8 @@ _lock = threading.RLock()
 @at_ease
 def load(functions):
     """Brings C functions, and all that they call, into memory; what isn't kept on disk is compiled first."""
+    if config.DISABLE_JIT:
+        return
     with _lock:
         found, missing = {}, deque()  # by symbol: what each calls, and its object file
 

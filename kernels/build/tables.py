@@ -22,7 +22,6 @@ from numba import types
 from numba.core.typing.templates import AttributeTemplate
 from numba.extending import (
     infer_getattr,
-    intrinsic,
     lower_builtin,
     lower_getattr_generic,
     lower_setattr_generic,
@@ -30,6 +29,9 @@ from numba.extending import (
     register_model,
     type_callable,
 )
+
+from fastbp.kernels.build.as_python import to_c
+from fastbp.kernels.tiles.operation import operation
 
 
 class Integer:
@@ -165,7 +167,11 @@ def _row(context, builder, signature, arguments):
     return builder.gep(pointer, [builder.mul(n, ir.IntType(64)(signature.args[0].table.dtype.itemsize))])
 
 
-@intrinsic
+def _is_there(pointer):
+    return to_c(pointer) != 0
+
+
+@operation(interpreted=_is_there)
 def is_there(typingctx, pointer):
     """Whether a pointer, or the row of a table, is not null."""
 

@@ -2,12 +2,13 @@
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
+from fastbp.kernels.build.as_python import function_at
 from fastbp.kernels.tiles import codegen as cg
+from fastbp.kernels.tiles.operation import operation
 
 
-@intrinsic
+@operation(interpreted=lambda address, *arguments: function_at(address).native(*arguments))
 def call(typingctx, address, lo, hi, left, right, row, step):
     """What the part at this address returns: see `kernels.loop.plan`."""
 

@@ -6,11 +6,11 @@ the front of a vector, by that; with AVX2 by a permutation from a table; elsewhe
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
 from fastbp.kernels.build.flags import inlined, shared
 from fastbp.kernels.tiles import codegen as cg
 from fastbp.kernels.tiles import lanes_of, zeros
+from fastbp.kernels.tiles.operation import operation
 from fastbp.kernels.tiles.target import TARGET
 
 I8 = ir.IntType(8)
@@ -36,7 +36,11 @@ def _bits(builder, kept):
     return bits, cg.call_llvm(builder, "ctpop", cg.I64, [bits], [cg.I64])
 
 
-@intrinsic(prefer_literal=True)
+def _count_as_python(x, at, count):
+    return sum(x[at + k] != 0 for k in range(count))
+
+
+@operation(interpreted=_count_as_python, prefer_literal=True)
 def _count(typingctx, x, at, count):
     """How many of x[at : at + count] are no zeros; count is a constant."""
     numbers = cg.literal_value(count, "count")
@@ -81,7 +85,14 @@ def _orders(builder, count):
     return builder.module.globals[name]
 
 
-@intrinsic
+def _keep_as_python(like, x, at, scale, k, columns, values, e, limit):
+    for lane in range(lanes_of(like)):
+        if x[at + lane] != 0:
+            columns[e], values[e], e = k + lane, x[at + lane] * scale, e + 1
+    return e
+
+
+@operation(interpreted=_keep_as_python)
 def _keep(typingctx, like, x, at, scale, k, columns, values, e, limit):
     """Puts what is no zero of x[at : at + lanes], times scale, into values[e:], and its columns from k.
 

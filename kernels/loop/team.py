@@ -6,13 +6,15 @@ is not waited for. Results must therefore not depend on the size of the team.
 """
 
 import sys
+import threading
+import time
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
 from fastbp.kernels.build.flags import inlined
 from fastbp.kernels.tiles import codegen as cg
+from fastbp.kernels.tiles.operation import operation
 
 # A team's memory: counters in cache lines of their own. All start at 0.
 JOINED, SIZE, ARRIVED, FLAG, PROGRESS = 0, 16, 32, 48, 64
@@ -27,7 +29,17 @@ PATIENCE = 20_000  # looks of the leader for a member; a look is 12 to 50 ns
 SPINS, YIELDS = 2_000, 10_000
 
 
-@intrinsic
+_lock = threading.Lock()  # of kernels that run as Python
+
+
+def _add_as_python(words, at, number):
+    with _lock:
+        before = words[at]
+        words[at] = before + number
+        return before
+
+
+@operation(interpreted=_add_as_python)
 def _add_to(typingctx, words, at, number):
     def codegen(context, builder, sig, args):
         place = builder.gep(args[0], [args[1]])
@@ -36,7 +48,7 @@ def _add_to(typingctx, words, at, number):
     return types.int64(types.CPointer(types.int64), types.intp, types.int64), codegen
 
 
-@intrinsic
+@operation(interpreted=lambda words, at: words[at])
 def _value_of(typingctx, words, at):
     def codegen(context, builder, sig, args):
         return builder.load_atomic(builder.gep(args[0], [args[1]]), "acquire", 8)
@@ -44,7 +56,7 @@ def _value_of(typingctx, words, at):
     return types.int64(types.CPointer(types.int64), types.intp), codegen
 
 
-@intrinsic
+@operation(interpreted=lambda words, at, number: words.__setitem__(at, number))
 def _set(typingctx, words, at, number):
     def codegen(context, builder, sig, args):
         builder.store_atomic(args[2], builder.gep(args[0], [args[1]]), "release", 8)
@@ -53,7 +65,7 @@ def _set(typingctx, words, at, number):
     return types.void(types.CPointer(types.int64), types.intp, types.int64), codegen
 
 
-@intrinsic
+@operation(interpreted=lambda: time.sleep(0))
 def _pause(typingctx):
     """Tells the processor that this is a waiting loop, where it has a word for it."""
 
@@ -68,7 +80,7 @@ def _pause(typingctx):
 def _system_call(name, *numbers):
     """An intrinsic that calls a C function (int, ...) -> int; nothing where the C library is another."""
 
-    @intrinsic
+    @operation(interpreted=lambda: time.sleep(0))
     def call(typingctx):
         def codegen(context, builder, sig, args):
             if sys.platform != "win32":

@@ -41,6 +41,7 @@ Numba that are cached on disk. To find one:
 
     tile         the type; `zeros`; its shape as constants; which elements lie inside an edge
     memory       loads, stores, `fma_step`, prefetches
+    strided      loads of every second element of a row, or every n-th
     pointers     of arrays, at addresses, of another dtype
     arithmetic   element by element: numbers, comparisons, `select`, `convert`
     operators    the same as Python's operators

@@ -2,9 +2,9 @@
 
 from numba import types
 from numba.core import errors
-from numba.extending import intrinsic
 
 from fastbp.kernels.tiles import codegen as cg
+from fastbp.kernels.tiles.operation import operation
 from fastbp.kernels.tiles.tile import TileType
 
 
@@ -17,7 +17,7 @@ def _operand(builder, tile, type_, value):
     return vectors * tile.rows if type_.rows == 1 else vectors
 
 
-@intrinsic
+@operation
 def splat(typingctx, like, value):
     """A tile shaped as `like` with `value` everywhere: a number, or a tile of one row that is repeated."""
 
@@ -28,9 +28,9 @@ def splat(typingctx, like, value):
 
 
 def _elementwise(arity, name, doc, emit, elem=None):
-    """An intrinsic emit(builder, *vectors) on each vector of its operands; elem where the result is of another."""
+    """An operation emit(builder, *vectors) on each vector of its operands; elem where the result is of another."""
 
-    def operation(*operands):
+    def of_types(*operands):
         tiles = [o for o in operands if isinstance(o, TileType)]
         rows = max(t.rows for t in tiles)
         tile = max(tiles, key=lambda t: t.elem != types.boolean).shaped(rows=rows)
@@ -46,11 +46,11 @@ def _elementwise(arity, name, doc, emit, elem=None):
 
     # Numba reads the number of arguments from the signature
     unary, binary, ternary = (
-        lambda typingctx, a: operation(a),
-        lambda typingctx, a, b: operation(a, b),
-        lambda typingctx, a, b, c: operation(a, b, c),
+        lambda typingctx, a: of_types(a),
+        lambda typingctx, a, b: of_types(a, b),
+        lambda typingctx, a, b, c: of_types(a, b, c),
     )
-    return cg.named(intrinsic((unary, binary, ternary)[arity - 1]), name, doc)
+    return operation((unary, binary, ternary)[arity - 1], name=name, doc=doc)
 
 
 def _comparison(name, symbol, ordered=True):
@@ -113,7 +113,7 @@ logical_not = _elementwise(1, "logical_not", "(p): not.", lambda builder, p: bui
 select = _elementwise(3, "select", "(p, a, b): a where p, else b.", lambda builder, p, a, b: builder.select(p, a, b))
 
 
-@intrinsic
+@operation
 def convert(typingctx, tile, like):
     """The tile's elements in the dtype of `like` (an array or a tile); rows, vecs and lanes stay."""
     result = tile.shaped(elem=like.elem if isinstance(like, TileType) else like.dtype)

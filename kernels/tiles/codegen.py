@@ -196,11 +196,6 @@ def store_tile(context, builder, tile, tile_value, array, value, offset, stride,
             builder.store(vector, pointer, align=size)
 
 
-def named(function, name, doc):
-    function.__name__, function.__doc__, function._name = name, doc, name
-    return function
-
-
 def if_whole(builder, tile, rows, width, plain, masked):
     """plain() where rows x width covers the tile, else masked().
 

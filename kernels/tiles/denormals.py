@@ -2,12 +2,12 @@
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
 from fastbp.kernels.tiles import codegen as cg
+from fastbp.kernels.tiles.operation import operation
 
 
-@intrinsic
+@operation
 def flush_denormals(typingctx):
     """From here on this thread takes denormal numbers for 0, where the target can; returns what `restore` takes.
 
@@ -27,7 +27,7 @@ def flush_denormals(typingctx):
     return types.int32(), codegen
 
 
-@intrinsic
+@operation
 def restore(typingctx, before):
     """Undoes `flush_denormals`."""
 

@@ -1,14 +1,23 @@
 """A function of tiles, over all elements of arrays."""
 
 from numba import types
-from numba.extending import intrinsic
 
 from fastbp.kernels.build.flags import inlined
 from fastbp.kernels.tiles.memory import load_row_masked, store_row_masked
+from fastbp.kernels.tiles.operation import operation
 from fastbp.kernels.tiles.tile import width_of, zeros
 
 
-@intrinsic
+def _load_each(like, pointers, offset, width):
+    return tuple(load_row_masked(like, pointer, offset, width) for pointer in pointers)
+
+
+def _store_each(tiles, pointers, offset, width):
+    for tile, pointer in zip(tiles if isinstance(tiles, tuple) else (tiles,), pointers, strict=True):
+        store_row_masked(tile, pointer, offset, width)
+
+
+@operation(interpreted=_load_each)
 def load_each(typingctx, like, pointers, offset, width):
     """The tiles `load_row_masked` of each pointer of a tuple."""
     loads = [load_row_masked._defn(typingctx, like, pointer, offset, width) for pointer in pointers.types]
@@ -25,7 +34,7 @@ def load_each(typingctx, like, pointers, offset, width):
     return result(like, pointers, types.intp, types.intp), codegen
 
 
-@intrinsic
+@operation(interpreted=_store_each)
 def store_each(typingctx, tiles, pointers, offset, width):
     """`store_row_masked` of each tile of a tuple, or of the only one, to its pointer."""
     several = isinstance(tiles, types.BaseTuple)

@@ -8,9 +8,10 @@ import math
 from typing import NamedTuple
 
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.extending import overload
 
 from fastbp.kernels.tiles import codegen as cg
+from fastbp.kernels.tiles import interpreter
 from fastbp.kernels.tiles.arithmetic import (
     add,
     div,
@@ -25,6 +26,8 @@ from fastbp.kernels.tiles.arithmetic import (
     select,
     sub,
 )
+from fastbp.kernels.tiles.interpreter import Tile
+from fastbp.kernels.tiles.operation import operation
 
 
 class Format(NamedTuple):
@@ -48,11 +51,11 @@ LN2_LOW = {
 }
 
 
-def _bits(name, doc, emit):
-    """An intrinsic emit(builder, x, integer vector type, format) on each vector of a tile."""
+def _bits(name, doc, emit, compute):
+    """An operation: emit(builder, x, integer vector type, format) on each vector of a tile, or compute(x, format)."""
 
-    @intrinsic
-    def operation(typingctx, tile):
+    @operation(name=name, doc=doc, interpreted=lambda tile: Tile(compute(tile.values, FORMAT[tile.elem]), tile.lanes))
+    def of_bits(typingctx, tile):
         def codegen(context, builder, sig, args):
             vectors = cg.unpack(builder, tile, args[0])
             return cg.pack(
@@ -61,7 +64,7 @@ def _bits(name, doc, emit):
 
         return tile(tile), codegen
 
-    return cg.named(operation, name, doc)
+    return of_bits
 
 
 def _emit_power_of_two(builder, n, integers, form):
@@ -81,16 +84,46 @@ def _emit_mantissa(builder, x, integers, form):
     return builder.bitcast(builder.or_(bits, cg.constant_vector(integers, form.bias << form.mantissa)), x.type)
 
 
-_power_of_two = _bits("_power_of_two", "(n): 2**n for whole n in the range of normal numbers.", _emit_power_of_two)
-_exponent = _bits("_exponent", "(x): the e of x = m * 2**e, 1 <= m < 2, for normal x > 0.", _emit_exponent)
-_mantissa = _bits("_mantissa", "(x): the m of x = m * 2**e, 1 <= m < 2, for normal x > 0.", _emit_mantissa)
+def _compute_power_of_two(n, form):
+    bits = (n + n.dtype.type(1.5 * 2.0**form.mantissa)).view(f"i{n.itemsize}")
+    return (bits + form.bias << form.mantissa).view(n.dtype)
+
+
+def _compute_exponent(x, form):
+    return ((x.view(f"u{x.itemsize}") >> form.mantissa).astype(int) - form.bias).astype(x.dtype)
+
+
+def _compute_mantissa(x, form):
+    bits = x.view(f"i{x.itemsize}") & ((1 << form.mantissa) - 1)
+    return (bits | (form.bias << form.mantissa)).view(x.dtype)
+
+
+_power_of_two = _bits(
+    "_power_of_two",
+    "(n): 2**n for whole n in the range of normal numbers.",
+    _emit_power_of_two,
+    _compute_power_of_two,
+)
+_exponent = _bits(
+    "_exponent", "(x): the e of x = m * 2**e, 1 <= m < 2, for normal x > 0.", _emit_exponent, _compute_exponent
+)
+_mantissa = _bits(
+    "_mantissa", "(x): the m of x = m * 2**e, 1 <= m < 2, for normal x > 0.", _emit_mantissa, _compute_mantissa
+)
 
 
 def _series(coefficients):
     """A jitted Horner scheme, unrolled: coefficients[0] + coefficients[1]*x + ..."""
     coefficients = tuple(coefficients)
 
-    @intrinsic
+    def interpreted(x):
+        *rest, total = coefficients
+        total = interpreter.splat(x, total)
+        for c in reversed(rest):
+            total = interpreter.fma(total, x, c)
+        return total
+
+    @operation(name="horner", interpreted=interpreted)
     def horner(typingctx, x):
         def codegen(context, builder, sig, args):
             results = []
@@ -108,10 +141,12 @@ def _series(coefficients):
 
 def exp(x):
     """e**x of a tile, within 2 ULP; exp(0) = 1, exp(-inf) = 0, exp(inf) = inf, NaN stays; denormals round once."""
+    return _exp(x)(x)  # called from Python: what is compiled in its place
 
 
 def log(x):
     """The natural logarithm of a tile, within 2 ULP; log(0) = -inf, of negative numbers NaN; denormal x included."""
+    return _log(x)(x)
 
 
 @overload(exp, jit_options={"forceinline": True})

@@ -5,13 +5,13 @@ from functools import partial
 from llvmlite import ir
 from numba import types
 from numba.core import errors
-from numba.extending import intrinsic
 
 from fastbp.kernels.tiles import codegen as cg
+from fastbp.kernels.tiles.operation import operation
 from fastbp.kernels.tiles.target import CACHE_LINE
 
 
-@intrinsic
+@operation
 def load(typingctx, like, array, offset, stride):
     """tile[r, c] = array[offset + r*stride + c]."""
 
@@ -21,7 +21,7 @@ def load(typingctx, like, array, offset, stride):
     return like(like, array, types.intp, types.intp), codegen
 
 
-@intrinsic
+@operation
 def load_masked(typingctx, like, array, offset, stride, rows, width):
     """As load, inside the first `rows` rows and `width` columns; outside nothing is read and the tile is 0."""
 
@@ -33,7 +33,7 @@ def load_masked(typingctx, like, array, offset, stride, rows, width):
     return like(like, array, *[types.intp] * 4), codegen
 
 
-@intrinsic
+@operation
 def load_clamped(typingctx, like, array, offset, stride, rows):
     """As load, but the rows past `rows` >= 1 repeat the last one: no masks, and nothing is read there."""
 
@@ -43,7 +43,7 @@ def load_clamped(typingctx, like, array, offset, stride, rows):
     return like(like, array, *[types.intp] * 3), codegen
 
 
-@intrinsic
+@operation
 def load_row(typingctx, like, array, offset):
     """The one-row tile array[offset : offset + width]."""
     tile = like.shaped(rows=1)
@@ -54,7 +54,7 @@ def load_row(typingctx, like, array, offset):
     return tile(like, array, types.intp), codegen
 
 
-@intrinsic
+@operation
 def load_row_masked(typingctx, like, array, offset, width):
     """The one-row tile array[offset : offset + width]; past `width` nothing is read and the tile is 0."""
     tile = like.shaped(rows=1)
@@ -69,7 +69,7 @@ def load_row_masked(typingctx, like, array, offset, width):
     return tile(like, array, types.intp, types.intp), codegen
 
 
-@intrinsic
+@operation
 def load_transposed(typingctx, like, array, offset, stride):
     """tile[r, c] = array[offset + c*stride + r], for a square tile; half of the shuffles of transpose."""
     if like.rows != like.lanes or like.vecs != 1 or array.dtype != like.elem:
@@ -82,7 +82,7 @@ def load_transposed(typingctx, like, array, offset, stride):
     return like(like, array, types.intp, types.intp), codegen
 
 
-@intrinsic
+@operation
 def store(typingctx, tile, array, offset, stride):
     """array[offset + r*stride + c] = tile[r, c]."""
 
@@ -93,7 +93,7 @@ def store(typingctx, tile, array, offset, stride):
     return types.void(tile, array, types.intp, types.intp), codegen
 
 
-@intrinsic
+@operation
 def store_masked(typingctx, tile, array, offset, stride, rows, width):
     """As store, inside the first `rows` rows and `width` columns; nothing else is written."""
 
@@ -106,7 +106,7 @@ def store_masked(typingctx, tile, array, offset, stride, rows, width):
     return types.void(tile, array, *[types.intp] * 4), codegen
 
 
-@intrinsic
+@operation
 def store_row_masked(typingctx, tile, array, offset, width):
     """array[offset + c] = tile[0, c] for the columns before `width`; nothing else is written."""
 
@@ -120,7 +120,7 @@ def store_row_masked(typingctx, tile, array, offset, width):
     return types.void(tile, array, types.intp, types.intp), codegen
 
 
-@intrinsic
+@operation
 def fma_step(typingctx, acc, a, offset, stride, rows, b):
     """acc[r, :] + a[offset + r*stride] * b[:], b a one-row tile. Rows past `rows` repeat the last one."""
 
@@ -140,7 +140,7 @@ def fma_step(typingctx, acc, a, offset, stride, rows, b):
     return acc(acc, a, types.intp, types.intp, types.intp, b), codegen
 
 
-@intrinsic
+@operation
 def prefetch(typingctx, like, array, offset):
     """Ask for array[offset : offset + width] in the second-level cache; any offset is safe."""
 
@@ -156,7 +156,7 @@ def prefetch(typingctx, like, array, offset):
     return types.void(like, array, types.intp), codegen
 
 
-@intrinsic
+@operation
 def prefetch_line(typingctx, array, offset):
     """Ask for the cache line of array[offset] in the first-level cache; any offset is safe."""
 

@@ -6,10 +6,10 @@ module is what makes kernels understand them.
 
 import operator
 
-from numba import config, types
+from numba import types
 from numba.extending import lower_builtin, type_callable
 
-from fastbp.kernels.tiles import arithmetic
+from fastbp.kernels.tiles import arithmetic, interpreter
 from fastbp.kernels.tiles.tile import TileType
 
 BINARY = {
@@ -56,7 +56,13 @@ def _understand(symbol, operation, arity):
         lower_builtin(symbol, *operands)(lower)
 
 
-if not config.DISABLE_JIT:
-    for arity, operations in ((1, UNARY), (2, BINARY)):
-        for symbol, operation in operations.items():
-            _understand(symbol, operation, arity)
+def _understand_in_python(symbol, operation):
+    name = symbol.__name__.strip("_")
+    setattr(interpreter.Tile, f"__{name}__", operation.interpreted)
+    setattr(interpreter.Tile, f"__r{name}__", lambda b, a: operation.interpreted(a, b))
+
+
+for arity, operations in ((1, UNARY), (2, BINARY)):
+    for symbol, operation in operations.items():
+        _understand(symbol, operation, arity)
+        _understand_in_python(symbol, operation)

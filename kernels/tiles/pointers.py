@@ -2,13 +2,13 @@
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
 from fastbp.kernels.tiles import codegen as cg
+from fastbp.kernels.tiles.operation import operation
 from fastbp.kernels.tiles.target import TARGET
 
 
-@intrinsic
+@operation
 def pointer(typingctx, array):
     """The array's data as a bare pointer, good wherever an array is: what helpers should be given.
 
@@ -22,7 +22,7 @@ def pointer(typingctx, array):
     return types.CPointer(array.dtype)(array), codegen
 
 
-@intrinsic
+@operation
 def reinterpret(typingctx, array, offset, like):
     """The memory from array[offset] on as a pointer of the type of `like`: scratch for another dtype."""
 
@@ -33,14 +33,14 @@ def reinterpret(typingctx, array, offset, like):
 
 
 def _address_as(element, name):
-    @intrinsic
+    @operation(name=name, doc=f"(address): a pointer to {element} at an address; 0 is one that nothing is read by.")
     def typed(typingctx, address):
         def codegen(context, builder, sig, args):
             return builder.inttoptr(args[0], context.get_data_type(element).as_pointer())
 
         return types.CPointer(element)(types.int64), codegen
 
-    return cg.named(typed, name, f"(address): a pointer to {element} at an address; 0 is one that nothing is read by.")
+    return typed
 
 
 address_as_bytes = _address_as(types.uint8, "address_as_bytes")
@@ -50,7 +50,7 @@ address_as_float32 = _address_as(types.float32, "address_as_float32")
 address_as_float64 = _address_as(types.float64, "address_as_float64")
 
 
-@intrinsic
+@operation
 def address_as(typingctx, address, like):
     """The address as a pointer of the type of `like`."""
 
@@ -60,7 +60,7 @@ def address_as(typingctx, address, like):
     return like(types.int64, like), codegen
 
 
-@intrinsic
+@operation
 def moved(typingctx, pointer, offset):
     """The pointer to pointer[offset]."""
 
@@ -70,7 +70,7 @@ def moved(typingctx, pointer, offset):
     return pointer(pointer, types.intp), codegen
 
 
-@intrinsic
+@operation
 def same_dtype(typingctx, array, like):
     """Whether the elements of both are of one dtype: a constant."""
 
@@ -80,7 +80,7 @@ def same_dtype(typingctx, array, like):
     return types.boolean(array, like), codegen
 
 
-@intrinsic
+@operation
 def pointer_if(typingctx, condition, pointer, otherwise):
     """One of two pointers; `pointer` whatever the condition is where they point to different dtypes."""
     fixed = pointer.dtype != otherwise.dtype
@@ -91,7 +91,7 @@ def pointer_if(typingctx, condition, pointer, otherwise):
     return pointer(types.boolean, pointer, otherwise), codegen
 
 
-@intrinsic
+@operation
 def aligned(typingctx, array):
     """The first offset of the array that starts a whole vector: loads from there never straddle two cache lines."""
 

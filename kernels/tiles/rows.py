@@ -2,13 +2,13 @@
 
 from numba import types
 from numba.core import errors
-from numba.extending import intrinsic
 
 from fastbp.kernels.tiles import codegen as cg
 from fastbp.kernels.tiles.arithmetic import _maximum
+from fastbp.kernels.tiles.operation import operation
 
 
-@intrinsic(prefer_literal=True)
+@operation(prefer_literal=True)
 def row(typingctx, tile, r):
     """Row r of a tile as a one-row tile; r is a constant."""
     first, result = cg.literal_value(r, "r") * tile.vecs, tile.shaped(rows=1)
@@ -31,7 +31,7 @@ def _fold(builder, vectors, emit):
 
 
 def _horizontal(name, doc, emit):
-    @intrinsic(prefer_literal=True)
+    @operation(name=name, doc=doc, prefer_literal=True)
     def fold(typingctx, tile, r):
         first = cg.literal_value(r, "r") * tile.vecs
 
@@ -40,7 +40,7 @@ def _horizontal(name, doc, emit):
 
         return tile.elem(tile, r), codegen
 
-    return cg.named(fold, name, doc)
+    return fold
 
 
 def _maximum_or_nan(builder, a, b):
@@ -55,7 +55,7 @@ row_max = _horizontal(
 )
 
 
-@intrinsic
+@operation
 def add_row_sums(typingctx, tile, column, other):
     """tile[r, column] + the sum of other[r, :], in row_sum's order; the rest of the tile as it was."""
 
@@ -73,9 +73,9 @@ def add_row_sums(typingctx, tile, column, other):
 
 
 def _spread(name, doc, emit):
-    """An intrinsic that folds each row with emit, the result in every lane of the row: no trip through scalars."""
+    """An operation that folds each row with emit, the result in every lane of the row: no trip through scalars."""
 
-    @intrinsic
+    @operation(name=name, doc=doc)
     def spread(typingctx, tile):
         def codegen(context, builder, sig, args):
             vectors, results = cg.unpack(builder, tile, args[0]), []
@@ -93,7 +93,7 @@ def _spread(name, doc, emit):
 
         return tile(tile), codegen
 
-    return cg.named(spread, name, doc)
+    return spread
 
 
 sum_of_rows = _spread(
@@ -106,7 +106,7 @@ max_of_rows = _spread(
 )
 
 
-@intrinsic
+@operation
 def total(typingctx, tile):
     """The sum of all elements, always in the same order."""
 
@@ -116,7 +116,7 @@ def total(typingctx, tile):
     return tile.elem(tile), codegen
 
 
-@intrinsic
+@operation
 def first_element(typingctx, tile):
     """tile[0, 0] as a number."""
 
@@ -126,7 +126,7 @@ def first_element(typingctx, tile):
     return tile.elem(tile), codegen
 
 
-@intrinsic
+@operation
 def transpose(typingctx, tile):
     """A square tile (rows = lanes, one vector a row) transposed: swaps blocks of 1, 2, 4, ... lanes between rows."""
     if tile.rows != tile.lanes or tile.vecs != 1:

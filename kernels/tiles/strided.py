@@ -2,13 +2,13 @@
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
 from fastbp.kernels.tiles import codegen as cg
+from fastbp.kernels.tiles.operation import operation
 from fastbp.kernels.tiles.tile import TileType
 
 
-@intrinsic
+@operation
 def load_second_masked(typingctx, like, array, offset, width):
     """The one-row tile of array[offset + 2*c] for the columns c before `width`; past them nothing is read and it is 0.
 
@@ -36,7 +36,7 @@ def load_second_masked(typingctx, like, array, offset, width):
     return tile(like, array, types.intp, types.intp), codegen
 
 
-@intrinsic
+@operation
 def load_every_masked(typingctx, like, array, offset, stride, width):
     """The one-row tile of array[offset + c*stride] for the columns c before `width`; past them it is 0."""
     tile = like.shaped(rows=1)

@@ -2,9 +2,10 @@
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, models, register_model
+from numba.extending import models, register_model
 
 from fastbp.kernels.tiles import codegen as cg
+from fastbp.kernels.tiles.operation import operation
 from fastbp.kernels.tiles.target import TARGET
 
 
@@ -26,7 +27,7 @@ class TileModel(models.PrimitiveModel):
         super().__init__(dmm, fe_type, ir.ArrayType(cg.vector_type(fe_type), fe_type.rows * fe_type.vecs))
 
 
-@intrinsic(prefer_literal=True)
+@operation(prefer_literal=True)
 def zeros(typingctx, rows, vecs, like):
     """rows x vecs vectors of 0 in the dtype of `like`, an array, a tile or a number; rows and vecs are constants."""
     elem = like.elem if isinstance(like, TileType) else getattr(like, "dtype", like)
@@ -40,7 +41,7 @@ def zeros(typingctx, rows, vecs, like):
     return tile(rows, vecs, like), codegen
 
 
-@intrinsic
+@operation
 def columns(typingctx, like):
     """tile[r, c] = c."""
 
@@ -52,7 +53,7 @@ def columns(typingctx, like):
     return like(like), codegen
 
 
-@intrinsic
+@operation
 def within(typingctx, like, rows, width):
     """A tile of bools, true inside the first `rows` rows and `width` columns: what the masked operations touch."""
     result = like.shaped(elem=types.boolean)
@@ -64,12 +65,12 @@ def within(typingctx, like, rows, width):
 
 
 def _constant_of(name, doc, measure):
-    @intrinsic
+    @operation(name=name, doc=doc)
     def constant(typingctx, tile):
         number = types.literal(measure(tile))
         return number(tile), lambda context, builder, sig, args: cg.I64(number.literal_value)
 
-    return cg.named(constant, name, doc)
+    return constant
 
 
 rows_of = _constant_of("rows_of", "(tile): its number of rows, a constant.", lambda t: t.rows)
