@@ -15,11 +15,13 @@ COLOURS = {"float32": "#1b6ca8", "float64": "#8fc1e3"}
 def speedups(results: Sequence[Result], label: Callable[[Result], str], note: str, path: Path) -> None:
     """A bar for each result, dtype by dtype, and a diamond where PyTorch stands; whole or not at all."""
     names = list(dict.fromkeys(map(label, results)))
+    dtypes = list(dict.fromkeys(result.row.dtype for result in results))
+    height = 0.8 / len(dtypes)
     figure = Figure(figsize=(9, 0.55 * len(names) + 1.6), layout="constrained")
     axes = figure.subplots()
     for result in results:
-        below = result.row.dtype == "float64"
-        _bar(axes, result, names.index(label(result)) + (0.2 if below else -0.2))
+        beside = dtypes.index(result.row.dtype) - (len(dtypes) - 1) / 2
+        _bar(axes, result, names.index(label(result)) + beside * height, height)
     axes.axvline(1, color="0.25", linewidth=1.2)
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
@@ -30,14 +32,14 @@ def speedups(results: Sequence[Result], label: Callable[[Result], str], note: st
     axes.spines[["top", "right"]].set_visible(False)
     handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     order = sorted(handles, key=lambda name: ("fastbp" not in name, name))
-    axes.legend([handles[name] for name in order], order, loc="lower right")
+    figure.legend([handles[name] for name in order], order, loc="outside upper center", ncols=4, frameon=False)
     with atomic_write(path) as stream:
         figure.savefig(stream, dpi=130, format=path.suffix[1:])
 
 
-def _bar(axes: Any, result: Result, at: float) -> None:
+def _bar(axes: Any, result: Result, at: float, height: float) -> None:
     ratio, dtype = result.ratios["NumPy"], result.row.dtype
-    axes.barh(at, ratio.median, 0.36, color=COLOURS[dtype], label=f"fastbp, {dtype}")
+    axes.barh(at, ratio.median, 0.9 * height, color=COLOURS[dtype], label=f"fastbp, {dtype}")
     axes.plot((ratio.low, ratio.high), (at, at), color="0.2", linewidth=1, label="20 to 80 % of the rounds")
     place = (_end(result), at)
     axes.annotate(f"{ratio.median:.3g}", place, (5, 0), textcoords="offset points", va="center", fontsize=9)
