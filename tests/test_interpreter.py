@@ -26,9 +26,10 @@ from fastbp.kernels import (
 )
 from fastbp.kernels import batch_normalization as batch
 from fastbp.kernels.matmul.product import scratch_size
-from fastbp.kernels.tiles import interpreter
+from fastbp.kernels.tiles import interpreter, interpreter_memory
 from fastbp.kernels.tiles.addresses import note
-from fastbp.kernels.tiles.interpreter import Pointer, Tile, silent
+from fastbp.kernels.tiles.interpreter import Tile, silent
+from fastbp.kernels.tiles.interpreter_memory import Pointer
 from fastbp.kernels.tiles.operation import Operation
 from fastbp.kernels.tiles.target import lanes
 
@@ -209,9 +210,11 @@ def test_twins_have_the_parameters_of_the_operations() -> None:
 
 
 def test_the_interpreter_has_no_others() -> None:
-    own = {name: thing for name, thing in vars(interpreter).items() if inspect.isfunction(thing) and name[0] != "_"}
-    found = {name for name, thing in own.items() if thing.__module__ == interpreter.__name__}
-    assert found - {"silent"} == set(operations())
+    found = set()
+    for module in (interpreter, interpreter_memory):
+        own = {name: thing for name, thing in vars(module).items() if inspect.isfunction(thing) and name[0] != "_"}
+        found |= {name for name, thing in own.items() if thing.__module__ == module.__name__}
+    assert found - {"silent", "number", "multiply_add"} == set(operations())
 
 
 def test_tiles_that_do_not_fit() -> None:

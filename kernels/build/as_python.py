@@ -10,7 +10,8 @@ import numpy as np
 from numba import types
 
 from fastbp.kernels.tiles.addresses import array_at
-from fastbp.kernels.tiles.interpreter import Pointer, silent
+from fastbp.kernels.tiles.interpreter import silent
+from fastbp.kernels.tiles.interpreter_memory import Pointer
 
 _functions = {}  # by the numbers that stand for them
 

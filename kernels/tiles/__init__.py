@@ -37,7 +37,8 @@ Line by line:
     Comparisons give tiles of bools, for `select` and for stores into bool or uint8 arrays.
 
 Every operation is an intrinsic, whose code generation is unrolled in Python: a kernel stays a few lines of ordinary
-Numba that are cached on disk. To find one:
+Numba that are cached on disk. Called from Python instead, `affine_relu.py_func(...)`, the same lines run on NumPy, and
+an access outside of an array is an error. To find one:
 
     tile         the type; `zeros`; its shape as constants; which elements lie inside an edge
     memory       loads, stores, `fma_step`, prefetches
@@ -50,6 +51,7 @@ Numba that are cached on disk. To find one:
     elementwise  a function of tiles, applied to all elements of arrays
     denormals    taken for 0 for a while
     target       the vectors of the processor that is compiled for
+    interpreter  what an operation is where Python calls it: NumPy
     codegen      the LLVM code that intrinsics are made of: also for those outside of this folder
 """
 

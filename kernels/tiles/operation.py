@@ -4,7 +4,7 @@ from functools import partial
 
 from numba.core.extending import _Intrinsic
 
-from fastbp.kernels.tiles import interpreter
+from fastbp.kernels.tiles import interpreter, interpreter_memory
 
 
 class Operation(_Intrinsic):
@@ -23,10 +23,12 @@ class Operation(_Intrinsic):
 def operation(emits=None, *, name=None, doc=None, interpreted=None, prefer_literal=False):
     """Makes an operation of what emits its code, in the form of Numba's `intrinsic`.
 
-    `interpreted` is its twin, that of its name in `interpreter` if none is given. Parameters that are constants for
-    whoever compiles are literals with `prefer_literal`.
+    `interpreted` is its twin; where none is given, that of its name in `interpreter` or `interpreter_memory`. With
+    `prefer_literal` parameters that are constants for whoever compiles are literals.
     """
     if emits is None:
         return partial(operation, name=name, doc=doc, interpreted=interpreted, prefer_literal=prefer_literal)
     name = name or emits.__name__
-    return Operation(name, emits, prefer_literal, interpreted or getattr(interpreter, name), doc)
+    if interpreted is None:
+        interpreted = getattr(interpreter, name, None) or getattr(interpreter_memory, name)
+    return Operation(name, emits, prefer_literal, interpreted, doc)
