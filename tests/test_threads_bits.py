@@ -24,7 +24,7 @@ for x_dtype, dtype in {dtypes}:
         b, dout = rng.standard_normal(M).astype(dtype), rng.standard_normal((N, M)).astype(dtype)
         hashes = []
         for n in {numbers}:
-            with threads(n):
+            with threads.threads(n):
                 assert threads.for_work(2 * N * D * M) == min(n, 2000 * N * D * M), threads.for_work(2 * N * D * M)
                 layer = Affine(W, b)
                 results = layer.forward(x), layer.backward(dout), layer.dW, layer.db
