@@ -24,7 +24,7 @@ def _forward(lo, hi, left, right, x, W, b, out, mask, rectified, scratch):
 def _backward_params(lo, hi, dout, x, alpha, adds, dW, db, scratch):
     (N, D), M = x.shape, dout.shape[1]
     dW, db, scratch = pointer(dW), pointer(db), pointer(scratch)
-    backward_params_rows(lo, hi, 0, M, N, D, M, pointer(dout), pointer(x), alpha, adds, dW, db, scratch, None)
+    backward_params_rows(lo, hi, 0, M, N, D, M, pointer(dout), pointer(x), alpha, adds, dW, db, scratch)
 
 
 @merged
@@ -55,7 +55,7 @@ def _backward_products(dout, x, W, *others):
     """The C functions of a backward pass, of which each takes seconds to compile."""
     given, real, sizes = types.CPointer(x.dtype), types.CPointer(W.dtype), (types.int64,) * 7
     mask, masked = types.CPointer(types.uint8), types.boolean
-    params = (real, given, types.float64, types.boolean, real, real, real, types.none)
+    params = (real, given, types.float64, types.boolean, real, real, real)
     return [
         backward_params_rows.of(*sizes, *params),
         backward_input_rows.of(*sizes, real, mask, masked, real, real, real),

@@ -13,7 +13,9 @@ def fma_peak(out, steps):
     """out (PEAK_CHAINS * lanes,): independent chains of multiply-adds in registers, `steps` long; see `peak_flops`."""
     acc = zeros(PEAK_CHAINS, 1, out)
     a, b = splat(row(acc, 0), out[0]), splat(row(acc, 0), out[1])
-    for _ in range(steps):
+    for _ in range(steps // 4):  # one step a round is bound by the loop, by luck: 96 to 108 GFLOP/s of 110 with AVX2
+        acc = fma(fma(fma(fma(acc, a, b), a, b), a, b), a, b)
+    for _ in range(steps % 4):
         acc = fma(acc, a, b)
     store(acc, out, 0, lanes_of(out))
 

@@ -191,7 +191,7 @@ def in_pieces(cuts, dout, x, W, b, out, mask, stopped, dW, db, dx, scratch):
         backward_input_rows(lo, hi, 0, d, n, d, m, pointer(dout), pointer(stopped), True, pointer(W), pointer(dx), work)
         lo, hi = min(cuts[c], d), min(cuts[c + 1], d)
         backward_params_rows(
-            lo, hi, 0, m, n, d, m, pointer(dout), pointer(x), 0.0, False, pointer(dW), pointer(db), work, None
+            lo, hi, 0, m, n, d, m, pointer(dout), pointer(x), 0.0, False, pointer(dW), pointer(db), work
         )
 
 

@@ -170,7 +170,7 @@ def test_an_array_that_is_too_short_is_noticed(short: str, dtype: str) -> None:
     def products() -> None:
         sizes = n, d, m
         gemm.forward_rows(0, n, 0, m, *sizes, p["x"], p["W"], p["b"], p["out"], nothing, False, p["scratch"])
-        params = p["dout"], p["x"], 0.0, False, p["dW"], p["db"], p["scratch"], None
+        params = p["dout"], p["x"], 0.0, False, p["dW"], p["db"], p["scratch"]
         gemm.backward_params_rows(0, d, 0, m, *sizes, *params)
         gemm.backward_input_rows(0, n, 0, d, *sizes, p["dout"], nothing, False, p["W"], p["dx"], p["scratch"])
 

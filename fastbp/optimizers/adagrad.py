@@ -1,7 +1,6 @@
 """AdaGrad: each element has a step size of its own, which shrinks."""
 
-from collections.abc import Callable
-
+from fastbp.boundary.arguments import not_negative
 from fastbp.optimizers.optimizer import Optimizer, States
 from fastbp.originals import original
 
@@ -16,10 +15,10 @@ class AdaGrad(Optimizer):
     kind = "adagrad"
     state_names = ("h",)
 
-    def __init__(self, lr: float | Callable[[int], float] = 0.01) -> None:
+    def __init__(self, lr: float = 0.01) -> None:
         self.lr = lr
         self.h: States | None = None
         self.scalars()
 
     def scalars(self, step: int = 1) -> tuple[float, ...]:
-        return (self.rate(step),)
+        return (not_negative(self.lr, "lr"),)

@@ -1,8 +1,6 @@
 """RMSprop: as AdaGrad, forgetting."""
 
-from collections.abc import Callable
-
-from fastbp.boundary.arguments import share
+from fastbp.boundary.arguments import not_negative, share
 from fastbp.optimizers.optimizer import Optimizer, States
 from fastbp.originals import original
 
@@ -18,11 +16,11 @@ class RMSprop(Optimizer):
     kind = "rmsprop"
     state_names = ("h",)
 
-    def __init__(self, lr: float | Callable[[int], float] = 0.01, decay_rate: float = 0.99) -> None:
+    def __init__(self, lr: float = 0.01, decay_rate: float = 0.99) -> None:
         self.lr = lr
         self.decay_rate = decay_rate
         self.h: States | None = None
         self.scalars()
 
     def scalars(self, step: int = 1) -> tuple[float, ...]:
-        return self.rate(step), share(self.decay_rate, "decay_rate")
+        return not_negative(self.lr, "lr"), share(self.decay_rate, "decay_rate")

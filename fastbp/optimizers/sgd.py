@@ -1,7 +1,6 @@
 """Stochastic gradient descent."""
 
-from collections.abc import Callable
-
+from fastbp.boundary.arguments import not_negative
 from fastbp.optimizers.optimizer import Optimizer
 from fastbp.originals import original
 
@@ -12,9 +11,9 @@ class SGD(Optimizer):
 
     kind = "sgd"
 
-    def __init__(self, lr: float | Callable[[int], float] = 0.01) -> None:
+    def __init__(self, lr: float = 0.01) -> None:
         self.lr = lr
         self.scalars()
 
     def scalars(self, step: int = 1) -> tuple[float, ...]:
-        return (self.rate(step),)
+        return (not_negative(self.lr, "lr"),)

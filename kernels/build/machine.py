@@ -21,6 +21,11 @@ def target_machine():
 
 def object_of(module, symbol, machine):
     """The object file of an LLVM module with one function that others may call."""
+    return machine.emit_object(optimized(module, symbol, machine))
+
+
+def optimized(module, symbol, machine):
+    """The module, of which one function may be called by others, as LLVM turns it into machine code."""
     for function in module.functions:
         if not function.is_declaration:
             function.linkage = "external" if function.name == symbol else "internal"
@@ -32,7 +37,7 @@ def object_of(module, symbol, machine):
     options.slp_vectorization = bool(config.SLP_VECTORIZE)
     passes = llvm.create_pass_builder(machine, options)
     passes.getModulePassManager().run(module, passes)
-    return machine.emit_object(module)
+    return module
 
 
 class Memory:

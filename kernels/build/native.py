@@ -128,11 +128,15 @@ class CFunction:
 
     def compiled(self):
         """(The C functions that it calls, its object file)."""
-        code, calls = self._library().complete()
+        code, calls = self.module()
         content = machine.object_of(code, self.symbol, machine.target_machine())
         used = {function.name for function in code.functions if function.is_declaration}
         del self.native._part.overloads[self.types]  # nobody asks for its LLVM code again
         return [called for symbol, called in calls.items() if symbol in used], content
+
+    def module(self):
+        """(The LLVM module of it and of all that it consists of, the C functions that these call by their symbols)."""
+        return self._library().complete()
 
     def _library(self):
         """Its LLVM code: a function with a plain C signature around what Numba makes."""

@@ -1,1 +1,1 @@
-"""The three matrix products: their sizes, panels, edges, and what is done with a finished tile."""
+"""The three matrix products: their sizes, inner loops, panels, edges, and what is done with a finished tile."""

@@ -1,17 +1,12 @@
-"""What panels are no good for: a few rows, a few columns, one term, one element."""
+"""What panels are no good for: a few columns, one term, one element."""
 
-from fastbp.kernels.build.flags import inlined, merged
+from fastbp.kernels.build.flags import inlined, merged, shared
 from fastbp.kernels.matmul.product import (
     DEPTH,
     DOT_DEPTH,
-    FEW,
-    LINE,
-    SHORT,
-    SHORT_LINE,
-    STREAM_ROWS,
-    STREAMED,
-    STRETCH,
-    chain_length,
+    add_or_finish,
+    bias_of,
+    finish,
 )
 from fastbp.kernels.tiles import (
     add,
@@ -25,6 +20,8 @@ from fastbp.kernels.tiles import (
     load_masked,
     load_row,
     load_row_masked,
+    mul,
+    row,
     row_sum,
     rows_of,
     splat,
@@ -34,90 +31,6 @@ from fastbp.kernels.tiles import (
     width_of,
     zeros,
 )
-from fastbp.kernels.tiles.target import TARGET
-
-
-@merged
-def _whole(tile, data, at, width):
-    return load_row(tile, data, at)
-
-
-@merged
-def _part(tile, data, at, width):
-    return load_row_masked(tile, data, at, width)
-
-
-def _columns(begin, finish, load):
-    """The function (tile, start, stop, lo, hi, p): the columns [start, stop) of the rows [lo, hi), all in one tile."""
-
-    @inlined
-    def columns(tile, start, stop, lo, hi, p):
-        full, rows = width_of(tile), hi - lo
-        for j in range(start, stop, full):
-            width, at = min(full, stop - j), lo * p.M + j
-            total, chain = begin(tile, p, j, width), chain_length(p)
-            blocks = max(1, (p.K + chain - 1) // chain)
-            for block in range(blocks):
-                acc = splat(tile, 0.0)
-                if block == 0:
-                    acc = total
-                for k in range(p.K * block // blocks, p.K * (block + 1) // blocks):
-                    terms = load(tile, p.b, k * p.M + j, width)
-                    acc = fma_step(acc, p.a, lo * p.a_row + k, p.a_row, rows, terms)
-                total = acc if block == 0 else add(acc, total)
-            store_masked(finish(total, True, p, at, rows, width), p.out, at, p.M, rows, width)
-
-    return columns
-
-
-def few_rows(begin, finish):
-    """The function (lo, hi, p): the product for a few rows; wide tiles read B once, where it lies."""
-    columns, whole_columns = _columns(begin, finish, _part), _columns(begin, finish, _whole)
-
-    @inlined
-    def stream(tile, i, p):
-        """One row against a B beyond the caches: long stretches of a few rows of it at a time, the sums in scratch."""
-        full, chain, sums = width_of(tile), chain_length(p), aligned(p.scratch)
-        blocks, totals = max(1, (p.K + chain - 1) // chain), sums + STRETCH
-        for start in range(0, p.M, STRETCH):
-            stop = min(start + STRETCH, p.M)
-            for block in range(blocks):
-                first, end = p.K * block // blocks, p.K * (block + 1) // blocks
-                for k in range(first, max(end, 1), STREAM_ROWS):
-                    last = min(k + STREAM_ROWS, end)
-                    for j in range(start, stop, full):
-                        width, acc = min(full, stop - j), splat(tile, 0.0)
-                        if k > first:
-                            acc = load_row(tile, p.scratch, sums + j - start)
-                        elif block == 0:
-                            acc = begin(tile, p, j, width)
-                        for each in range(k, last):
-                            terms = load_row_masked(tile, p.b, each * p.M + j, width)
-                            acc = fma_step(acc, p.a, i * p.a_row + each, 0, 1, terms)
-                        if last < end:
-                            store(acc, p.scratch, sums + j - start, 0)
-                        else:
-                            if block > 0:
-                                acc = add(acc, load_row(tile, p.scratch, totals + j - start))
-                            if block < blocks - 1:
-                                store(acc, p.scratch, totals + j - start, 0)
-                            else:
-                                at = i * p.M + j
-                                store_masked(finish(acc, True, p, at, 1, width), p.out, at, p.M, 1, width)
-
-    @merged
-    def short(lo, hi, p):
-        if hi - lo == 1:
-            if p.K * p.M * (TARGET.vector_bytes // lanes_of(p.out)) > STREAMED:
-                stream(zeros(1, SHORT_LINE, p.out), lo, p)
-            else:
-                lines = p.M - p.M % (LINE * lanes_of(p.out))
-                whole_columns(zeros(1, LINE, p.out), 0, lines, lo, hi, p)
-                columns(zeros(1, SHORT_LINE, p.out), lines, p.M, lo, hi, p)
-        else:
-            columns(zeros(FEW, SHORT, p.out), 0, p.M, lo, hi, p)
-
-    return short
 
 
 @merged
@@ -138,7 +51,7 @@ def columns_as_rows(p, j, count, k, depth):
     return p.b, j * p.K + k, p.K
 
 
-def dot_products(begin, finish, contiguous):
+def dot_products(contiguous):
     """The function (tile, j, count, lo, hi, p): columns [j, j + count), at most a vector of them, as dot products."""
 
     @inlined
@@ -151,7 +64,7 @@ def dot_products(begin, finish, contiguous):
             b, b_at, step = contiguous(p, j, count, k, depth)
             for i in range(lo, hi, rows_of(tile)):
                 rows, at, whole = min(hi - i, rows_of(tile)), i * p.M + j, depth - depth % lanes
-                acc = begin(tile, p, j, count)
+                acc = splat(tile, 0.0)
                 if block > 0:
                     acc = load_masked(tile, p.out, at, p.M, rows, count)
                 for column in range(0, count, 2):
@@ -170,7 +83,8 @@ def dot_products(begin, finish, contiguous):
                     acc = add_row_sums(acc, column, sum0)
                     if other > column:
                         acc = add_row_sums(acc, other, sum1)
-                acc = finish(acc, block == blocks - 1, p, at, rows, count)
+                if block == blocks - 1:
+                    acc = finish(acc, bias_of(tile, p, j, count), p, at, rows, count)
                 store_masked(acc, p.out, at, p.M, rows, count)
 
     return dots
@@ -182,7 +96,7 @@ def _put(p, at, value):
 
 
 @inlined
-def turned_columns(tile, tail, lo, hi, p):
+def last_columns_of_dW(tile, tail, lo, hi, p):
     """The last columns of dW by vectors along its rows, where x is contiguous."""
     full, at = width_of(tile), aligned(p.scratch)
     for i in range(lo, hi, full):
@@ -204,62 +118,66 @@ def turned_columns(tile, tail, lo, hi, p):
             for c in range(columns):
                 for r in range(width):
                     _put(p, (i + r) * p.M + j + c, p.scratch[at + c * full + r])
-    if lo == 0:
-        for j in range(p.M - tail, p.M):
-            column_sum(p, j)
 
 
-@merged
-def column_sum(p, j):
-    """sums[j] = the sum of column j of B."""
-    total = 0.0  # float64
-    if p.M == 1:
-        tile = zeros(1, 4, p.out)
-        for start in range(0, p.K, DOT_DEPTH):
-            end, acc = min(start + DOT_DEPTH, p.K), splat(tile, 0.0)
+@inlined
+def _sums(tile, width, K, M, b, j):
+    """The sums of `width` columns from j on, each in as many chains as the tile has rows."""
+    rows, total = rows_of(tile), splat(tile, 0.0)
+    for start in range(0, K, DOT_DEPTH):
+        end, acc = min(start + DOT_DEPTH, K), splat(tile, 0.0)
+        last = end - (end - start) % rows
+        for k in range(start, last, rows):
+            acc = add(acc, load_masked(tile, b, k * M + j, M, rows, width))
+        if last < end:
+            acc = add(acc, load_masked(tile, b, last * M + j, M, end - last, width))
+        total = add(total, acc)
+    return total
+
+
+@shared
+def column_sums(left, right, K, M, b, sums):
+    """sums = the sums of the columns [left, right) of B (K, M)."""
+    if M == 1:
+        tile, total = zeros(1, 4, sums), 0.0  # float64
+        for start in range(0, K, DOT_DEPTH):
+            end, acc = min(start + DOT_DEPTH, K), splat(tile, 0.0)
             for k in range(start, end, width_of(tile)):
-                acc = add(acc, load_row_masked(tile, p.b, k, end - k))
+                acc = add(acc, load_row_masked(tile, b, k, end - k))
             total += row_sum(acc, 0)
+        sums[0] = total
     else:
-        for k in range(p.K):
-            total += p.b[k * p.M + j]
-    p.sums[j] = total
+        wide, narrow = zeros(2, 4, sums), zeros(8, 1, sums)
+        last = right - (right - left) % width_of(wide)
+        for j in range(left, last, width_of(wide)):
+            two = _sums(wide, width_of(wide), K, M, b, j)
+            store(add(row(two, 0), row(two, 1)), sums, j, 0)
+        for j in range(last, right, width_of(narrow)):
+            width = min(width_of(narrow), right - j)
+            eight = _sums(narrow, width, K, M, b, j)
+            total = add(add(row(eight, 0), row(eight, 1)), add(row(eight, 2), row(eight, 3)))
+            total = add(total, add(add(row(eight, 4), row(eight, 5)), add(row(eight, 6), row(eight, 7))))
+            store_row_masked(total, sums, j, width)
 
 
-@merged
-def row_as_sums(p):
-    """sums = B, which has one row."""
-    tile = zeros(1, 4, p.out)
-    for j in range(0, p.M, width_of(tile)):
-        store_row_masked(load_row_masked(tile, p.b, j, p.M - j), p.sums, j, p.M - j)
+@shared
+def single_terms(lo, hi, p):
+    """A column times a number, contiguous: 1000 x 1 x 1, and the like."""
+    tile, one = zeros(1, 4, p.out), zeros(1, 1, p.out)
+    bias = splat(tile, first_element(bias_of(one, p, 0, 1)))
+    for i in range(lo, hi, width_of(tile)):
+        width = min(hi - i, width_of(tile))
+        acc = mul(load_row_masked(tile, p.a, i, width), p.b[0])
+        store_masked(add_or_finish(acc, bias, p, i, 1, width), p.out, i, p.M, 1, width)
 
 
-def single_terms(begin, finish):
-    """The function (lo, hi, p): a column times a number, contiguous: 1000 x 1 x 1, and the like."""
-
-    @merged
-    def one_term(lo, hi, p):
-        tile, start = zeros(1, 4, p.out), first_element(begin(zeros(1, 1, p.out), p, 0, 1))
-        for i in range(lo, hi, width_of(tile)):
-            width = min(hi - i, width_of(tile))
-            acc = fma(load_row_masked(tile, p.a, i, width), p.b[0], splat(tile, start))
-            store_masked(finish(acc, True, p, i, 1, width), p.out, i, p.M, 1, width)
-
-    return one_term
-
-
-def single_element(begin, finish):
-    """The function (p) for a result of one element, a and b contiguous: a vector of terms at a time."""
-
-    @merged
-    def inner(p):
-        tile, total = zeros(1, 4, p.out), 0.0  # float64
-        for start in range(0, p.K, DOT_DEPTH):
-            end, acc = min(start + DOT_DEPTH, p.K), splat(tile, 0.0)
-            for k in range(start, end, width_of(tile)):
-                acc = fma(load_row_masked(tile, p.a, k, end - k), load_row_masked(tile, p.b, k, end - k), acc)
-            total += row_sum(acc, 0)
-        one = zeros(1, 1, p.out)
-        store_masked(finish(add(begin(one, p, 0, 1), total), True, p, 0, 1, 1), p.out, 0, 1, 1, 1)
-
-    return inner
+@shared
+def single_element(p):
+    """A result of one element, a and b contiguous: a vector of terms at a time."""
+    tile, one, total = zeros(1, 4, p.out), zeros(1, 1, p.out), 0.0  # float64
+    for start in range(0, p.K, DOT_DEPTH):
+        end, acc = min(start + DOT_DEPTH, p.K), splat(tile, 0.0)
+        for k in range(start, end, width_of(tile)):
+            acc = fma(load_row_masked(tile, p.a, k, end - k), load_row_masked(tile, p.b, k, end - k), acc)
+        total += row_sum(acc, 0)
+    store_masked(add_or_finish(splat(one, total), bias_of(one, p, 0, 1), p, 0, 1, 1), p.out, 0, 1, 1, 1)

@@ -1,41 +1,48 @@
-"""Matrix products by panels: a part of B in scratch, over which tiles of rows of A sweep."""
+"""Matrix products by panels: a part of B in scratch, over which tiles of rows of A sweep.
+
+Three products are one loop. What differs between them, how a panel is filled and what is done with a finished tile, is
+told by the product's `kind`: one branch a panel or a tile. Whole tiles are summed in their place, others in a buffer.
+"""
 
 from typing import NamedTuple
 
-from fastbp.kernels.build.flags import inlined, merged
+from fastbp.kernels.build.flags import inlined, shared
+from fastbp.kernels.matmul.microkernel import microkernels
 from fastbp.kernels.matmul.product import (
     DEPTH,
-    FAR,
-    FEW,
+    FEW_ROWS,
+    FORWARD,
     HEIGHT,
+    INPUT,
     PACK_COLUMNS,
     PACK_DEEP_COLUMNS,
     PACK_DEPTH,
     PACK_ROW,
+    PARAMS,
+    PREFETCHED_SIZE,
     ROWS,
     ROWS_NARROW,
     ROWS_TWO,
+    TILE_VECTORS,
     WIDE,
     Product,
+    bias_of,
     chain_length,
+    finish,
 )
 from fastbp.kernels.tiles import (
     add,
     aligned,
-    fma_step,
+    fma,
     lanes_of,
     load_masked,
-    load_row,
     load_row_masked,
     load_transposed,
+    moved,
     pointer_if,
     prefetch,
-    prefetch_line,
     reinterpret,
-    row,
-    rows_of,
     same_dtype,
-    splat,
     store,
     store_masked,
     store_row_masked,
@@ -54,91 +61,41 @@ class Panel(NamedTuple):
     last: bool  # the last ones: the result is finished
     j: int
     width: int
-    summed: int  # columns whose sums are taken on the way: all, or none
-    at: int  # in scratch
+    at: int  # in scratch; before it lies a tile that isn't stored in its place
     a_at: int  # where in p.a the panel's first term of row 0 of A lies
 
 
-# --- how a panel is filled: by the first tile that passes over it, or beforehand ---
-# A copy of its own took 14,000 of 141,000 cycles at 100 x 784 x 48. Prefetching B ahead of the copy: no difference.
+# --- how a panel is filled ---
 
 
-@merged
-def as_it_lies(tile, p, panel):
-    pass
+def _pack(vectors):
+    @shared
+    def pack(p, panel):
+        """The panel from B as it lies."""
+        line = zeros(1, vectors, p.out)
+        for k in range(panel.depth):
+            terms = load_row_masked(line, p.b, (panel.k + k) * p.M + panel.j, panel.width)
+            store(terms, p.scratch, panel.at + k * width_of(line), 0)
+
+    return pack
 
 
-@inlined
-def transposed(tile, p, panel):
+@shared
+def pack_transposed(full, p, panel):
     """The panel from the transpose of B: square blocks, transposed in registers."""
-    full, lanes = width_of(tile), lanes_of(tile)
-    block = zeros(lanes_of(tile), 1, tile)
-    for v in range(0, full, lanes):
-        for k in range(0, panel.depth, lanes):
+    block = zeros(lanes_of(p.out), 1, p.out)
+    for v in range(0, full, width_of(block)):
+        for k in range(0, panel.depth, width_of(block)):
             at, to = (panel.j + v) * p.K + panel.k + k, panel.at + k * full + v
-            if v + lanes <= panel.width and k + lanes <= panel.depth:
+            if v + width_of(block) <= panel.width and k + width_of(block) <= panel.depth:
                 store(load_transposed(block, p.b, at, p.K), p.scratch, to, full)
             else:
                 columns = load_masked(block, p.b, at, p.K, panel.width - v, panel.depth - k)
                 store(transpose(columns), p.scratch, to, full)
 
 
-@merged
-def copying(tile, acc, rows, i, a_at, p, panel):
-    """acc + A @ B for one tile, which fills the panel on the way."""
-    for k in range(panel.depth):
-        terms = load_row_masked(tile, p.b, (panel.k + k) * p.M + panel.j, panel.width)
-        store(terms, p.scratch, panel.at + k * width_of(tile), 0)
-        acc = fma_step(acc, p.a, a_at + k * p.a_k, p.a_row, rows, terms)
-    return acc
-
-
-@merged
-def copying_and_summing(tile, acc, rows, i, a_at, p, panel):
-    """As copying, and takes the column sums of B."""
-    sums = splat(row(acc, 0), 0.0)
-    for k in range(panel.depth):
-        terms = load_row_masked(tile, p.b, (panel.k + k) * p.M + panel.j, panel.width)
-        store(terms, p.scratch, panel.at + k * width_of(tile), 0)
-        sums = add(sums, terms)
-        acc = fma_step(acc, p.a, a_at + k * p.a_k, p.a_row, rows, terms)
-    sums = add(sums, load_row_masked(tile, p.sums, panel.j, 0 if panel.first else panel.summed))
-    store_masked(sums, p.sums, panel.j, 0, 1, panel.summed)
-    return acc
-
-
-@merged
-def reading(tile, acc, rows, i, a_at, p, panel):
-    """acc + A @ B for one tile, with B from the panel."""
-    for k in range(panel.depth):
-        terms = load_row(tile, p.scratch, panel.at + k * width_of(tile))
-        acc = fma_step(acc, p.a, a_at + k * p.a_k, p.a_row, rows, terms)
-    return acc
-
-
-@merged
-def reading_ahead(tile, acc, rows, i, a_at, p, panel):
-    """As reading, and asks for the next tile of A, and for a row of the next batch.
-
-    Line by line, as a burst holds up the tile. A step of 784-50-10 is 10 % faster by the row, on two threads 5 by A.
-    """
-    ahead, place, step = p.ahead, 0, 0
-    if panel.first and panel.j == ahead.left and ahead.size > 0:
-        which = ahead.lo + (ahead.hi - ahead.lo) * (i - ahead.start) // (ahead.stop - ahead.start)
-        place, step = ahead.rows[which] * ahead.size, (ahead.size + panel.depth - 1) // panel.depth
-    for k in range(panel.depth):
-        terms = load_row(tile, p.scratch, panel.at + k * width_of(tile))
-        acc = fma_step(acc, p.a, a_at + k * p.a_k, p.a_row, rows, terms)
-        prefetch_line(ahead.x, place + k * step)
-        prefetch_line(p.a, a_at + k * p.a_k + rows * p.a_row)
-    return acc
-
-
-# --- the loops ---
-
-
-@merged
-def _pack(p, by_terms, k, depth, i, end, at):
+@shared
+def pack_rows(p, by_terms, k, depth, i, end, at):
     """Copies the terms [k, k + depth) of the rows [i, end) of A to scratch[at:], in the dtype of the result.
 
     Contiguous as they were: the rows of a term (dW, by_terms), or the terms of a row (forward).
@@ -156,31 +113,112 @@ def _pack(p, by_terms, k, depth, i, end, at):
                 store_row_masked(values, p.scratch, at + r * PACK_ROW + each, depth - each)
 
 
-# --- what a panel asks for meanwhile: the next one, where B comes from beyond the second-level cache ---
+@shared
+def prefetch_next_panel(full, p, panel, start, end, rows):
+    """Part [start, end) of `rows` of the next panel, where B comes from beyond the second-level cache."""
+    line = zeros(1, WIDE, p.out)
+    if p.kind == FORWARD:
+        for k in range(panel.depth * start // rows, panel.depth * end // rows):
+            prefetch(line, p.b, (panel.k + k) * p.M + panel.j + panel.width)
+    elif p.kind == INPUT:
+        for v in range(full * start // rows, full * end // rows):
+            for k in range(0, panel.depth, width_of(line)):
+                prefetch(line, p.b, (panel.j + panel.width + v) * p.K + panel.k + k)
 
 
-@merged
-def ask_for_nothing(tile, p, panel, start, end, rows):
-    pass
+# --- what is done with a tile ---
 
 
-@merged
-def ask_for_rows(tile, p, panel, start, end, rows):
-    """Part [start, end) of `rows` of the next panel, from B."""
-    for k in range(panel.depth * start // rows, panel.depth * end // rows):
-        prefetch(tile, p.b, (panel.k + k) * p.M + panel.j + panel.width)
+def _finish(few, vectors):
+    @inlined
+    def finish_block(rows, r, bias, width, source, source_row, first, last, p, at):
+        block, to = zeros(few, vectors, p.out), at + r * p.M
+        acc = load_masked(block, source, r * source_row, source_row, rows, width)
+        if p.kind == PARAMS and p.fused:
+            acc = fma(acc, p.alpha, load_masked(block, p.out, to, p.M, rows, width))
+        elif not first:
+            acc = add(acc, load_masked(block, p.out, to, p.M, rows, width))
+        if last:
+            acc = finish(acc, bias, p, to, rows, width)
+        store_masked(acc, p.out, to, p.M, rows, width)
+
+    @inlined
+    def finish_rows(rows, width, source, source_row, first, last, p, at, j):
+        """Brings a tile from where it was summed to its place; what lies there is added, unless `first`.
+
+        With the last terms it is finished: bias, ReLU and its mask, or the mask of the layer below.
+        """
+        bias = bias_of(zeros(few, vectors, p.out), p, j, width)
+        whole = rows - rows % few
+        for r in range(0, whole, few):
+            finish_block(few, r, bias, width, source, source_row, first, last, p, at)
+        if whole < rows:
+            finish_block(rows - whole, whole, bias, width, source, source_row, first, last, p, at)
+
+    return finish_rows
 
 
-@merged
-def ask_for_columns(tile, p, panel, start, end, rows):
-    """The same from the transpose of B."""
-    full = width_of(tile)
-    for v in range(full * start // rows, full * end // rows):
-        for k in range(0, panel.depth, full):
-            prefetch(tile, p.b, (panel.j + panel.width + v) * p.K + panel.k + k)
+def _sweep(kernels):
+    """The function (lo, hi, p, ahead, panel): rows [lo, hi) of a product times one panel as wide as these tiles."""
+    rows, few, vectors, read, read_few, fill, prefetch_rows = kernels
+    pack, finish_rows = _pack(vectors), _finish(few, vectors)
+
+    @shared
+    def sweep(lo, hi, p, ahead, panel):
+        full, M = vectors * lanes_of(p.out), p.M
+        adds = p.kind == PARAMS and p.fused  # to what lies in `out`, with a factor
+        direct = panel.width == full and not adds
+        finishes = panel.last and (p.kind == FORWARD or (p.kind == INPUT and p.fused))
+        panel_at, buffer_at = moved(p.scratch, panel.at), panel.at - TILE_VECTORS * lanes_of(p.out)
+        far, i = p.K * M > PREFETCHED_SIZE, lo
+        fills = panel.width == full and p.kind != INPUT and hi - lo >= rows
+        if not fills:
+            if p.kind == INPUT:
+                pack_transposed(full, p, panel)
+            else:
+                pack(p, panel)
+        while i < hi:
+            count, at, a = min(rows, hi - i), i * M + panel.j, moved(p.a, panel.a_at + i * p.a_row)
+            if count < rows:
+                count = min(few, count)
+            if far:
+                prefetch_next_panel(full, p, panel, i - lo, i + count - lo, hi - lo)
+            if adds:  # what is added to arrives meanwhile
+                for r in range(count):
+                    prefetch(zeros(1, vectors, p.out), p.out, at + r * M)
+            in_place = direct and count == rows
+            c, c_row = moved(p.out, at), M
+            if not in_place:
+                c, c_row = moved(p.scratch, buffer_at), full
+            if count < rows:
+                read_few(panel.depth, count, a, p.a_row, p.a_k, panel_at, c, c_row)
+            elif fills and i == lo:
+                b = moved(p.b, panel.k * M + panel.j)
+                fill(panel.depth, a, p.a_row, p.a_k, b, M, panel_at, c, c_row, direct and not panel.first)
+            elif ahead.stop > ahead.start:
+                place, step = 0, 0
+                if panel.first and panel.j == ahead.left and ahead.size > 0:
+                    which = ahead.lo + (ahead.hi - ahead.lo) * (i - ahead.start) // (ahead.stop - ahead.start)
+                    place, step = ahead.rows[which] * ahead.size, (ahead.size + panel.depth - 1) // panel.depth
+                line = moved(ahead.x, place)
+                prefetch_rows(
+                    panel.depth, a, p.a_row, p.a_k, panel_at, c, c_row, direct and not panel.first, line, step
+                )
+            else:
+                read(panel.depth, a, p.a_row, p.a_k, panel_at, c, c_row, direct and not panel.first)
+            if finishes or not in_place:
+                first = in_place or panel.first
+                finish_rows(count, panel.width, c, c_row, first, panel.last, p, at, panel.j)
+            i += count
+
+    return sweep
 
 
-@merged
+TILES = [microkernels(rows, FEW_ROWS, vectors) for rows, vectors in ((ROWS, WIDE), (ROWS_TWO, 2), (ROWS_NARROW, 1))]
+sweep_wide, sweep_two, sweep_narrow = (_sweep(kernels) for kernels in TILES)
+
+
+@inlined
 def panel_vectors(columns, lanes):
     """Vectors of the next panel where so many columns are left: of four two and two rather than three and one."""
     vectors = (columns + lanes - 1) // lanes
@@ -189,97 +227,41 @@ def panel_vectors(columns, lanes):
     return min(vectors, 2)
 
 
-def _sweep(begin, finish, fill, first_pass, ask, read, packs):
-    """The function (tile, few, lo, hi, p, panel): rows [lo, hi) times one panel, by tiles, at the end by `few`."""
-
-    @inlined
-    def tile_step(tile, rows, i, fresh, p, panel):
-        """Rows [i, i + rows) times one panel, which holds nothing yet if fresh."""
-        at, a_at = i * p.M + panel.j, panel.a_at + i * p.a_row
-        acc = splat(tile, 0.0)
-        if panel.first:
-            acc = begin(tile, p, panel.j, panel.width)
-        if packs and p.fused:  # what is added to at the end arrives meanwhile
-            for r in range(rows_of(tile)):
-                prefetch(tile, p.out, at + r * p.M)
-        if fresh:
-            acc = first_pass(tile, acc, rows, i, a_at, p, panel)
-        else:
-            acc = read(tile, acc, rows, i, a_at, p, panel)
-        if not (panel.first or (packs and p.fused)):  # what is fused with dW adds for itself
-            acc = add(acc, load_masked(tile, p.out, at, p.M, rows, panel.width))
-        store_masked(finish(acc, panel.last, p, at, rows, panel.width), p.out, at, p.M, rows, panel.width)
-
-    @merged
-    def sweep(tile, few, lo, hi, p, panel):
-        fill(tile, p, panel)
-        i, far = lo, p.K * p.M > FAR
-        while i < hi:
-            if far:
-                ask(tile, p, panel, i - lo, min(i + rows_of(tile), hi) - lo, hi - lo)
-            if hi - i >= rows_of(tile):
-                tile_step(tile, rows_of(tile), i, i == lo, p, panel)
-                i += rows_of(tile)
-            else:
-                tile_step(few, min(hi - i, rows_of(few)), i, i == lo, p, panel)
-                i += rows_of(few)
-
-    return sweep
-
-
-def panels(begin, finish, fill, first_pass, ask, read=reading, packs=False):
-    """The function (left, right, lo, hi, p): rows [lo, hi) and columns [left, right) of a product."""
-    sweep = _sweep(begin, finish, fill, first_pass, ask, read, packs)
-
-    @merged
-    def sweep_narrow(vectors, lo, hi, p, panel):
-        sweep(zeros(ROWS_NARROW, 1, p.out), zeros(FEW, 1, p.out), lo, hi, p, panel)
-
-    @merged
-    def sweep_two_or_narrow(vectors, lo, hi, p, panel):
-        if vectors == 2:
-            sweep(zeros(ROWS_TWO, 2, p.out), zeros(FEW, 2, p.out), lo, hi, p, panel)
-        else:
-            sweep_narrow(vectors, lo, hi, p, panel)
-
-    sweep_rest = sweep_two_or_narrow if WIDE > 2 else sweep_narrow
-
-    @merged
-    def product(left, right, lo, hi, p):
-        at, lanes = aligned(p.scratch), lanes_of(p.out)
-        packed = (packs and p.M >= PACK_COLUMNS) or not same_dtype(p.a, p.out)
-        most = DEPTH
-        if packs and p.M >= PACK_DEEP_COLUMNS:
-            most = PACK_DEPTH
-        if not packs:
-            most = chain_length(p)
-        pack_at = at + PACK_DEPTH * WIDE * lanes
-        a = pointer_if(packed, reinterpret(p.scratch, 0, p.out), p.a)
-        a_row, a_k = p.a_row, p.a_k
-        if packed:
-            a_row, a_k = (1, HEIGHT) if packs else (PACK_ROW, 1)
-        q = Product(
-            a, a_row, a_k, p.N, p.K, p.b, p.out, p.M, p.bias, p.mask, p.alpha, p.fused, p.sums, p.scratch, p.ahead
-        )
-        blocks = max(1, (p.K + most - 1) // most)
-        for i in range(lo, hi, HEIGHT):
-            end = min(hi, i + HEIGHT)
-            for block in range(blocks):
-                k = p.K * block // blocks
-                depth, first, last = p.K * (block + 1) // blocks - k, block == 0, block == blocks - 1
-                a_at = k * p.a_k
-                if packed:
-                    _pack(p, packs, k, depth, i, end, pack_at)
-                    a_at = pack_at - i * a_row
-                j = left
-                while j < right:
-                    vectors = panel_vectors(right - j, lanes)
-                    width = min(vectors * lanes, right - j)
-                    panel = Panel(k, depth, first, last, j, width, width if i == 0 else 0, at, a_at)
-                    if vectors == WIDE:
-                        sweep(zeros(ROWS, WIDE, p.out), zeros(FEW, WIDE, p.out), i, end, q, panel)
-                    else:
-                        sweep_rest(vectors, i, end, q, panel)
-                    j += width
-
-    return product
+@shared
+def panels(left, right, lo, hi, p, ahead):
+    """Rows [lo, hi) and columns [left, right) of a product."""
+    lanes, by_terms = lanes_of(p.out), p.kind == PARAMS
+    at = aligned(p.scratch) + TILE_VECTORS * lanes
+    packed = (by_terms and p.M >= PACK_COLUMNS) or not same_dtype(p.a, p.out)
+    most = DEPTH
+    if not by_terms:
+        most = chain_length(p)
+    elif p.M >= PACK_DEEP_COLUMNS:
+        most = PACK_DEPTH
+    pack_at = at + PACK_DEPTH * WIDE * lanes
+    a, a_row, a_k = pointer_if(packed, reinterpret(p.scratch, 0, p.out), p.a), p.a_row, p.a_k
+    if packed:
+        a_row, a_k = (1, HEIGHT) if by_terms else (PACK_ROW, 1)
+    q = Product(p.kind, a, a_row, a_k, p.N, p.K, p.b, p.out, p.M, p.bias, p.mask, p.alpha, p.fused, p.scratch)
+    blocks = max(1, (p.K + most - 1) // most)
+    for i in range(lo, hi, HEIGHT):
+        end = min(hi, i + HEIGHT)
+        for block in range(blocks):
+            k = p.K * block // blocks
+            depth, first, last = p.K * (block + 1) // blocks - k, block == 0, block == blocks - 1
+            a_at = k * p.a_k
+            if packed:
+                pack_rows(p, by_terms, k, depth, i, end, pack_at)
+                a_at = pack_at - i * a_row
+            j = left
+            while j < right:
+                vectors = panel_vectors(right - j, lanes)
+                width = min(vectors * lanes, right - j)
+                panel = Panel(k, depth, first, last, j, width, at, a_at)
+                if vectors == WIDE:
+                    sweep_wide(i, end, q, ahead, panel)
+                elif vectors == 2:
+                    sweep_two(i, end, q, ahead, panel)
+                else:
+                    sweep_narrow(i, end, q, ahead, panel)
+                j += width
