@@ -313,6 +313,20 @@ def _class_indices(labels: NDArray[Any], rows: int, classes: int) -> NDArray[np.
     return indices
 
 
+def learning_rates(values: Any, steps: int) -> NDArray[np.float64]:
+    """Learning rates, one a step, as float64. ValueError for another number of them, one that is negative or no number.
+
+    TypeError for what holds no real numbers.
+    """
+    rates = real_array(values, "lr") if np.size(values) else np.empty(np.shape(values))
+    if rates.shape != (steps,):
+        raise ValueError(f"lr must hold a rate for each of {steps} steps, shape ({steps},), got shape {rates.shape}")
+    wrong = np.flatnonzero(~(np.isfinite(rates) & (rates >= 0)))
+    if wrong.size:
+        raise ValueError(f"lr must hold finite numbers, zero or positive: lr[{wrong[0]}] is {rates[wrong[0]]}")
+    return np.array(rates, np.float64)
+
+
 def operands(x: Any, y: Any) -> tuple[Any, Any]:
     """Two operands of one shape: numbers and arrays as they are, lists as arrays; ValueError when the shapes differ."""
     x, y = _operand(x, "x"), _operand(y, "y")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp import optimizers
+from fastbp.boundary.arrays import learning_rates
 from fastbp.chain import NotCompilable, share_memory
 from fastbp.engine import launch
 from fastbp.engine.addresses import address
@@ -83,10 +84,11 @@ class CompiledStep:
         *,
         scale: float = 1.0,
         sparse: bool | None = None,
+        lr: ArrayLike | None = None,
     ) -> NDArray[np.float64]:
         """A step for each row of `order`, as `TrainingStep` has it."""
         data, order = self._data(x, t, order, scale, sparse)
-        return self._run(data, order)
+        return self._run(data, order, rates=None if lr is None else learning_rates(lr, len(order)))
 
     def run_noting(
         self, data: Data, order: ArrayLike, done: Callable[[NDArray[np.float64]], object], *, stops: bool
@@ -190,14 +192,18 @@ class CompiledStep:
         data: Data,
         order: NDArray[np.int64],
         *,
+        rates: NDArray[np.float64] | None = None,
         stops: bool = False,
         n: int | None = None,
         goes_on: Callable[[], bool] = lambda: True,
         done: Callable[[NDArray[np.float64]], object] = lambda losses: None,
     ) -> NDArray[np.float64]:
         """The steps, in slices, whose losses go to `done` as they come; those of all that were taken."""
-        optimizer, params = self.optimizer, self.network.params
-        (_, *numbers), decay = optimizer.scalars(), self._decay
+        optimizer = self.optimizer
+        if rates is None and callable(optimizer.lr):
+            rates = optimizer.rates(len(order))
+            self.bind()  # again, after code of the user's own
+        params, (_, *numbers), decay = self.network.params, optimizer.scalars(), self._decay
         states = _states(optimizer, params)
         batch = order.shape[1]
         work = self._workspace
@@ -221,14 +227,15 @@ class CompiledStep:
         while taken < len(order):
             n, tries = pace.next()
             part = order[taken : taken + (max(1, slice_ // launch.TRIAL) if tries else slice_)]
-            rates = optimizer.step_sizes(len(part))
-            run.steps, run.order, run.rates = len(part), address(part), address(rates)
+            now = optimizer.rates(len(part)) if rates is None else rates[taken : taken + len(part)]
+            sizes = optimizer.step_sizes(now)
+            run.steps, run.order, run.rates = len(part), address(part), address(sizes)
             run.losses = address(losses[taken:])
             begin = time.perf_counter()
-            now = launch.run(run, self._dtype, n, count)
-            pace.took(n, now, time.perf_counter() - begin)
-            taken += now
-            if now < len(part):
+            steps = launch.run(run, self._dtype, n, count)
+            pace.took(n, steps, time.perf_counter() - begin)
+            taken += steps
+            if steps < len(part):
                 return losses[: taken + 1]
             if not goes_on():
                 break
@@ -264,5 +271,5 @@ def check_optimizer(optimizer: Any, reads: Reads) -> None:
 
 
 def _are_numbers(optimizer: Any) -> bool:
-    """Whether no hyperparameter is an object that may be another number at each step."""
-    return all(type(each) in _PLAIN for each in vars(optimizer).values())
+    """Whether no hyperparameter is an object that may be another number at each step, but for an lr that says which."""
+    return all(type(each) in _PLAIN for name, each in vars(optimizer).items() if not (name == "lr" and callable(each)))

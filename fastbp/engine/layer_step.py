@@ -1,6 +1,7 @@
 """Training steps by the layers themselves, or by a network's own methods: where the compiled loop can't stand in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastbp import layers, originals, reference
 from fastbp.boundary import arrays
 from fastbp.boundary.arguments import finite
+from fastbp.boundary.arrays import learning_rates
 from fastbp.chain import LOSS_NAMES, Chain, NotCompilable
 from fastbp.engine.data import Data, LayerData, checked_order, run_arguments, samples_array, scaled
 from fastbp.engine.operations import decay_of
@@ -58,13 +60,24 @@ class LayerStep:
             self._held = reads
 
     def run(
-        self, x: Any, t: Any = None, order: ArrayLike | None = None, *, scale: float = 1.0, sparse: bool | None = None
+        self,
+        x: Any,
+        t: Any = None,
+        order: ArrayLike | None = None,
+        *,
+        scale: float = 1.0,
+        sparse: bool | None = None,
+        lr: ArrayLike | None = None,
     ) -> NDArray[np.float64]:
         """A step for each row of `order` (steps, batch); the losses (steps,). Data as in `CompiledStep.run`."""
         x, t, order = run_arguments(x, t, order, scale, sparse)
         data = layer_data(x) if isinstance(x, Data | LayerData) else self.prepare(x, t, scale=scale)
         batches = checked_order(order, data.samples)
-        return np.array([self._step(data.x[batch], data.t[batch]) for batch in batches], np.float64)
+        if lr is None:
+            return np.array([self._step(data.x[batch], data.t[batch]) for batch in batches], np.float64)
+        rates = learning_rates(lr, len(batches)).tolist()
+        with _kept(self.optimizer, "lr"):
+            return np.array([self._step(data.x[b], data.t[b], rate) for b, rate in zip(batches, rates, strict=True)])
 
     @property
     def noted(self) -> Any:
@@ -77,11 +90,25 @@ class LayerStep:
         parts = [*chain.layers, chain.loss, self.optimizer]
         return partial(layers_report, [type(part).__name__ for part in parts if part is not None], reason)
 
-    def _step(self, x: NDArray[Any], t: NDArray[Any]) -> float:
+    def _step(self, x: NDArray[Any], t: NDArray[Any], rate: float | None = None) -> float:
         self.check_held()
         loss, gradients = loss_and_gradient(self.network, x, t)
+        if rate is not None:
+            self.optimizer.lr = rate
         self.optimizer.update(self.network.params, gradients)
         return loss
+
+
+@contextmanager
+def _kept(owner: Any, name: str) -> Iterator[None]:
+    """A block after which an attribute is what it was. ValueError where there is none."""
+    if not hasattr(owner, name):
+        raise ValueError(f"lr=... sets the lr of the optimizer, but {type(owner).__name__} has none")
+    before = getattr(owner, name)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
 
 
 def layer_data(data: Data | LayerData) -> LayerData:

@@ -63,18 +63,20 @@ class TrainingStep:
         *,
         scale: float = 1.0,
         sparse: bool | None = None,
+        lr: ArrayLike | None = None,
     ) -> NDArray[np.float64]:
         """A step for each row of `order` (steps, batch), indices of samples; the losses (steps,) before each update.
 
         `run(x, t, order)`, or `run(data, order)` with what `prepare` made: many short runs are faster so, as each run
         compresses samples that are mostly zeros. A loss that is NaN is returned as such. Ctrl-C ends it after a whole
-        step. Errors as in `prepare`, ValueError and TypeError for indices of no sample.
+        step. `lr` (steps,) has a learning rate for each step, instead of the optimizer's. Errors as in `prepare`,
+        ValueError and TypeError for indices of no sample, and for rates that are negative, NaN, or not one a step.
         """
         runner = self.runner(x, t, runs=True)
         if isinstance(runner, LayerStep):
             self._check_sparse(sparse)
         try:
-            losses = runner.run(x, t, order, scale=scale, sparse=sparse)
+            losses = runner.run(x, t, order, scale=scale, sparse=sparse, lr=lr)
         except KeyboardInterrupt:
             self._note(runner)
             raise

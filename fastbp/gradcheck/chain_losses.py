@@ -30,6 +30,8 @@ Indices = NDArray[np.intp]
 # second-level cache.
 CHUNK = 1 << 15
 
+ELEMENTWISE = (layers.Relu, layers.Sigmoid)  # through which a changed column stays one
+
 
 class ChainLosses:
     """Of a network in float64, samples x and labels t. NotCompilable where the network's own `loss` has to be asked."""
@@ -174,6 +176,9 @@ def _proved(network: Any) -> tuple[Chain, dict[str, tuple[int, str]], float]:
     reads = Reads()
     chain = read(network, reads)
     operations = operations_of(chain, reads)
+    unknown = [type(layer).__name__ for layer in chain.layers if not isinstance(layer, (layers.Affine, *ELEMENTWISE))]
+    if unknown or not isinstance(chain.loss, layers.SoftmaxWithLoss):
+        raise NotCompilable(f"what a change makes of {[*unknown, type(chain.loss).__name__][0]} is not known")
     bind(chain, operations, reads)
     held = held_in(operations)
     decays = prove(chain, ("loss",), held, reads)

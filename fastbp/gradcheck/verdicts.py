@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,13 @@ class ParameterCheck:
     worst_index: tuple[int, ...]  # of the largest difference; among the wrong elements where there are some
     verdict: Verdict  # the worst of its elements': wrong, rounding, kink, ok
     verdicts: NDArray[np.str_] = field(repr=False, compare=False)  # of each element, in the parameter's shape
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Also the state that earlier releases pickled, which knew two verdicts and none of an element."""
+        if "ok" in state:
+            verdict = Verdict.OK if state.pop("ok") else Verdict.WRONG
+            state |= {"verdict": verdict, "verdicts": np.empty(0, "<U8")}
+        vars(self).update(state)
 
     @property
     def ok(self) -> bool:

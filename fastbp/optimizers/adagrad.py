@@ -1,6 +1,7 @@
 """AdaGrad: each element has a step size of its own, which shrinks."""
 
-from fastbp.boundary.arguments import not_negative
+from collections.abc import Callable
+
 from fastbp.optimizers.optimizer import Optimizer, States
 from fastbp.originals import original
 
@@ -15,10 +16,10 @@ class AdaGrad(Optimizer):
     kind = "adagrad"
     state_names = ("h",)
 
-    def __init__(self, lr: float = 0.01) -> None:
+    def __init__(self, lr: float | Callable[[int], float] = 0.01) -> None:
         self.lr = lr
         self.h: States | None = None
         self.scalars()
 
     def scalars(self, step: int = 1) -> tuple[float, ...]:
-        return (not_negative(self.lr, "lr"),)
+        return (self.rate(step),)

@@ -1,9 +1,11 @@
 """Adam: momentum, and step sizes for each element."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.boundary.arguments import not_negative, share, whole_number
+from fastbp.boundary.arguments import share, whole_number
 from fastbp.optimizers.optimizer import Optimizer, States
 from fastbp.originals import original
 
@@ -20,7 +22,7 @@ class Adam(Optimizer):
     kind = "adam"
     state_names = ("m", "v")
 
-    def __init__(self, lr: float = 0.001, beta1: float = 0.9, beta2: float = 0.999) -> None:
+    def __init__(self, lr: float | Callable[[int], float] = 0.001, beta1: float = 0.9, beta2: float = 0.999) -> None:
         self.lr = lr
         self.beta1 = beta1
         self.beta2 = beta2
@@ -29,17 +31,21 @@ class Adam(Optimizer):
         self.v: States | None = None
         self.scalars()
 
-    def scalars(self, step: int = 1) -> tuple[float, ...]:
-        lr = not_negative(self.lr, "lr")
-        beta1, beta2 = (share(getattr(self, name), name, below_one=True) for name in ("beta1", "beta2"))
-        t = whole_number(self.iter, "iter", 0) + step
-        return lr * (1.0 - beta2**t) ** 0.5 / (1.0 - beta1**t), beta1, beta2
+    @property
+    def steps_done(self) -> int:
+        """How many steps have been taken in the optimizer's life: `iter`."""
+        return whole_number(self.iter, "iter", 0)
 
-    def step_sizes(self, steps: int) -> NDArray[np.float64]:
+    def scalars(self, step: int = 1) -> tuple[float, ...]:
+        beta1, beta2 = (share(getattr(self, name), name, below_one=True) for name in ("beta1", "beta2"))
+        t = self.steps_done + step
+        return self.rate(step) * (1.0 - beta2**t) ** 0.5 / (1.0 - beta1**t), beta1, beta2
+
+    def step_sizes(self, rates: NDArray[np.float64]) -> NDArray[np.float64]:
         _, beta1, beta2 = self.scalars()
-        lr, done = float(self.lr), self.iter
         # By Python's own powers, whose bits `scalars` has: 0.3 µs a step.
-        return np.array([lr * (1.0 - beta2**t) ** 0.5 / (1.0 - beta1**t) for t in range(done + 1, done + steps + 1)])
+        numbers = enumerate(rates.tolist(), self.iter + 1)
+        return np.array([lr * (1.0 - beta2**t) ** 0.5 / (1.0 - beta1**t) for t, lr in numbers])
 
     def advance(self, steps: int) -> None:
         self.iter += steps

@@ -1,6 +1,8 @@
 """Momentum: gradients add up to a velocity."""
 
-from fastbp.boundary.arguments import not_negative, share
+from collections.abc import Callable
+
+from fastbp.boundary.arguments import share
 from fastbp.optimizers.optimizer import Optimizer, States
 from fastbp.originals import original
 
@@ -15,11 +17,11 @@ class Momentum(Optimizer):
     kind = "momentum"
     state_names = ("v",)
 
-    def __init__(self, lr: float = 0.01, momentum: float = 0.9) -> None:
+    def __init__(self, lr: float | Callable[[int], float] = 0.01, momentum: float = 0.9) -> None:
         self.lr = lr
         self.momentum = momentum
         self.v: States | None = None
         self.scalars()
 
     def scalars(self, step: int = 1) -> tuple[float, ...]:
-        return not_negative(self.lr, "lr"), share(self.momentum, "momentum")
+        return self.rate(step), share(self.momentum, "momentum")

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.boundary import arrays
+from fastbp.boundary.arguments import not_negative
 from fastbp.kernels import optimizers as kernels
 from fastbp.kernels.tiles.interpreter import Tile
 from fastbp.originals import original
@@ -18,13 +19,31 @@ States = dict[str, NDArray[Any]]
 class Optimizer:
     """What the optimizers share. Each knows its kernel, the numbers that go into it, and the names of its state.
 
-    A compiled training loop asks for `scalars()`, the `step_sizes` of the next steps and `state_for(params)`, takes the
-    steps on the very arrays, and tells how many they were: `advance(steps)`.
+    `lr` is a number, or a function of the number of the step that gives one, and may be assigned to between steps.
+
+    A compiled training loop asks for `scalars()`, the `step_sizes` at the `rates` of the next steps and
+    `state_for(params)`, takes the steps on the very arrays, and tells how many they were: `advance(steps)`.
     """
 
     kind: ClassVar[str]  # the kernel is `{kind}_update`, its part for a range of elements `{kind}_range`
     state_names: ClassVar[tuple[str, ...]] = ()  # attributes, in the kernel's order
-    lr: float
+    lr: float | Callable[[int], float]
+
+    @property
+    def steps_done(self) -> int:
+        """How many steps have been taken in the optimizer's life."""
+        return int(vars(self).get("_steps", 0))
+
+    def rate(self, step: int = 1) -> float:
+        """The learning rate of the next step, or of the `step`-th from now: `lr`, or what it says of that step.
+
+        As a function it is called with the number of the step, 0 for the first of the optimizer's life, and may be
+        asked more than once. ValueError when the rate is negative or not finite, TypeError when it is no number.
+        """
+        if not callable(self.lr):
+            return not_negative(self.lr, "lr")
+        number = self.steps_done + step - 1
+        return not_negative(self.lr(number), f"lr({number})")
 
     def scalars(self, step: int = 1) -> tuple[float, ...]:
         """The numbers of the next step, or of the `step`-th from now, in the kernel's order.
@@ -33,12 +52,19 @@ class Optimizer:
         """
         raise NotImplementedError
 
-    def step_sizes(self, steps: int) -> NDArray[np.float64]:
-        """The first of `scalars` for each of the next steps."""
-        return np.full(steps, self.scalars()[0])
+    def rates(self, steps: int) -> NDArray[np.float64]:
+        """`rate` of each of the next steps."""
+        if not callable(self.lr):
+            return np.full(steps, self.rate())
+        return np.array([self.rate(step) for step in range(1, steps + 1)], np.float64)
+
+    def step_sizes(self, rates: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The first of `scalars` for each of the next steps, at these learning rates."""
+        return rates
 
     def advance(self, steps: int) -> None:
-        """Counts steps that were taken elsewhere on the arrays of `state_for`."""
+        """Counts steps, also those that were taken elsewhere on the arrays of `state_for`."""
+        vars(self)["_steps"] = self.steps_done + steps
 
     def state_for(self, params: Mapping[str, Any]) -> dict[str, tuple[NDArray[Any], ...]]:
         """The arrays of the state that belong to each parameter, in the kernel's order; made of zeros at the first use.

@@ -1,6 +1,8 @@
 """RMSprop: as AdaGrad, forgetting."""
 
-from fastbp.boundary.arguments import not_negative, share
+from collections.abc import Callable
+
+from fastbp.boundary.arguments import share
 from fastbp.optimizers.optimizer import Optimizer, States
 from fastbp.originals import original
 
@@ -16,11 +18,11 @@ class RMSprop(Optimizer):
     kind = "rmsprop"
     state_names = ("h",)
 
-    def __init__(self, lr: float = 0.01, decay_rate: float = 0.99) -> None:
+    def __init__(self, lr: float | Callable[[int], float] = 0.01, decay_rate: float = 0.99) -> None:
         self.lr = lr
         self.decay_rate = decay_rate
         self.h: States | None = None
         self.scalars()
 
     def scalars(self, step: int = 1) -> tuple[float, ...]:
-        return not_negative(self.lr, "lr"), share(self.decay_rate, "decay_rate")
+        return self.rate(step), share(self.decay_rate, "decay_rate")

@@ -1,6 +1,7 @@
 """Stochastic gradient descent."""
 
-from fastbp.boundary.arguments import not_negative
+from collections.abc import Callable
+
 from fastbp.optimizers.optimizer import Optimizer
 from fastbp.originals import original
 
@@ -11,9 +12,9 @@ class SGD(Optimizer):
 
     kind = "sgd"
 
-    def __init__(self, lr: float = 0.01) -> None:
+    def __init__(self, lr: float | Callable[[int], float] = 0.01) -> None:
         self.lr = lr
         self.scalars()
 
     def scalars(self, step: int = 1) -> tuple[float, ...]:
-        return (not_negative(self.lr, "lr"),)
+        return (self.rate(step),)
