@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from fastbp.lazy import attach
+from fastbp.networks.provided import provide
 
 __version__ = "0.1.0"
 
@@ -11,3 +12,7 @@ if not (Path(__file__).parent / "kernels").is_dir():
     __path__.append(str(Path(__file__).parent.parent))
 
 __getattr__, __dir__ = attach(__name__)
+
+# What networks use of the floors above them, which they don't know.
+provide("scores", "fastbp.engine.scores", "predict")
+provide("numerical gradients", "fastbp.gradcheck", "numerical_gradients")

@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fastbp.engine.functions import all_functions
 from fastbp.kernels.fingerprint import fingerprint
-from fastbp.kernels.loop import parts
-from fastbp.layers import Affine, BatchNormalization, Dropout, IdentityWithLoss, Pooling, Relu, Sigmoid, SoftmaxWithLoss
+from fastbp.layers import Affine, BatchNormalization, Dropout, IdentityWithLoss, Pooling, SoftmaxWithLoss
+from fastbp.layers.compiled import Compiled
+from fastbp.lazy import classes
 from fastbp.optimizers import Optimizer
 from fastbp.system import threads
 from fastbp.system.interrupts import interrupts_end
@@ -115,15 +117,14 @@ def steps(dtypes: Any) -> list[Step]:
 
 def _steps(dtype: str) -> Iterator[tuple[int, Step]]:
     """With how early each is to be compiled."""
-    for function in parts.all_functions(np.dtype(dtype)):
+    for function in all_functions(dtype):
         yield (0 if "affine" in function.symbol else 3), (function.name, partial(_load, function))
     for x_dtype in DTYPES[: 1 + DTYPES.index(dtype)]:
         for n in (1, 2):
             what = f"Affine of {x_dtype} x and {dtype} W, {'threads' if n > 1 else 'serial'}"
             for step in _passes(what, partial(_affine, x_dtype, dtype, n)):
                 yield n, step
-    found = [*_passes(f"Relu of {dtype}", partial(_activation, Relu, dtype))]
-    found += _passes(f"Sigmoid of {dtype}", partial(_activation, Sigmoid, dtype))
+    found = [step for cls in elementwise() for step in _passes(f"{cls.__name__} of {dtype}", partial(_any, cls, dtype))]
     found += _passes(f"Pooling of {dtype}", partial(_pooling, dtype))
     found += _passes(f"Dropout of {dtype}", partial(_dropout, dtype))
     for x_dtype in DTYPES[: 1 + DTYPES.index(dtype)]:
@@ -156,11 +157,17 @@ def _affine(x_dtype: str, dtype: str, n: int, backward: bool) -> None:
             layer.backward(out)
 
 
-def _activation(layer: type[Relu | Sigmoid], dtype: str, backward: bool) -> None:
-    activation = layer()
-    out = activation.forward(np.zeros(1, dtype))
+def elementwise() -> list[type]:
+    """The layers that work element by element, and say so."""
+    told = [(cls, vars(cls).get("compiled")) for cls in classes("fastbp.layers")]
+    return [cls for cls, each in told if isinstance(each, Compiled) and each.is_elementwise]
+
+
+def _any(cls: type, dtype: str, backward: bool) -> None:
+    layer: Any = cls()
+    out = layer.forward(np.zeros(1, dtype))
     if backward:
-        activation.backward(out)
+        layer.backward(out)
 
 
 def _pooling(dtype: str, backward: bool) -> None:

@@ -1,6 +1,7 @@
 """Gradients by central differences."""
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -99,6 +100,4 @@ def __getattr__(name: str) -> Any:
     """What stood here in earlier releases, whose pickles name it."""
     if name not in ("GradientCheck", "ParameterCheck", "check_gradients"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from fastbp import gradcheck
-
-    return getattr(gradcheck, name)
+    return getattr(import_module("fastbp.gradcheck"), name)

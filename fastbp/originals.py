@@ -41,6 +41,11 @@ def original(cls: Class) -> Class:
     return cls
 
 
+def is_original(cls: type) -> bool:
+    """Whether this is a class whose definition was kept."""
+    return cls in _definitions
+
+
 def changed(cls: type) -> str | None:
     """The name of something that isn't as it was defined, in this class or one that it comes from; None without."""
     return next((name for base in cls.__mro__ if base in _definitions and (name := _changed(base))), None)

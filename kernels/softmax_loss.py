@@ -214,7 +214,7 @@ def softmax_loss_backward(dout, y, t, dx):
 def loss_of_indices(lo, hi, left, right, op, step):
     batch, N, classes = step.batch, step.N, op.M
     t = address_as_int64(batch.labels)
-    _losses_of_indices(lo, hi, N, classes, op.out, t, step.settings.eps, batch.y, step.costs)
+    _losses_of_indices(lo, hi, N, classes, op.out, t, step.settings.loss_numbers[0], batch.y, step.costs)
     _gradient_of_indices(lo, hi, classes, 1.0 / N, batch.y, t, op.dout)
 
 
@@ -222,5 +222,5 @@ def loss_of_indices(lo, hi, left, right, op, step):
 def loss_of_probabilities(lo, hi, left, right, op, step):
     batch, N, classes = step.batch, step.N, op.M
     t = address_as(batch.labels, op.out)
-    _losses_of_probabilities(lo, hi, N, classes, op.out, t, step.settings.eps, batch.y, step.costs)
+    _losses_of_probabilities(lo, hi, N, classes, op.out, t, step.settings.loss_numbers[0], batch.y, step.costs)
     _gradient_of_probabilities(lo, hi, classes, 1.0 / N, batch.y, t, op.dout)

@@ -75,6 +75,10 @@ class Case:
         """A new layer of the namespace."""
         return OPERATIONS[self.operation].layer(layers, arrays)
 
+    def made(self, layers: Any) -> Any:
+        """The same, of arrays of its own."""
+        return self.layer(layers, self.arrays())
+
     def forward(self, layer: Any, arrays: Arrays) -> Any:
         return layer.forward(*(arrays[name] for name in ("x", "t") if name in arrays))
 
@@ -250,5 +254,5 @@ BENCHMARKS = {
 
 def benchmarks(operation: str, small: bool = False) -> list[Case]:
     """The cases to time; the small ones are the book's own."""
-    shapes = BENCHMARKS[operation][:1] if small else BENCHMARKS[operation]
+    shapes = BENCHMARKS.get(operation, BENCHMARKS["relu"])[: 1 if small else None]
     return [Case(operation, shape, dtype) for shape, dtype in itertools.product(shapes, DTYPES)]

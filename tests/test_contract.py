@@ -12,17 +12,15 @@ import pytest
 from processes import python
 
 import fastbp
-from fastbp import layers, lazy, reference, trainer
-from fastbp.engine import compiled_step as step
-from fastbp.engine import operations
-from fastbp.kernels.loop import parts
+from fastbp import layers, lazy, reference
+from fastbp.optimizers import Optimizer
 
 PACKAGE = Path(fastbp.__file__).parent
 KERNELS = Path(__import__("fastbp.kernels", fromlist=["x"]).__file__).parent
-LAYERS = (
-    *("AddLayer", "Affine", "BatchNormalization", "Dropout", "IdentityWithLoss", "MulLayer", "Pooling"),
-    *("Relu", "Sigmoid", "SoftmaxWithLoss"),
-)
+# Nodes of graphs, which no network passes batches through; and those that have no parts yet.
+WITHOUT_PARTS = {"AddLayer", "BatchNormalization", "Dropout", "IdentityWithLoss", "MulLayer", "Pooling"}
+ENGINE_WITHOUT_LAYERS = [PACKAGE / "engine" / f"{name}.py" for name in ("workspace", "compiled_step", "scores")]
+LAYERS = tuple(lazy.names("fastbp.layers"))
 
 
 def imports(file: Path) -> set[str]:
@@ -84,6 +82,102 @@ def test_a_star_import_brings_what_hides_nothing() -> None:
     public = {"__version__", "Affine", "SGD", "TwoLayerNet", "Trainer", "load_params", "predict", "threads", "warmup"}
     assert public <= set(fastbp.__all__)
     assert not {"layers", "share_right", "attach"} & set(fastbp.__all__)
+
+
+# The floors, from the top down, by the names of files and folders: each imports what lies below it alone, and what
+# stands beside it on its floor where that is no circle. `kernels` is below all but `originals`, `reads` and `lazy`,
+# which import nothing of the package but each other.
+FLOORS = (
+    ("__main__",),
+    ("command", "bench", "_warmup", "graph.command", "graph.figures"),
+    ("trainer",),
+    ("gradcheck",),
+    ("engine",),
+    ("networks", "graph", "gradient"),
+    ("copies", "chain"),
+    ("layers", "optimizers", "functions", "util"),
+    ("boundary", "datasets"),
+    ("threads",),
+    ("system",),
+    ("reference", "originals", "reads", "lazy", "kernels"),
+    ("",),  # fastbp itself: its version
+)
+
+
+def module_of(file: Path) -> str:
+    """What stands behind `fastbp.` in a module's name."""
+    names = file.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(names[:-1] if names[-1] == "__init__" else names)
+
+
+def arrows(file: Path, *, deferred: bool = True) -> set[str]:
+    """The modules of the package that a file imports, anywhere in it or outside of functions."""
+    tree = ast.parse(file.read_text())
+    unseen = [n for n in ast.walk(tree) if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"]
+    unseen += [] if deferred else [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
+    skipped = {id(node) for block in unseen for node in ast.walk(block)}
+    found = set()
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "fastbp":
+            modules = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {each if is_module(each) else home(node.module, each) for each in modules}
+    return {name.removeprefix("fastbp").removeprefix(".") for name in found if name.split(".")[0] == "fastbp"}
+
+
+def is_module(name: str) -> bool:
+    path = PACKAGE.joinpath(*name.split(".")[1:])
+    return name.startswith("fastbp.") and (path.with_suffix(".py").is_file() or (path / "__init__.py").is_file())
+
+
+def home(package: str, name: str) -> str:
+    """Where a public name of a package is defined."""
+    if (PACKAGE.joinpath(*package.split(".")[1:]) / "__init__.pyi").is_file():
+        return lazy.names(package).get(name.rpartition(".")[2], package)
+    return package
+
+
+def floor_of(module: str) -> int:
+    """The number of its floor, 0 at the top: of the longest name in the table that it begins with."""
+    found = [(len(each), n) for n, floor in enumerate(FLOORS) for each in floor if f"{module}.".startswith(f"{each}.")]
+    return max(found)[1] if found else len(FLOORS) - 1
+
+
+FILES = [file for file in PACKAGE.rglob("*.py") if "kernels" not in file.relative_to(PACKAGE).parts]
+
+
+def test_every_file_stands_on_a_floor() -> None:
+    """Else it would be taken for the ground."""
+    assert {module_of(file) for file in FILES if floor_of(module_of(file)) == len(FLOORS) - 1} == {""}
+
+
+@pytest.mark.parametrize("file", FILES, ids=module_of)
+def test_arrows_point_down(file: Path) -> None:
+    module = module_of(file)
+    if not module:
+        assert arrows(file) == {"lazy", "networks.provided"}
+        return
+    up = {each for each in arrows(file) if floor_of(each) < floor_of(module)}
+    assert not up, f"{module} imports {sorted(up)}, which stand above it"
+
+
+def test_no_circles() -> None:
+    """Within a room a class may load what serves one of its methods when that is called, as a node what explains it."""
+
+    def needs(file: Path) -> set[str]:
+        room = module_of(file).split(".")[0]
+        others = {each for each in arrows(file) if each.split(".")[0] != room}
+        return (arrows(file, deferred=False) | others) - {""}
+
+    waiting = {module_of(file): needs(file) for file in FILES}
+    for package in [module for module in waiting if (PACKAGE.joinpath(*module.split(".")) / "__init__.py").is_file()]:
+        waiting[package] = {each for each in waiting[package] if not each.startswith(f"{package}.")}
+    while ready := {module for module, needs in waiting.items() if not needs & waiting.keys() - {module}}:
+        waiting = {module: needs for module, needs in waiting.items() if module not in ready}
+    assert not waiting, f"these import each other: {sorted(waiting)}"
 
 
 def test_oracle_imports_numpy_alone() -> None:
@@ -171,28 +265,21 @@ def test_rooms_of_the_kernels_are_packages() -> None:
 # The compiled loop ----------------------------------------------------------------------------------------------------
 
 
-# What no chain consists of, and what the compiled loop does not know.
-WITHOUT_THE_LOOP = {
-    *("AddLayer", "MulLayer", "SoftmaxWithLoss", "Pooling"),
-    *("BatchNormalization", "Dropout", "IdentityWithLoss"),
-}
-
-
-def test_the_compiled_loop_knows_every_optimizer_and_every_layer_of_a_chain() -> None:
-    """A new one is either known there, or written down here."""
-    assert {cls.__name__ for cls in step.OPTIMIZERS} == {cls.__name__ for cls in trainer.OPTIMIZERS.values()}
-    assert {cls.__name__ for cls in operations.CODES} == set(LAYERS) - WITHOUT_THE_LOOP
-    assert len(set(operations.CODES.values())) == len(operations.CODES)
-    assert {cls.kind for cls in step.OPTIMIZERS} == parts.OPTIMIZERS.keys()
-    assert parts.OPERATIONS.keys() >= set(operations.CODES.values())
+def test_a_layer_says_of_itself_what_the_loop_calls() -> None:
+    """What it inherits may not hold for it: each has its own, or none and runs by its methods."""
+    told = {cls.__name__: vars(cls).get("compiled") for cls in lazy.classes("fastbp.layers")}
+    assert {name for name, each in told.items() if each is None} == WITHOUT_PARTS
+    for cls in lazy.classes("fastbp.optimizers"):
+        assert cls is Optimizer or vars(cls)["part"] is not None
 
 
 def test_the_loop_and_its_tables_know_no_layer() -> None:
-    """They know functions, rows and columns: what a layer is stands in the table of `parts.py` alone."""
-    names = {each.lower() for each in LAYERS} | {cls.kind for cls in step.OPTIMIZERS} | {"sparse"}
-    for node in ast.walk(ast.parse((KERNELS / "loop" / "training.py").read_text())):
-        said = getattr(node, "id", None) or getattr(node, "attr", None) or getattr(node, "name", None) or ""
-        assert not any(name in str(said).lower() for name in names), f"line {node.lineno}: {said}"
+    """They know functions, rows and columns: what a layer is stands in its own file alone. Nor does the engine."""
+    names = {cls.__name__.lower() for room in ("layers", "optimizers") for cls in lazy.classes(f"fastbp.{room}")}
+    for file in (KERNELS / "loop" / "training.py", PACKAGE / "engine" / "operations.py", *ENGINE_WITHOUT_LAYERS):
+        for node in ast.walk(ast.parse(file.read_text())):
+            said = getattr(node, "id", None) or getattr(node, "attr", None) or getattr(node, "name", None) or ""
+            assert str(said).lower() not in names - {"optimizer"}, f"{file.name}:{node.lineno}: {said}"
 
 
 def test_the_engine_compiles_nothing_of_its_own() -> None:

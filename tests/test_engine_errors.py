@@ -243,8 +243,8 @@ NETWORKS: dict[str, tuple[Any, str]] = {
     "a list": (edited(b1=[0.0] * 5), "b1 is no writable, C-contiguous array"),
     "no layers": (without(net(), "layers"), "Chain has no layers and params"),
     "no loss": (without(net(), "last_layer"), "Chain has no last_layer"),
-    "no affine layer": (with_layers([fastbp.Relu()]), "the network has no Affine layer"),
-    "empty": (with_layers([]), "the network has no Affine layer"),
+    "no affine layer": (with_layers([fastbp.Relu()]), "the network has no layer with parameters"),
+    "empty": (with_layers([]), "the network has no layer with parameters"),
 }
 NETWORKS["an extra parameter"][0].params["gamma"] = np.ones(3)
 

@@ -18,11 +18,12 @@ if config.DISABLE_JIT:
 
 from numba import types
 
+from fastbp.engine.functions import all_functions
 from fastbp.kernels import relu
 from fastbp.kernels.build import cache, objects
 from fastbp.kernels.build.native import CFunction
 from fastbp.kernels.build.tables import TableType
-from fastbp.kernels.loop import parts, plan, training
+from fastbp.kernels.loop import plan, training
 
 LIBRARY = {"memcpy", "memset", "memmove", "log", "exp", "sched_yield", "usleep"}
 
@@ -37,7 +38,7 @@ def all_of(dtype: str) -> list[CFunction]:
             for called in kept(function)[0]:
                 add(called)
 
-    functions = parts.all_functions(np.dtype(dtype))
+    functions = all_functions(dtype)
     objects.load(functions)
     for function in functions:
         add(function)
@@ -67,7 +68,7 @@ def test_objects_ask_for_nothing_but_the_c_library_and_each_other(dtype: str, tm
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_parts_have_one_signature_of_pointers_and_int64(dtype: str) -> None:
-    for function in parts.all_functions(np.dtype(dtype)):
+    for function in all_functions(dtype):
         for type_ in function.types:
             assert type_ == types.int64 or isinstance(type_, types.CPointer | TableType), function.symbol
         if isinstance(function.types[-1], TableType):  # a part, which the loop calls
@@ -115,7 +116,7 @@ def test_where_nothing_can_be_kept(tmp_path: Path) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         functions = optimizers.sgd_part, optimizers.momentum_part, optimizers.adam_part
-        addresses = parts.addresses(functions, np.dtype("float32"))
+        addresses = parts.addresses([parts.of_parameter(each, "float32") for each in functions])
     print(len(set(addresses)), len(caught), "can't be kept" in str(caught[0].message))
     """
     assert python(code, FASTBP_CACHE_DIR=str(tmp_path / "file")).split() == ["3", "1", "True"]
@@ -131,7 +132,8 @@ def test_a_warning_that_is_an_error_ends_the_compilation(tmp_path: Path) -> None
     from fastbp.kernels.loop import parts
     warnings.simplefilter("error")
     try:
-        parts.addresses([optimizers.sgd_part, optimizers.momentum_part, optimizers.adam_part], np.dtype("float32"))
+        functions = optimizers.sgd_part, optimizers.momentum_part, optimizers.adam_part
+        parts.addresses([parts.of_parameter(each, "float32") for each in functions])
     except RuntimeWarning as error:
         print("can't be kept" in str(error))
     """

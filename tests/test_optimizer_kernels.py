@@ -60,7 +60,7 @@ def test_bits_of_numpy(name: str, dtype: str) -> None:
 
 def in_parts(name: str, dtype: str) -> Any:
     """Calls the loop's part for the range between each two cuts."""
-    (part,) = parts.addresses([getattr(kernels, f"{name}_part")], np.dtype(dtype))
+    (part,) = parts.addresses([parts.of_parameter(getattr(kernels, f"{name}_part"), dtype)])
     function = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 6)(part)
 
     def run(cuts: Any, W: Any, dW: Any, *states: Any, numbers: tuple[float, ...]) -> None:

@@ -58,8 +58,3 @@ def test_training_goes_on(things: dict[str, Any]) -> None:
     assert step.report().startswith("one step of 100 samples in float64")
     assert len(step.run(things["data"], np.array([[0, 1], [2, 3]]))) == 2
     assert step.compiled
-
-
-def test_checks_are_read(things: dict[str, Any]) -> None:
-    assert things["check"].ok
-    assert str(things["check"]).splitlines()[1].startswith("W1")

@@ -5,14 +5,13 @@ import threading
 import time
 from collections.abc import Callable
 from ctypes import addressof
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import optimizers
+from fastbp import originals
 from fastbp.boundary.arrays import learning_rates
 from fastbp.chain import NotCompilable, share_memory
 from fastbp.engine import launch
@@ -20,15 +19,20 @@ from fastbp.engine.addresses import address
 from fastbp.engine.data import Data, LayerData, checked_order, prepare, run_arguments
 from fastbp.engine.operations import (
     Operation,
+    Takes,
     bind,
     check_unchanged,
+    compiled_loss,
+    connect,
+    decaying,
     held_in,
     one_decay,
     operations_of,
     read,
+    takes,
 )
 from fastbp.engine.proof import STEPS, prove
-from fastbp.engine.report import report
+from fastbp.engine.report import report, table
 from fastbp.engine.workspace import Workspace
 from fastbp.reads import Reads
 
@@ -37,14 +41,10 @@ _FLOAT64: np.dtype[Any] = np.dtype(np.float64)
 _PLAIN = {int, float, bool, np.float64, np.float32, np.float16, np.int64, np.int32, np.ndarray}
 _PLAIN |= {str, type(None), complex, list, tuple, dict}
 
-OPTIMIZERS = (
-    *(optimizers.SGD, optimizers.Momentum, optimizers.Nesterov),
-    *(optimizers.AdaGrad, optimizers.RMSprop, optimizers.Adam),
-)
-
 # A run goes to the compiled code in slices of about this many operations, 50 ms or so: Ctrl-C is looked at in between.
 FLOPS_OF_A_SLICE = 7.5e9
 MOST_STEPS_OF_A_SLICE = 20_000
+MOST_DRAWN_OF_A_SLICE = 4_000_000  # random numbers of layers: 32 MB
 
 
 class CompiledStep:
@@ -63,7 +63,7 @@ class CompiledStep:
         self._operations: list[Operation] = []
         self._dtype, self._decay = _FLOAT64, 0.0
         self._loss: Any = None
-        self._shapes: list[Any] = []  # what the workspace was made for
+        self._form: list[Any] = []  # what the workspace was made for
 
     def __call__(self, x: ArrayLike, t: ArrayLike, *, scale: float = 1.0) -> float:
         """One step on a batch, as `TrainingStep` has it."""
@@ -72,9 +72,7 @@ class CompiledStep:
 
     def prepare(self, x: Any, t: ArrayLike, *, scale: float = 1.0, sparse: bool | None = None) -> Data:
         """Data for runs, as `TrainingStep` has it."""
-        first = self._operations[0]
-        classes, affine = self._operations[-1].outputs, first.affine is not None
-        return prepare(x, t, first.inputs, classes, self._dtype, scale=scale, sparse=sparse, affine_first=affine)
+        return prepare(x, t, self.takes, scale=scale, sparse=sparse)
 
     def run(
         self,
@@ -101,10 +99,15 @@ class CompiledStep:
         return self._run(data, steps, stops=stops, done=done)
 
     @property
-    def takes(self) -> tuple[int, int, np.dtype[Any], bool]:
+    def takes(self) -> Takes:
         """What data have to be prepared for."""
-        first = self._operations[0]
-        return first.inputs, self._operations[-1].outputs, self._dtype, first.affine is not None
+        return takes(self._operations, self._dtype, self._loss)
+
+    @property
+    def prepares(self) -> tuple[Any, ...]:
+        """What the data that it prepares depend on, to be compared."""
+        found = self.takes
+        return found.features, self._operations[-1].outputs, found.dtype, found.skips, found.targets
 
     def bind(self) -> None:
         """Looks again at what the network and the optimizer consist of, where any of it was exchanged.
@@ -138,18 +141,16 @@ class CompiledStep:
         if share_memory(self.trained):
             raise NotCompilable("an array of the optimizer's state is, or overlaps, another array of the training")
         self._decay = one_decay(prove(chain, STEPS, held_in(operations), reads), self.network, reads)
-        shapes = [dtype, *(replace(operation, affine=None) for operation in operations)]
-        if self._workspace and shapes != self._shapes:
-            self._workspace = None
-        if self._workspace:
-            self._workspace.operations = operations
-        self._operations, self._dtype, self._loss, self._shapes = operations, dtype, chain.loss, shapes
+        if self._decay and decaying(operations) != {name for name, array in chain.params.items() if array.ndim > 1}:
+            raise NotCompilable("weight decay is of other parameters than the layers' weights")
+        self._operations, self._dtype, self._loss = operations, dtype, chain.loss
 
     @property
     def trained(self) -> list[NDArray[Any]]:
         """All arrays that a run changes: the parameters, and the optimizer's state."""
         states = [getattr(self.optimizer, name) or {} for name in self.optimizer.state_names]
-        return [*self.network.params.values(), *(array for state in states for array in state.values())]
+        averages = [array for operation in self._operations for array in operation.averages if array is not None]
+        return [*self.network.params.values(), *(array for state in states for array in state.values()), *averages]
 
     def check(self) -> None:
         """ValueError and TypeError for whatever would keep a run from starting."""
@@ -169,20 +170,35 @@ class CompiledStep:
     def reporter(self, reason: str) -> Callable[[int], str]:
         """What writes the report of a step of so many samples, as the network and the optimizer are now."""
         loss, optimizer = type(self._loss).__name__, type(self.optimizer).__name__
-        operations = [replace(operation, affine=operation.affine is not None or None) for operation in self._operations]
-        return partial(report, operations, loss, optimizer, len(self.optimizer.state_names), self._dtype)
+        return partial(report, table(self._operations), loss, optimizer, len(self.optimizer.state_names), self._dtype)
 
     def flops(self, batch: int, share_used: float = 1.0) -> float:
         """Useful floating-point operations of one step; the first layer multiplies such a share of its inputs."""
         each = [operation.flops(batch, n == 0) for n, operation in enumerate(self._operations)]
         return share_used * each[0] + sum(each[1:])
 
+    def _workspace_for(self, data: Data, batch: int) -> Workspace:
+        """Buffers for such samples, made anew where operations or shapes are others, or a batch larger, than before."""
+        operations, shape = self._operations, data.sample_shape
+        if operations[0].inputs != shape and self.takes.features is None:
+            connect(operations, shape)
+        for operation in operations:
+            if operation.compiled.make_ready:
+                operation.compiled.make_ready(operation.layer, operation.inputs or (), self._dtype)
+                operation.averages = tuple(getattr(operation.layer, name) for name in operation.compiled.averages)
+        form, work = [self._dtype, *(operation.form() for operation in operations)], self._workspace
+        if work is None or work.capacity < batch or form != self._form:
+            work = self._workspace = Workspace(operations, self._dtype, batch, learns=True)
+            self._form = form
+        work.operations = operations
+        return work
+
     def _data(self, x: Any, t: Any, order: Any, scale: float, sparse: bool | None) -> tuple[Data, NDArray[np.int64]]:
         x, t, order = run_arguments(x, t, order, scale, sparse)
         if isinstance(x, LayerData):  # prepared while the layers took the steps
             x, t = x.x, x.t
         if isinstance(x, Data):
-            x.check_fits(*self.takes[:3])
+            x.check_fits(self.takes)
             return x, checked_order(order, x.samples)
         data = self.prepare(x, t, scale=scale, sparse=sparse)
         return data, checked_order(order, data.samples)
@@ -205,16 +221,16 @@ class CompiledStep:
             self.bind()  # again, after code of the user's own
         params, (_, *numbers), decay = self.network.params, optimizer.scalars(), self._decay
         states = _states(optimizer, params)
-        batch = order.shape[1]
-        work = self._workspace
-        if work is None or work.capacity < batch:
-            work = self._workspace = Workspace(self._operations, self._dtype, batch, learns=True)
+        batch, loss = order.shape[1], compiled_loss(self._loss)
+        work = self._workspace_for(data, batch)
         flops = self.flops(batch, data.share_used)
         most = n or launch.threads_for(flops)
-        run, samples = work.run_for(data, optimizer.kind, decay, batch, most), data.table()
+        run, samples = work.run_for(data, type(optimizer), loss, decay, batch, most), data.table()
         pace = work.pace(batch, most)
-        work.numbers[: len(numbers)], work.settings.eps = numbers, self._loss.eps
+        work.enter_numbers(tuple(numbers), tuple(float(getattr(self._loss, name)) for name in loss.numbers))
         slice_ = int(min(MOST_STEPS_OF_A_SLICE, max(1, FLOPS_OF_A_SLICE // max(1, flops))))
+        if work.drawn:
+            slice_ = max(1, min(slice_, MOST_DRAWN_OF_A_SLICE // (batch * work.drawn)))
         work.point_at(params, states, min(slice_, len(order)))
         run.samples, run.N, run.stops = addressof(samples), batch, stops
         losses = np.full(len(order), np.nan)
@@ -229,6 +245,8 @@ class CompiledStep:
             part = order[taken : taken + (max(1, slice_ // launch.TRIAL) if tries else slice_)]
             now = optimizer.rates(len(part)) if rates is None else rates[taken : taken + len(part)]
             sizes = optimizer.step_sizes(now)
+            if work.drawn:
+                work.draw(len(part), batch)
             run.steps, run.order, run.rates = len(part), address(part), address(sizes)
             run.losses = address(losses[taken:])
             begin = time.perf_counter()
@@ -254,7 +272,7 @@ def _states(optimizer: Any, params: Any) -> Any:
 def check_optimizer(optimizer: Any, reads: Reads) -> None:
     """NotCompilable unless this is one of the loop's optimizers, and its methods are the library's."""
     cls = reads.attribute(optimizer, "__class__")
-    if cls not in OPTIMIZERS or cls is not type(optimizer):
+    if vars(cls).get("part") is None or not originals.is_original(cls) or cls is not type(optimizer):
         raise NotCompilable(f"{cls.__module__}.{cls.__name__} is no optimizer that the compiled loop knows")
     check_unchanged(optimizer, cls, reads)
     own, states = reads.dict_of(optimizer), []

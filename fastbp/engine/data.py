@@ -1,8 +1,9 @@
 """Samples and labels in the form that the compiled loop reads, checked once."""
 
+import math
 import operator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from fastbp.boundary.arguments import finite
 from fastbp.chain import NotCompilable
 from fastbp.engine import launch
 from fastbp.engine.addresses import address
+from fastbp.engine.operations import Takes
 from fastbp.kernels.loop import compress as kernels
 from fastbp.kernels.loop import plan
 
@@ -35,7 +37,7 @@ class Data:
 
     samples: int
     features: int
-    classes: int
+    classes: int  # or values to predict
     dtype: np.dtype[Any]  # of the network that it was made for
     scale: float
     kind: str  # the dtype's name, or COMPRESSED
@@ -44,6 +46,8 @@ class Data:
     starts: NDArray[np.int64] | None = field(default=None, repr=False)
     columns: NDArray[np.int32] | None = field(default=None, repr=False)
     given: tuple[Any, Any, float] = field(default=(None, None, 1.0), repr=False)  # what it was made from: x, t, scale
+    shape: tuple[int, ...] = field(default=(), repr=False)  # of a sample, where that is more than the features
+    targets: Any = field(default=None, repr=False)  # what has checked the labels; None: that of classes
 
     @property
     def is_sparse(self) -> bool:
@@ -60,13 +64,22 @@ class Data:
         given = self.given[0][:count], self.given[1][:count], self.given[2]
         return replace(self, samples=count, labels=self.labels[:count], x=x, starts=starts, given=given)
 
-    def check_fits(self, features: int, classes: int, dtype: np.dtype[Any]) -> None:
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """The shape of a sample."""
+        return self.shape or (self.features,)
+
+    def check_fits(self, takes: Takes) -> None:
         """ValueError when it was prepared for another kind of network."""
-        if (self.features, self.classes, self.dtype) != (features, classes, dtype):
+        features = self.features if takes.features is None else takes.features
+        classes = takes.outputs(self.sample_shape if takes.features is None else (features,))
+        if (self.features, self.classes, self.dtype) != (features, classes, takes.dtype):
             raise ValueError(
                 f"the data were prepared for {self.features} inputs, {self.classes} classes and {self.dtype}, "
-                f"but the network has {features}, {classes} and {dtype}"
+                f"but the network has {features}, {classes} and {takes.dtype}"
             )
+        if (self.targets or arrays.network_targets) is not takes.targets:
+            raise ValueError("the data were prepared for a network with another kind of loss")
 
     @property
     def share_used(self) -> float:
@@ -142,21 +155,13 @@ def scaled(x: NDArray[Any], scale: float) -> NDArray[Any]:
     return x if scale == 1 else x * x.dtype.type(scale) if x.dtype.kind == "f" else x * scale
 
 
-def prepare(
-    x: Any,
-    t: Any,
-    features: int,
-    classes: int,
-    dtype: np.dtype[Any],
-    *,
-    scale: float,
-    sparse: bool | None,
-    affine_first: bool,
-) -> Data:
-    """Checked data for a network of so many inputs and classes; t may be NO_LABELS. Errors as in a step."""
+def prepare(x: Any, t: Any, takes: Takes, *, scale: float, sparse: bool | None) -> Data:
+    """Checked data for a network that takes such samples; t may be NO_LABELS. Errors as in a step."""
     scale = finite(scale, "scale")
-    given = x, t, scale
-    if not affine_first:
+    given, dtype = (x, t, scale), takes.dtype
+    shape = (takes.features,) if takes.features is not None else np.shape(x)[1:]
+    features, classes = math.prod(shape), takes.outputs(shape)
+    if not takes.skips:
         if sparse:
             raise ValueError("sparse=True needs an Affine layer at the front")
         sparse = False
@@ -169,14 +174,15 @@ def prepare(
     else:
         dense = dense_rows(x, features, dtype)
         rows = len(dense)
-    labels = NO_LABELS if t is NO_LABELS else arrays.network_targets(t, (rows, classes), dtype)
+    labels = NO_LABELS if t is NO_LABELS else takes.targets(t, (rows, classes), dtype)
+    made = partial(Data, rows, features, classes, dtype, given=given, shape=shape, targets=takes.targets)
     if dense is not None:
         if not (sparse or (sparse is None and density(dense) < SPARSE_BELOW)):
-            return Data(rows, features, classes, dtype, scale, dense.dtype.name, labels, dense, given=given)
+            return made(scale, dense.dtype.name, labels, dense)
         compressed = compress(dense, dtype, scale)
     assert compressed is not None
     values, starts, columns = compressed
-    return Data(rows, features, classes, dtype, 1.0, COMPRESSED, labels, values, starts, columns, given)
+    return made(1.0, COMPRESSED, labels, values, starts, columns)
 
 
 def density(x: NDArray[Any]) -> float:

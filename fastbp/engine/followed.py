@@ -24,7 +24,7 @@ class Followed:
         `watched` says that they may change, `changed` that this may have happened since they were asked for last.
         """
         forms = [(array.shape, array.strides, array.dtype) for array in (x, t)]
-        made_from = x, t, sparse, forms, *step.takes
+        made_from = x, t, sparse, forms, *step.prepares
         known = len(self._made_from) == len(made_from) and all(map(_same, self._made_from, made_from))
         if self._data is None or not known or (changed and self._fingerprints != self._look(x, t)):
             self._data, self._made_from, self._fingerprints = None, (), None

@@ -1,55 +1,85 @@
-"""The operations of the compiled loop that a network's chain of layers is."""
+"""The operations of the compiled loop that a network's chain of layers is, and their sizes."""
 
 import math
+import re
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
 from types import MemberDescriptorType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp import layers, originals
+from fastbp import originals
 from fastbp.chain import LOSS_NAMES, Chain, NotCompilable, share_memory
 from fastbp.engine.proof import check_lookups
-from fastbp.kernels.loop import plan
+from fastbp.layers.compiled import Compiled, CompiledLoss, Shape, same_shape
 from fastbp.reads import MISSING, Reads
 
 _CONTAINERS = {"layers": (dict, OrderedDict, list, tuple), "params": (dict, OrderedDict)}
+_NUMBERS = (int, float, np.float64, np.float32)  # what can't be another number at each look
 
 
 @dataclass
 class Operation:
-    """One row of the plan: a layer, or an affine layer and the ReLU on top of it."""
+    """One row of the plan: a layer, or a layer and the one on top of it, whose work it does on its way."""
 
-    code: int
     names: str  # of its layers, for people
-    affine: Any = None  # the layer whose W and b it uses
-    W: str = ""  # the names of its parameters
-    b: str = ""
-    inputs: int = 0
-    outputs: int = 0
+    compiled: Compiled
+    layer: Any
+    above: Compiled | None = None  # of the layer on top, where it is part of this
+    parameters: tuple[str, ...] = ()  # their names, in the order of `compiled.parameters`
+    sizes_of: tuple[Shape, ...] = ()  # their shapes
+    averages: tuple[NDArray[Any] | None, ...] = ()
+    numbers: tuple[float, ...] = ()
+    inputs: Shape | None = None  # of a sample; None until samples are seen
+    outputs: Shape | None = None
 
     @property
-    def has_mask(self) -> bool:
-        return self.code in (plan.AFFINE_RELU, plan.RELU)
+    def D(self) -> int:
+        """Numbers of a sample's input."""
+        return math.prod(self.inputs or ())
+
+    @property
+    def M(self) -> int:
+        """Numbers of a sample's output."""
+        return math.prod(self.outputs or ())
+
+    @property
+    def keeps(self) -> list[tuple[str, Any, int]]:
+        """(Name, dtype or None, elements a sample) of what its forward pass leaves for the backward pass."""
+        found = []
+        for compiled in (self.compiled, self.above):
+            for name, (dtype, size) in compiled.keeps.items() if compiled else ():
+                elements = self.M if size is None else size(self.layer, self.inputs) if callable(size) else size
+                found.append((name, dtype, int(elements)))
+        return found
+
+    def form(self) -> tuple[Any, ...]:
+        """What buffers and tables have to be made for."""
+        sizes = self.compiled.sizes(self.layer, self.inputs) if self.inputs is not None else ()
+        return self.compiled, self.above, self.parameters, self.sizes_of, self.inputs, self.outputs, tuple(sizes)
 
     def flops(self, batch: int, first: bool) -> int:
-        """Of one step: forward, the gradient of W, and that of x, which nobody reads at the first layer."""
-        return (4 if first else 6) * batch * self.inputs * self.outputs if self.affine is not None else 0
+        """Of one step: forward, the gradient of parameters, and that of x, which nobody reads at the first layer."""
+        passes = 1 + bool(self.parameters) + (not first)
+        return 0 if self.inputs is None else passes * batch * self.compiled.flops(self.layer, self.inputs)
 
-    def bytes(self, batch: int, itemsize: int) -> int:
-        """Of its parameters, inputs and outputs."""
-        own = self.inputs * self.outputs + self.outputs if self.affine is not None else 0
-        return itemsize * (own + batch * (self.inputs + self.outputs))
+    def elements(self) -> int:
+        """Of its parameters."""
+        return sum(map(math.prod, self.sizes_of))
 
 
-# Which operation a layer is. A new one needs an entry here, its code in `kernels.loop.plan` and its functions in
-# `kernels.loop.parts`.
-CODES: dict[type, int] = {layers.Affine: plan.AFFINE, layers.Relu: plan.RELU, layers.Sigmoid: plan.SIGMOID}
-LOSSES = (layers.SoftmaxWithLoss,)
+class Takes(NamedTuple):
+    """What samples and labels have to be for a network."""
+
+    features: int | None  # numbers a sample; None where any shape may fit
+    outputs: Callable[[Shape], int]  # of the last operation, for such a sample
+    dtype: np.dtype[Any]
+    skips: bool  # whether zeros can be skipped
+    targets: Callable[..., NDArray[Any]]  # checks labels
 
 
 def read(network: Any, reads: Reads) -> Chain:
@@ -84,57 +114,104 @@ def operations_of(chain: Chain, reads: Reads) -> list[Operation]:
         raise NotCompilable("one layer is there twice, where its second forward pass replaces what the first kept")
     operations: list[Operation] = []
     for layer in chain.layers:
-        code = CODES[_known(layer, CODES.keys(), reads)]
-        name = type(layer).__name__
-        below = operations[-1] if operations else None
-        if code == plan.RELU and below is not None and below.code == plan.AFFINE:
-            below.code, below.names = plan.AFFINE_RELU, f"{below.names} + {name}"
+        compiled: Compiled = _known(layer, Compiled, reads)
+        name, below = type(layer).__name__, operations[-1] if operations else None
+        if below and not below.above and compiled.epilogue and compiled.epilogue in below.compiled.epilogues:
+            below.above, below.names = compiled, f"{below.names} + {name}"
         else:
-            operations.append(Operation(code, name, layer if code == plan.AFFINE else None))
-    if all(operation.affine is None for operation in operations):
-        raise NotCompilable("the network has no Affine layer")
-    _known(chain.loss, LOSSES, reads)
-    if type(reads.item(reads.dict_of(chain.loss), "eps")) not in (int, float):
-        raise NotCompilable("eps of the loss is no plain number")
+            numbers = tuple(_number(layer, key, name, reads) for key in compiled.numbers)
+            for key in compiled.options:
+                _number(layer, key, name, reads)
+            operations.append(Operation(name, compiled, layer, numbers=numbers))
+    if not any(operation.compiled.parameters for operation in operations):
+        raise NotCompilable("the network has no layer with parameters")
+    for name in _known(chain.loss, CompiledLoss, reads).numbers:
+        _number(chain.loss, name, "the loss", reads)
     return operations
 
 
 def bind(chain: Chain, operations: list[Operation], reads: Reads) -> tuple[np.dtype[Any], list[NDArray[Any]]]:
-    """Gives each operation the names of its parameters and its sizes; their dtype, and the arrays in the chain's order.
+    """Gives each operation its parameters' names, and sizes as far as they are known; the dtype, and the arrays.
 
-    ValueError naming the parameter that came apart from its layer; NotCompilable for arrays the loop can't work on.
+    The arrays are in the chain's order. ValueError naming the parameter that came apart from its layer; NotCompilable
+    for arrays the loop can't work on.
     """
     reads.contents(chain.params)
     names = {id(value): name for name, value in chain.params.items()}
     found, arrays, foreign = set(), [], []
     for operation in operations:
-        if operation.affine is None:
-            continue
-        for key in ("W", "b"):
-            value = reads.item(reads.dict_of(operation.affine), key)
+        held = []
+        for key in operation.compiled.parameters:
+            value = reads.item(reads.dict_of(operation.layer), key)
             name = names.get(id(value))
             if name is None:
                 foreign.append(f"{key} of {operation.names}")
             else:
                 found.add(name)
-                setattr(operation, key, name)
+            held.append(name or "")
             arrays.append(value)
+        operation.parameters = tuple(held)
     if chain.params.keys() - found:
         chain.check_held()
     for name, array in chain.params.items():
         reads.result(form_of, array)
         _check_array(name, array)
-    if share_memory(array for array in arrays if type(array) is np.ndarray and array.flags.c_contiguous):
+    averages = [array for operation in operations for array in _averages(operation, reads)]
+    if share_memory(array for array in (*arrays, *averages) if type(array) is np.ndarray and array.flags.c_contiguous):
         raise NotCompilable("two layers share one W or b, or the memory of one")
     if foreign:
         raise NotCompilable(f"the {foreign[0]} is not among the network's params")
     if chain.params.keys() - found:
         raise NotCompilable(f"no layer holds params[{min(chain.params.keys() - found)!r}]")
-    dtypes = sorted({str(array.dtype) for array in arrays})
+    dtypes = sorted({str(array.dtype) for array in (*arrays, *averages)})
     if dtypes not in (["float32"], ["float64"]):
         raise NotCompilable(f"the parameters are not all float32 or all float64: {dtypes}")
-    _connect(operations)
-    return arrays[0].dtype, arrays
+    for operation in operations:
+        operation.sizes_of = tuple(chain.params[name].shape for name in operation.parameters)
+    connect(operations, leading_shape(operations))
+    return arrays[0].dtype, [*arrays, *averages]
+
+
+def leading_shape(operations: list[Operation]) -> Shape | None:
+    """The shape of the samples, flat, where a layer says how many numbers it takes; None where any may fit."""
+    for operation in operations:
+        size = operation.compiled.input_size(operation.layer)
+        if size is not None:
+            return (size,)
+        if operation.compiled.output_shape is not same_shape:
+            break
+    return None
+
+
+def connect(operations: list[Operation], shape: Shape | None) -> None:
+    """The shapes of all operations from that of a sample. ValueError, naming parameters, where one doesn't fit."""
+    for operation in operations:
+        operation.inputs = shape
+        if shape is not None:
+            try:
+                shape = tuple(map(int, operation.compiled.output_shape(operation.layer, shape)))
+            except ValueError as error:
+                raise ValueError(_with_names(str(error), operation)) from None
+        operation.outputs = shape
+
+
+def takes(operations: list[Operation], dtype: np.dtype[Any], loss: Any) -> Takes:
+    """What samples and labels have to be for these operations."""
+
+    def outputs(shape: Shape) -> int:
+        if operations[0].inputs != shape:
+            connect(operations, shape)
+        return operations[-1].M
+
+    shape = leading_shape(operations)
+    skips = bool(operations[0].compiled.skipping)
+    return Takes(shape[0] if shape else None, outputs, dtype, skips, compiled_loss(loss).targets)
+
+
+def compiled_loss(loss: Any) -> CompiledLoss:
+    """What a loss that the loop knows says of itself."""
+    found: CompiledLoss = type(loss).compiled
+    return found
 
 
 def decay_of(network: Any) -> float:
@@ -145,19 +222,24 @@ def decay_of(network: Any) -> float:
     return decay
 
 
-def _known(layer: Any, known: Iterable[type], reads: Reads) -> type:
-    """The class of the library that a layer is, or is but for its name and constructor."""
+def _known(layer: Any, kind: type, reads: Reads) -> Any:
+    """What a layer's class says of itself: one of the library, or one that is but for its name and constructor."""
     cls, name = reads.attribute(layer, "__class__"), type(layer).__name__
     if cls is not type(layer):
         raise NotCompilable(f"{name} calls itself {cls!r}")
-    found = cls if cls in known else reads.result(originals.original_class, cls)
-    if found not in known:
-        base = next((base for base in cls.__mro__ if base in known), None)
+    found = cls if _told(cls, kind) else reads.result(originals.original_class, cls)
+    if found is None or not _told(found, kind):
+        base = next((base for base in cls.__mro__ if _told(base, kind)), None)
         if base is None:
             raise NotCompilable(f"{cls.__module__}.{name} is no layer that the compiled loop knows")
         raise NotCompilable(f"{name} has its own {originals.own_attributes(cls, base)}")
     check_unchanged(layer, found, reads)
-    return found
+    return vars(found)["compiled"]
+
+
+def _told(cls: type, kind: type) -> bool:
+    """Whether a class of the library itself says what the loop calls for it: what it inherits may not hold for it."""
+    return originals.is_original(cls) and type(vars(cls).get("compiled")) is kind
 
 
 def check_unchanged(value: Any, cls: type, reads: Reads) -> None:
@@ -185,6 +267,16 @@ def one_decay(proved: dict[str, float], network: Any, reads: Reads) -> float:
     return next(iter(decays.values()))
 
 
+def decaying(operations: list[Operation]) -> set[str]:
+    """The names of the parameters that weight decay is of."""
+    return {
+        name
+        for operation in operations
+        for key, name in zip(operation.compiled.parameters, operation.parameters, strict=True)
+        if key in operation.compiled.decays
+    }
+
+
 _form = attrgetter("shape", "dtype", "flags.carray")
 
 
@@ -195,8 +287,33 @@ def form_of(array: Any) -> Any:
 
 def held_in(operations: list[Operation]) -> list[tuple[Any, str, str]]:
     """(Layer, attribute, name of the parameter that it is), as the proof asks for them."""
-    affine = [operation for operation in operations if operation.affine is not None]
-    return [each for o in affine for each in ((o.affine, "W", o.W), (o.affine, "b", o.b))]
+    return [
+        (operation.layer, key, name)
+        for operation in operations
+        for key, name in zip(operation.compiled.parameters, operation.parameters, strict=True)
+    ]
+
+
+def _number(layer: Any, key: str, name: str, reads: Reads) -> float:
+    """An attribute that is a plain number, as those of the class may be. NotCompilable for anything else."""
+    value = reads.item(reads.dict_of(layer), key)
+    if type(value) not in _NUMBERS:
+        raise NotCompilable(f"{key} of {name} is no plain number")
+    return float(value)
+
+
+def _averages(operation: Operation, reads: Reads) -> list[NDArray[Any]]:
+    """The arrays that its forward pass changes, as far as they are there."""
+    own = reads.dict_of(operation.layer)
+    found = []
+    for key in operation.compiled.averages:
+        array = reads.item(own, key)
+        if array is not None:
+            reads.result(form_of, array)
+            _check_array(f"{key} of {operation.names}", array)
+        found.append(array)
+    operation.averages = tuple(found)
+    return [array for array in found if array is not None]
 
 
 def _check_array(name: str, array: Any) -> None:
@@ -204,17 +321,7 @@ def _check_array(name: str, array: Any) -> None:
         raise NotCompilable(f"{name} is no writable, C-contiguous array with elements")
 
 
-def _connect(operations: list[Operation]) -> None:
-    """The sizes of all operations, from those of the affine ones."""
-    width = next(operation.affine.W.shape[0] for operation in operations if operation.affine is not None)
-    for operation in operations:
-        operation.inputs = width
-        if operation.affine is not None:
-            W, b = operation.affine.W, operation.affine.b
-            if W.ndim != 2 or W.shape[0] != width or b.shape != W.shape[1:]:
-                raise ValueError(
-                    f"{operation.W} of shape {W.shape} and {operation.b} of shape {b.shape} "
-                    f"don't go with {width} inputs"
-                )
-            width = W.shape[1]
-        operation.outputs = width
+def _with_names(message: str, operation: Operation) -> str:
+    """A layer's message with the names that the network has for its parameters."""
+    names = dict(zip(operation.compiled.parameters, operation.parameters, strict=True))
+    return re.sub(r"\b\w+(?= of shape)", lambda found: names.get(found[0], found[0]), message)

@@ -1,6 +1,6 @@
 """The table of what runs where."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import config
@@ -8,9 +8,29 @@ from numba import config
 from fastbp.engine.operations import Operation
 
 
-def report(
-    operations: list[Operation], loss: str, optimizer: str, states: int, dtype: np.dtype[Any], batch: int
-) -> str:
+class Row(NamedTuple):
+    """What a report says of an operation, once the operation itself may have changed."""
+
+    names: str
+    inputs: int  # 0 until samples are seen
+    outputs: int
+    flops: int  # of a sample
+    flops_of_the_first: int
+    elements: int  # of its parameters
+    buffers: int  # elements of a sample
+
+
+def table(operations: list[Operation]) -> list[Row]:
+    """Those of a network."""
+    return [
+        Row(each.names, each.D, each.M, each.flops(1, False), each.flops(1, True), each.elements(), each.D + each.M)
+        if each.inputs is not None
+        else Row(each.names, 0, 0, 0, 0, each.elements(), 0)
+        for each in operations
+    ]
+
+
+def report(operations: list[Row], loss: str, optimizer: str, states: int, dtype: np.dtype[Any], batch: int) -> str:
     """A line for each operation of the compiled loop, with its floating-point operations and bytes in one step.
 
     `loss` and `optimizer` are names, `states` how many arrays of state a parameter has.
@@ -21,16 +41,16 @@ def report(
             (
                 operation.names,
                 "compiled" + (", one kernel" if "+" in operation.names else ""),
-                str(operation.inputs),
-                str(operation.outputs),
-                f"{operation.flops(batch, n == 0) / 1e3:.0f}",
-                f"{operation.bytes(batch, dtype.itemsize) / 1e3:.0f}",
+                str(operation.inputs or "?"),
+                str(operation.outputs or "?"),
+                f"{batch * (operation.flops_of_the_first if n == 0 else operation.flops) / 1e3:.0f}",
+                f"{dtype.itemsize * (operation.elements + batch * operation.buffers) / 1e3:.0f}",
             )
         )
     classes = operations[-1].outputs
     size = f"{3 * batch * classes * dtype.itemsize / 1e3:.0f}"
     lines.append((loss, "compiled", str(classes), "1", "", size))
-    parameters = sum(o.inputs * o.outputs + o.outputs for o in operations if o.affine is not None)
+    parameters = sum(operation.elements for operation in operations)
     state = states * parameters * dtype.itemsize
     lines.append((optimizer, "compiled", str(parameters), "", "", f"{state / 1e3:.0f}"))
     how = ", as Python: NUMBA_DISABLE_JIT is set" if config.DISABLE_JIT else ""

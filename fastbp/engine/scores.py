@@ -1,5 +1,6 @@
 """Scores of many samples, by the compiled loop's forward pass."""
 
+import math
 from ctypes import addressof
 from itertools import pairwise
 from typing import Any
@@ -21,7 +22,7 @@ from fastbp.engine.data import (
     scaled,
 )
 from fastbp.engine.layer_step import layer_data
-from fastbp.engine.operations import Operation, bind, held_in, operations_of, read
+from fastbp.engine.operations import Operation, bind, connect, held_in, operations_of, read, takes
 from fastbp.engine.proof import prove
 from fastbp.engine.workspace import Workspace
 from fastbp.reads import Reads
@@ -51,19 +52,22 @@ def predict(network: Any, x: ArrayLike | Data, *, scale: float = 1.0) -> NDArray
         return _by_methods(Chain(network), x, scale, error)
     if isinstance(x, LayerData):
         x = x.x
-    features, classes = operations[0].inputs, operations[-1].outputs
+    taken = takes(operations, dtype, chain.loss)
     if isinstance(x, Data):
-        x.check_fits(features, classes, dtype)
+        x.check_fits(taken)
         return _scores(network, operations, x)
     if hasattr(x, "tocsr"):
-        affine_first = operations[0].affine is not None
-        data = prepare(x, NO_LABELS, features, classes, dtype, scale=scale, sparse=None, affine_first=affine_first)
-        return _scores(network, operations, data)
+        return _scores(network, operations, prepare(x, NO_LABELS, taken, scale=scale, sparse=None))
     x = samples_array(x)
-    rows = dense_rows(x[None] if x.shape == (features,) else x, features, dtype)
-    data = Data(len(rows), features, classes, dtype, scale, rows.dtype.name, NO_LABELS, rows)
+    alone = x.shape == (taken.features,)
+    samples = x[None] if alone else x
+    shape = samples.shape[1:] if taken.features is None else (taken.features,)
+    connect(operations, shape)
+    rows = dense_rows(samples, math.prod(shape), dtype)
+    name, classes = rows.dtype.name, operations[-1].M
+    data = Data(len(rows), math.prod(shape), classes, dtype, scale, name, NO_LABELS, rows, shape=shape)
     scores = _scores(network, operations, data)
-    return scores[0] if x.ndim == 1 else scores
+    return scores[0] if alone else scores
 
 
 def _by_methods(chain: Chain, x: Any, scale: float, reason: NotCompilable) -> NDArray[Any]:
@@ -80,15 +84,16 @@ def _by_methods(chain: Chain, x: Any, scale: float, reason: NotCompilable) -> ND
 
 def _scores(network: Any, operations: list[Operation], data: Data) -> NDArray[Any]:
     dtype, N = data.dtype, data.samples
-    flops = 2.0 * sum(o.inputs * o.outputs for o in operations if o.affine is not None)
+    flops = float(sum(operation.compiled.flops(operation.layer, operation.inputs or ()) for operation in operations))
     n = launch.threads_for(flops * N)
     parts = max(1, N // (CHUNK * n))
     borders = [N * part // parts for part in range(parts + 1)]
     work = Workspace(operations, dtype, -(-N // parts), learns=False)
     in_place = data.is_sparse or (data.x.dtype == dtype and data.scale == 1)
-    run, samples = work.run_for(data, "", 0.0, 0, n, in_place=in_place), data.table()
+    run, samples = work.run_for(data, None, None, 0.0, 0, n, in_place=in_place), data.table()
+    work.enter_numbers((), ())
     work.point_at(network.params, None)
-    scores, order, rates = np.empty((N, operations[-1].outputs), dtype), np.arange(N), np.zeros(1)
+    scores, order, rates = np.empty((N, *(operations[-1].outputs or ())), dtype), np.arange(N), np.zeros(1)
     run.samples, run.steps, run.rates = addressof(samples), 1, address(rates)
     if data.is_sparse:  # the rows lie side by side: 25 ms for 60,000 of MNIST, 27 if they are copied
         work.batch["columns"], work.batch["values"] = address(data.columns), address(data.x)

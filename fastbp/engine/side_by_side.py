@@ -59,7 +59,7 @@ def fit_many(
     prepared: dict[Any, Data] = {}
     data = []
     for step in steps:
-        key = step.takes
+        key = step.prepares
         if key not in prepared:
             prepared[key] = step.prepare(x, t, scale=scale, sparse=sparse)
         data.append(prepared[key])

@@ -26,6 +26,7 @@ class TrainingStep:
         self._compiled: CompiledStep | None = None
         self._layers: LayerStep | None = None
         self._noted: Any = None
+        self._report: Any = None
         self.refusal = ""  # why the compiled loop can't take the next steps
         self._note(self.runner())
 
@@ -85,7 +86,9 @@ class TrainingStep:
 
     def report(self, batch: int = 100) -> str:
         """What took the last steps: with a batch of so many samples, the operations and bytes of each layer."""
-        return self._report(batch)
+        if self._report is None:  # a copy, before its first step
+            self._note(self.runner())
+        return str(self._report(batch))
 
     def flops(self, batch: int, share_used: float = 1.0) -> float:
         """Useful floating-point operations of a compiled step whose first layer multiplies a share of its inputs."""
@@ -127,7 +130,11 @@ class TrainingStep:
 
     def __getstate__(self) -> dict[str, Any]:
         """What was compiled holds addresses of this network's arrays: a copy looks at its own at its first use."""
-        return vars(self) | {"_compiled": None, "_layers": None, "_noted": None}
+        return vars(self) | dict.fromkeys(("_compiled", "_layers", "_noted", "_report"))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """That of an earlier release has a report in another form."""
+        vars(self).update(state | {"_report": None})
 
     def _check_sparse(self, sparse: bool | None) -> None:
         if sparse:

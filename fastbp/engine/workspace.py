@@ -24,6 +24,19 @@ from fastbp.kernels.tiles.target import CACHE_LINE, lanes
 STEPS_PER_COPY = 16
 
 
+class _Own:
+    """Small tables of one operation, whose addresses stand in its row."""
+
+    def __init__(self, operation: Operation) -> None:
+        compiled = operation.compiled
+        sizes = compiled.sizes(operation.layer, operation.inputs or ())
+        self.keeps = np.zeros(max(1, len(operation.keeps)), np.int64)
+        self.averages = np.zeros(len(compiled.averages), np.int64)
+        self.numbers = np.zeros(len(compiled.numbers))
+        self.sizes = np.array(sizes, np.int64).reshape(-1)
+        self.draws = np.zeros(0)
+
+
 class Workspace:
     """Buffers for batches of up to `capacity` samples, and tables of `kernels.loop.plan` for `operations` to use.
 
@@ -39,63 +52,87 @@ class Workspace:
         self._rows: list[NDArray[Any]] = []
         self._functions: dict[Any, list[int]] = {}  # addresses, by what they were asked for with
         self._arranged: Any = None
-        self._pointed: list[NDArray[Any]] = []  # the arrays whose addresses are entered
+        self._pointed: list[Any] = []  # the arrays whose addresses are entered
         self._copied = False
         self._paces: dict[Any, launch.Pace] = {}
         self.plan = np.zeros(len(operations), plan.Operation.dtype)
         self.skipping = self.plan  # while zeros are skipped
         self.batch = np.zeros(0, plan.Batch.dtype)
-        self.settings, self.numbers, self.run = plan.Settings.row(), np.zeros(8), plan.Run.row()
+        self.settings, self.run = plan.Settings.row(), plan.Run.row()
+        self.numbers, self.loss_numbers = np.zeros(8), np.zeros(8)
         self.costs = np.zeros(capacity)
         self._parameters: dict[str, NDArray[Any]] = {}
         self._states: dict[str, NDArray[np.int64]] = {}
+        self._own: list[_Own] = []  # of each operation
         self._lay_out()
 
     def _lay_out(self) -> None:
         """Buffers between the operations, and for their parameters."""
-        capacity, outputs = self.capacity, self.operations[-1].outputs
-        self._x = before = self._buffer(capacity, self.operations[0].inputs)
+        capacity, outputs = self.capacity, self.operations[-1].M
+        self._x = before = self._buffer(capacity, self.operations[0].D)
         self._labels = self._buffer(capacity, outputs, dtype=np.float64) if self.learns else 0
         self._y = self._buffer(capacity, outputs) if self.learns else 0
         gradient = mask = 0  # where the gradient of an operation's input goes, and which mask that has to pass
         for row, operation in zip(self.plan, self.operations, strict=True):
-            row["D"], row["M"], row["x"] = operation.inputs, operation.outputs, before
-            row["out"] = before = self._buffer(capacity, operation.outputs)
-            if operation.has_mask:
-                row["mask"] = self._buffer(capacity, operation.outputs, dtype=np.uint8)
-            if operation.affine is not None:
-                self._lay_out_parameters(row, operation)
+            compiled = operation.compiled
+            row["D"], row["M"], row["x"] = operation.D, operation.M, before
+            row["out"] = before = self._buffer(capacity, operation.M)
+            self._lay_out_own(row, operation)
+            self._lay_out_parameters(row, operation)
+            row["whole"] = self.learns and compiled.whole_batches
             if self.learns:
-                row["dx"], row["dout"] = gradient, self._buffer(capacity, operation.outputs)
-                if operation.affine is None and not gradient:  # nobody reads it, but the operation writes it
-                    row["dx"] = self._buffer(capacity, operation.inputs)
-                row["below"] = mask if operation.affine is not None else 0
+                row["dx"], row["dout"] = gradient, self._buffer(capacity, operation.M)
+                if not gradient and not compiled.backward_is_dx:  # nobody reads it, but the operation writes it
+                    row["dx"] = self._buffer(capacity, operation.D)
+                row["below"] = mask if compiled.masks_gradient else 0
                 gradient = int(row["dout"])
-                mask = int(row["mask"]) if operation.affine is not None else 0
-        masked = [*(self.plan["below"][1:] != 0), False]
-        affine = np.array([operation.affine is not None for operation in self.operations])
-        self.plan["masks"] = affine & (self.plan["mask"] != 0) & ~np.array(masked)
-        self.plan["forward_columns"] = np.where(affine, self.plan["M"], 0)
-        turned = affine & (self.plan["dx"] != 0) & (self.plan["masks"] == 0)
-        self.plan["backward_columns"] = np.where(turned, self.plan["D"], 0)
-        self.plan["update_rows"] = np.where(affine, self.plan["D"], 0)
+                mask = int(row["mask"]) if operation.above else 0
+        self._share_out()
+
+    def _lay_out_own(self, row: Any, operation: Operation) -> None:
+        """What a layer keeps for its backward pass, and its numbers."""
+        own = _Own(operation)
+        for n, (name, dtype, elements) in enumerate(operation.keeps):
+            own.keeps[n] = self._buffer(self.capacity, elements, dtype=dtype)
+            if name == "mask":
+                row["mask"] = own.keeps[n]
+        row["keeps"], row["averages"] = address(own.keeps), address(own.averages)
+        row["numbers"], row["sizes"] = address(own.numbers), address(own.sizes)
+        self._own.append(own)
 
     def _lay_out_parameters(self, row: Any, operation: Operation) -> None:
-        shapes = {"W": (operation.inputs, operation.outputs), "b": (operation.outputs,)}
-        for key, name in (("W", operation.W), ("b", operation.b)):
-            self._parameters[name] = parameter = np.zeros(1, plan.Parameter.dtype)
-            self._states[name] = states = np.zeros(8, np.int64)
-            row[key] = address(parameter)
-            parameter["states"] = address(states)
+        if not operation.parameters:
+            return
+        rows = np.zeros(len(operation.parameters), plan.Parameter.dtype)
+        for n, (name, shape) in enumerate(zip(operation.parameters, operation.sizes_of, strict=True)):
+            self._parameters[name] = rows[n : n + 1]
             if self.learns:
-                parameter["gradient"] = self._buffer(*shapes[key])
-        if self.learns:
+                rows["gradient"][n] = self._buffer(*shape)
+        row["parameters"] = row["W"] = address(rows)
+        row["b"] = address(rows[1:]) if len(rows) > 1 else 0
+        if self.learns and operation.compiled.penalty:
             row["squares"] = self._buffer(1, dtype=np.float64)
+
+    def _share_out(self) -> None:
+        """How the work of each operation may be split over threads."""
+        plan, each = self.plan, [operation.compiled for operation in self.operations]
+        masked = np.array([*(plan["below"][1:] != 0), False])
+        merged = np.array([operation.above is not None for operation in self.operations])
+        plan["masks"] = merged & (plan["mask"] != 0) & ~masked
+        splits = np.array([compiled.splits_columns for compiled in each])
+        plan["forward_columns"] = np.where(splits, plan["M"], 0)
+        plan["backward_columns"] = np.where(splits & (plan["dx"] != 0) & (plan["masks"] == 0), plan["D"], 0)
+        for row, operation in zip(plan, self.operations, strict=True):
+            compiled, layer, inputs = operation.compiled, operation.layer, operation.inputs or ()
+            row["update_rows"] = compiled.update_rows(layer, inputs)
+            if row["whole"]:
+                row["forward_columns"] = row["backward_columns"] = compiled.units(layer, inputs)
 
     def point_at(self, params: Any, states: Any, steps: int = 1) -> None:
         """Enters where the parameters lie, and the optimizer's state of each, for a run of so many steps."""
         copies = steps >= STEPS_PER_COPY
         arrays = [params[name] for name in self._parameters]
+        arrays += [array for operation in self.operations for array in operation.averages]
         if states:
             arrays += [state for name in self._parameters for state in states[name]]
         if (
@@ -106,37 +143,82 @@ class Workspace:
             return  # 25 µs less
         self._pointed = []
         for name, parameter in self._parameters.items():
-            array = params[name]
-            parameter["value"], parameter["home"] = address(array), 0
-            if array.ndim == 2 and copies and _straddles(array):
-                if name not in self._copies:
-                    self._copies[name] = self._buffer(*array.shape)
-                parameter["home"], parameter["value"] = parameter["value"], self._copies[name]
+            parameter["value"], parameter["home"] = address(params[name]), 0
             if states:
-                for n, state in enumerate(states[name]):
-                    self._states[name][n] = address(state)
+                self._states[name] = np.array([address(state) for state in states[name]] or [0], np.int64)
+                parameter["states"] = address(self._states[name])
+        for own, operation in zip(self._own, self.operations, strict=True):
+            own.averages[:] = [address(array) for array in operation.averages]
+            if operation.compiled.copies and copies:
+                self._copy(operation.parameters[0], params)
         self._enter_copies()
         self._pointed, self._copied = arrays, copies
 
+    def _copy(self, name: str, params: Any) -> None:
+        """Has the first parameter of an operation copied for the time of a run, where that pays."""
+        array, parameter = params[name], self._parameters[name]
+        if array.ndim == 2 and _straddles(array):
+            if name not in self._copies:
+                self._copies[name] = self._buffer(*array.shape)
+            parameter["home"], parameter["value"] = parameter["value"], self._copies[name]
+
     def _enter_copies(self) -> None:
         """What copies weights there and back, for those that have a copy."""
-        copied = np.array([o.affine is not None and self._parameters[o.W]["home"][0] != 0 for o in self.operations])
-        begin, end = self._addresses(parts.COPIES) if copied.any() else (0, 0)
-        for rows in (self.plan, self.skipping):
-            rows["begin"], rows["end"] = np.where(copied, begin, 0), np.where(copied, end, 0)
+        for n, operation in enumerate(self.operations):
+            there = bool(operation.parameters) and self._parameters[operation.parameters[0]]["home"][0] != 0
+            begin, end = self._addresses(self._typed(operation.compiled.copies or ())) if there else (0, 0)
+            for rows in (self.plan, self.skipping):
+                rows["begin"][n], rows["end"][n] = begin, end
+
+    def enter_numbers(self, optimizer: tuple[float, ...], loss: tuple[float, ...]) -> None:
+        """The numbers of the optimizer, after the step size, of the loss, and of the layers."""
+        for own, operation in zip(self._own, self.operations, strict=True):
+            own.numbers[:] = operation.numbers
+        if len(optimizer) > len(self.numbers):
+            self.numbers = np.zeros(len(optimizer))
+        if len(loss) > len(self.loss_numbers):
+            self.loss_numbers = np.zeros(len(loss))
+        self.numbers[: len(optimizer)], self.loss_numbers[: len(loss)] = optimizer, loss
+        self.settings.numbers, self.settings.loss_numbers = address(self.numbers), address(self.loss_numbers)
+
+    @property
+    def drawn(self) -> int:
+        """How many random numbers a step of one sample takes."""
+        return sum(operation.D for operation in self.operations if operation.compiled.draws)
+
+    def draw(self, steps: int, batch: int) -> None:
+        """Draws the random numbers of so many steps, in the order in which the layers draw them."""
+        drawing = [
+            (n, operation, operation.compiled.draws)
+            for n, operation in enumerate(self.operations)
+            if operation.compiled.draws and self.learns
+        ]
+        for n, operation, _ in drawing:
+            if self._own[n].draws.size < steps * batch * operation.D:
+                self._own[n].draws = np.empty(steps * batch * operation.D)
+            self.plan["draws"][n] = self.skipping["draws"][n] = address(self._own[n].draws)
+        for step in range(steps):
+            for n, operation, draws in drawing:
+                size = batch * operation.D
+                drawn = draws(operation.layer, (batch, *(operation.inputs or ())))
+                self._own[n].draws[step * size : (step + 1) * size] = drawn.reshape(-1)
 
     def run_for(
-        self, data: Data, optimizer: str, decay: float, batch: int, threads: int, *, in_place: bool = False
+        self, data: Data, optimizer: Any, loss: Any, decay: float, batch: int, threads: int, *, in_place: bool = False
     ) -> Any:
-        """The row of a run of so many threads, with the functions that such data and such an optimizer need."""
+        """The row of a run of so many threads, with the functions that such data, optimizer and loss need.
+
+        `optimizer` is the class and `loss` a `CompiledLoss`; both None where nothing is learned.
+        """
         self._make_room_for(data, threads)
-        skips = data.is_sparse and self.operations[0].affine is not None
+        first = self.operations[0].compiled
+        skips = data.is_sparse and bool(first.skipping)
         # Chain by chain, 60,000 samples would be 469 additions to W: what is below half a unit in its last place is
         # lost in each. Of a float32 step with lr = 1e-4 59 % was made.
-        direct = self.learns and parts.OPTIMIZERS[optimizer].adds and not decay and batch <= CHAIN
-        wanted = (data.kind, data.labels.ndim, optimizer, decay != 0, direct, skips, in_place)
+        direct = self.learns and optimizer.adds and not decay and batch <= CHAIN
+        wanted = (data.kind, data.labels.ndim, optimizer, loss, decay != 0, direct, skips, in_place)
         if wanted != self._arranged:
-            self._arrange(data, optimizer, decay != 0, direct, skips, in_place)
+            self._arrange(data, optimizer, loss, decay != 0, direct, skips, in_place)
             self._arranged = wanted
         self.settings.scale, self.settings.decay = data.scale, decay
         return self.run
@@ -148,35 +230,45 @@ class Workspace:
             self._paces[key] = launch.Pace(most)
         return self._paces[key]
 
-    def _arrange(self, data: Data, optimizer: str, decays: bool, direct: bool, skips: bool, in_place: bool) -> None:
+    def _arrange(
+        self, data: Data, optimizer: Any, loss: Any, decays: bool, direct: bool, skips: bool, in_place: bool
+    ) -> None:
         """Enters functions; those that are new are compiled, all at once."""
-        functions = [parts.OPERATIONS[operation.code] for operation in self.operations]
+        each = [operation.compiled for operation in self.operations]
         names = ["forward", *(["backward", "update"] if self.learns else []), *(["penalty"] if decays else [])]
-        wanted = [getattr(each, name) for each in functions for name in names]
+        wanted = [
+            compiled.predict or compiled.forward if name == "forward" and not self.learns else getattr(compiled, name)
+            for compiled in each
+            for name in names
+        ]
         wanted += [parts.gather_of(data.kind, in_place, skips), parts.gather_of(data.kind, in_place, False)]
-        wanted += parts.SKIPPING if skips else []
+        wanted += each[0].skipping if skips else ()
         if self.learns:
-            wanted += [parts.LABELS[data.labels.ndim], parts.LOSSES[data.labels.ndim]]
-            wanted += [parts.OPTIMIZERS[optimizer].step, parts.DECAYS if decays else None]
-        found = iter(self._addresses(wanted))
+            wanted += [loss.labels[data.labels.ndim], loss.parts[data.labels.ndim]]
+        functions = self._typed(wanted)
+        if self.learns:
+            functions += [
+                parts.of_parameter(part, self.dtype) for part in (optimizer.part, parts.DECAYS if decays else None)
+            ]
+        found = iter(self._addresses(functions))
         for row in self.plan:
             for name in names:
                 row[name] = next(found)
         if not decays:
             self.plan["penalty"] = 0
         first = self.plan[:1]
-        if not (first["masks"] | first["dx"])[0] and self.operations[0].affine is not None:
+        if not (first["masks"] | first["dx"])[0] and each[0].backward_is_dx:
             first["backward"] = 0
         run, settings = self.run, self.settings
         settings.direct = direct
-        self.plan["update_columns"] = self.plan["forward_columns"] if direct else 0
+        adds = np.array([compiled.adds_gradient for compiled in each])
+        self.plan["update_columns"] = np.where(adds, self.plan["forward_columns"], 0) if direct else 0
         run.gather, run.other_gather = next(found), next(found)
         run.other_plan = 0
         self.skipping = self._skip(found) if skips else self.plan
         if self.learns:
             run.labels, run.loss = next(found), next(found)
             settings.optimize, settings.decays = next(found), next(found)
-        settings.numbers = address(self.numbers)
         run.plan, run.operations = address(self.skipping), len(self.plan)
         run.settings, run.costs = addressof(settings), address(self.costs)
         self.plan["asks"][0] = data.starts is None
@@ -185,7 +277,7 @@ class Workspace:
     def _skip(self, found: Any) -> NDArray[Any]:
         """The plan for compressed samples, and what is done around its use; this one is the other one then."""
         skipping = self.plan.copy()
-        forward, backward, update, admits, holds, enter, leave = (next(found) for _ in parts.SKIPPING)
+        forward, backward, update, admits, holds, enter, leave = (next(found) for _ in range(7))
         first, run = skipping[:1], self.run
         first["forward"], first["backward"] = forward, backward if self.learns else 0
         first["update"] = update if self.learns else 0
@@ -194,10 +286,14 @@ class Workspace:
         run.other_plan = address(self.plan)
         return skipping
 
+    def _typed(self, wanted: Sequence[Any]) -> list[Any]:
+        """The C functions of parts of operations."""
+        return [parts.of_operation(part, self.dtype) for part in wanted]
+
     def _addresses(self, functions: Sequence[Any]) -> list[int]:
         key = tuple(functions)
         if key not in self._functions:
-            self._functions[key] = parts.addresses(functions, self.dtype)
+            self._functions[key] = parts.addresses(functions)
         return self._functions[key]
 
     def _make_room_for(self, data: Data, threads: int) -> None:
@@ -223,8 +319,8 @@ class Workspace:
             row["begins"] = self._buffer(capacity + 1, dtype=np.int64, kept=self._rows)
             row["columns"] = self._buffer(capacity, longest, dtype=np.int32, kept=self._rows)
             row["values"] = self._buffer(capacity, longest, kept=self._rows)
-        batch["stride"] = stride = padded_columns(first.outputs, lanes(self.dtype))
-        batch["padded_W"] = self._buffer(first.inputs, stride, kept=self._rows)
+        batch["stride"] = stride = padded_columns(first.M, lanes(self.dtype))
+        batch["padded_W"] = self._buffer(first.D, stride, kept=self._rows)
         batch["padded_out"] = self._buffer(capacity, stride, kept=self._rows)
         batch["padded_dout"] = self._buffer(capacity, stride, kept=self._rows)
         self._longest = longest

@@ -1,5 +1,6 @@
 """The affine layer, the matrix product of a network."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -7,9 +8,23 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastbp.boundary import arrays
 from fastbp.kernels.affine import affine_backward, affine_backward_threads, affine_forward, affine_forward_threads
+from fastbp.kernels.loop import affine_parts, sparse_parts
 from fastbp.kernels.matmul.product import scratch_size
+from fastbp.kernels.optimizers import penalty
+from fastbp.layers.compiled import Compiled, Shape
 from fastbp.originals import original
 from fastbp.system import threads
+
+
+def _input_size(layer: Any) -> int:
+    return int(layer.W.shape[0])
+
+
+def _output_shape(layer: Any, inputs: Shape) -> Shape:
+    W, b, features = layer.W, layer.b, math.prod(inputs)
+    if W.ndim != 2 or W.shape[0] != features or b.shape != W.shape[1:]:
+        raise ValueError(f"W of shape {W.shape} and b of shape {b.shape} don't go with {features} inputs")
+    return (int(W.shape[1]),)
 
 
 @original
@@ -20,6 +35,25 @@ class Affine:
     (N, D) rows of the last forward's input, the caller's own memory where a kernel can read it as it is, and
     `original_x_shape` its shape.
     """
+
+    compiled = Compiled(
+        forward=affine_parts.affine_forward,
+        backward=affine_parts.affine_backward,
+        update=affine_parts.affine_update,
+        penalty=penalty,
+        parameters=("W", "b"),
+        decays=("W",),
+        output_shape=_output_shape,
+        input_size=_input_size,
+        update_rows=lambda layer, inputs: math.prod(inputs),
+        flops=lambda layer, inputs: 2 * layer.W.size,
+        splits_columns=True,
+        epilogues=("relu",),
+        masks_gradient=True,
+        adds_gradient=True,
+        skipping=sparse_parts.SKIPPING,
+        copies=(affine_parts.copy_from_home, affine_parts.copy_to_home),
+    )
 
     def __init__(self, W: Any, b: Any) -> None:
         self.W = W

@@ -6,13 +6,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp.boundary import arrays
+from fastbp.kernels import relu
 from fastbp.kernels.relu import relu_backward, relu_forward
+from fastbp.layers.compiled import Compiled
 from fastbp.originals import original
 
 
 @original
 class Relu:
     """max(x, 0), with `mask` = x <= 0 of the last forward (the book's section 5.5.1). NaN passes."""
+
+    compiled = Compiled(forward=relu.forward, backward=relu.backward, keeps={"mask": (np.uint8, None)}, epilogue="relu")
 
     def __init__(self) -> None:
         self.mask: NDArray[np.bool_] | None = None

@@ -6,13 +6,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp.boundary import arrays
+from fastbp.kernels import sigmoid
 from fastbp.kernels.sigmoid import sigmoid_backward, sigmoid_forward
+from fastbp.layers.compiled import Compiled
 from fastbp.originals import original
 
 
 @original
 class Sigmoid:
     """1 / (1 + exp(−x)), with `out`, the very array that the last forward returned (the book's section 5.5.2)."""
+
+    compiled = Compiled(forward=sigmoid.forward, backward=sigmoid.backward)
 
     def __init__(self) -> None:
         self.out: NDArray[Any] | None = None

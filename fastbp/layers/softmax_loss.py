@@ -6,7 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp.boundary import arrays
+from fastbp.kernels import softmax_loss
+from fastbp.kernels.loop import gather
 from fastbp.kernels.softmax_loss import softmax_loss_backward, softmax_loss_forward
+from fastbp.layers.compiled import CompiledLoss
 from fastbp.originals import original
 
 
@@ -17,6 +20,13 @@ class SoftmaxWithLoss:
     `y` is the softmax, `t` the labels as given, `loss` the loss of the last forward. `eps` is added to the
     probabilities inside the logarithm: the book's loss is `eps=1e-7`. It changes the loss, never the gradient.
     """
+
+    compiled = CompiledLoss(
+        labels={1: gather.labels_as_indices, 2: gather.labels_as_probabilities},
+        parts={1: softmax_loss.loss_of_indices, 2: softmax_loss.loss_of_probabilities},
+        targets=arrays.network_targets,
+        numbers=("eps",),
+    )
 
     def __init__(self, eps: float = 0.0) -> None:
         if not (0 <= eps < np.inf):

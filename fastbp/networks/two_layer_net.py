@@ -3,16 +3,16 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 import fastbp.layers
 from fastbp.boundary.arguments import generator, not_negative
-from fastbp.networks.accuracy import share_right
+from fastbp.networks.network import Network
 from fastbp.originals import original
 
 
 @original
-class TwoLayerNet:
+class TwoLayerNet(Network):
     """Affine, ReLU, Affine and a softmax loss (the book's section 5.7).
 
     `params` holds W1 b1 W2 b2, `layers` the layers in order, `last_layer` (and `lastLayer`, the same object) the loss.
@@ -22,6 +22,8 @@ class TwoLayerNet:
     to the loss, and λ·W to its gradients (the book's section 6.4.2).
     ValueError for a size below 1 or a λ that is negative or not finite, TypeError for another dtype or kind of rng.
     """
+
+    holders = (("W1", "Affine1", "W"), ("b1", "Affine1", "b"), ("W2", "Affine2", "W"), ("b2", "Affine2", "b"))
 
     def __init__(
         self,
@@ -49,12 +51,12 @@ class TwoLayerNet:
             "W2": (weight_init_std * normal(hidden_size, output_size)).astype(dtype),
             "b2": np.zeros(output_size, dtype),
         }
-        self.layers: dict[str, Any] = {
+        self.layers = {
             "Affine1": layers.Affine(self.params["W1"], self.params["b1"]),
             "Relu1": layers.Relu(),
             "Affine2": layers.Affine(self.params["W2"], self.params["b2"]),
         }
-        self.last_layer: Any = layers.SoftmaxWithLoss()
+        self.last_layer = layers.SoftmaxWithLoss()
         self.last_layer._of_network = True
 
     @property
@@ -65,54 +67,3 @@ class TwoLayerNet:
     @lastLayer.setter
     def lastLayer(self, layer: Any) -> None:
         self.last_layer = layer
-
-    def predict(self, x: Any) -> Any:
-        """Scores (N, output_size), before the softmax, for x (N, input_size) or a single sample."""
-        for layer in self.layers.values():
-            x = layer.forward(x)
-        return x
-
-    def loss(self, x: Any, t: Any) -> Any:
-        """The mean loss of x against labels t, class indices or probabilities; plus the weight decay, if any."""
-        loss = self.last_layer.forward(self.predict(x), t)
-        if self.weight_decay_lambda:  # 0 · inf would be NaN
-            for layer in (self.layers["Affine1"], self.layers["Affine2"]):
-                squares = float(np.sum(np.square(layer.W, dtype=np.float64)))
-                loss = loss + 0.5 * self.weight_decay_lambda * squares
-        return loss
-
-    def accuracy(self, x: Any, t: ArrayLike) -> float:
-        """The share of samples, 0 to 1, whose highest score is at the label (the highest probability of t)."""
-        return share_right(self._scores(x), t)
-
-    def _scores(self, x: Any) -> Any:
-        """What `predict` returns; of many samples by chunks that stay in the caches, where that is the same."""
-        from fastbp.engine import predict  # which imports this module
-
-        return predict(self, x)
-
-    def numerical_gradient(self, x: Any, t: Any) -> dict[str, NDArray[Any]]:
-        """The gradient of the loss for each parameter by central differences, in float64 whatever the network's dtype.
-
-        Fast where `loss` is the class's own; `fastbp.check_gradients` compares it with `gradient`.
-        """
-        from fastbp.gradcheck import numerical_gradients  # which imports the engine, and that this module
-
-        return numerical_gradients(self, x, t)
-
-    def gradient(self, x: Any, t: Any) -> dict[str, NDArray[Any]]:
-        """The gradient of the loss for each parameter by backpropagation; `last_layer.loss` is the mean loss alone."""
-        return self.loss_and_gradient(x, t)[1]
-
-    def loss_and_gradient(self, x: Any, t: Any) -> tuple[Any, dict[str, NDArray[Any]]]:
-        """What `loss` and `gradient` return, from one forward pass."""
-        loss = self.loss(x, t)
-        dout = self.last_layer.backward(1)
-        for layer in reversed(self.layers.values()):
-            dout = layer.backward(dout)
-        first, second = self.layers["Affine1"], self.layers["Affine2"]
-        gradients = {"W1": first.dW, "b1": first.db, "W2": second.dW, "b2": second.db}
-        if self.weight_decay_lambda:
-            for name, layer in (("W1", first), ("W2", second)):
-                gradients[name] = layer.dW + self.weight_decay_lambda * layer.W
-        return loss, gradients

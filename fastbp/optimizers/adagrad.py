@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from fastbp.kernels import optimizers as kernels
 from fastbp.optimizers.optimizer import Optimizer, States
 from fastbp.originals import original
 
@@ -14,6 +15,7 @@ class AdaGrad(Optimizer):
     """
 
     kind = "adagrad"
+    part = kernels.adagrad_part
     state_names = ("h",)
 
     def __init__(self, lr: float | Callable[[int], float] = 0.01) -> None:

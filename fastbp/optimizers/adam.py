@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.boundary.arguments import share, whole_number
+from fastbp.kernels import optimizers as kernels
 from fastbp.optimizers.optimizer import Optimizer, States
 from fastbp.originals import original
 
@@ -20,6 +21,7 @@ class Adam(Optimizer):
     """
 
     kind = "adam"
+    part = kernels.adam_part
     state_names = ("m", "v")
 
     def __init__(self, lr: float | Callable[[int], float] = 0.001, beta1: float = 0.9, beta2: float = 0.999) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from fastbp.boundary.arguments import share
+from fastbp.kernels import optimizers as kernels
 from fastbp.optimizers.optimizer import Optimizer, States
 from fastbp.originals import original
 
@@ -15,6 +16,7 @@ class Momentum(Optimizer):
     """
 
     kind = "momentum"
+    part = kernels.momentum_part
     state_names = ("v",)
 
     def __init__(self, lr: float | Callable[[int], float] = 0.01, momentum: float = 0.9) -> None:

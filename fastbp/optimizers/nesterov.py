@@ -1,5 +1,6 @@
 """Nesterov's accelerated gradient."""
 
+from fastbp.kernels import optimizers as kernels
 from fastbp.optimizers.momentum import Momentum
 from fastbp.originals import original
 
@@ -13,3 +14,4 @@ class Nesterov(Momentum):
     """
 
     kind = "nesterov"
+    part = kernels.nesterov_part

@@ -26,6 +26,8 @@ class Optimizer:
     """
 
     kind: ClassVar[str]  # the kernel is `{kind}_update`, its part for a range of elements `{kind}_range`
+    part: ClassVar[Any] = None  # of the compiled loop, its step for the elements [lo, hi) of a parameter
+    adds: ClassVar[bool] = False  # whether that is W -= rate · dW
     state_names: ClassVar[tuple[str, ...]] = ()  # attributes, in the kernel's order
     lr: float | Callable[[int], float]
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from fastbp.boundary.arguments import share
+from fastbp.kernels import optimizers as kernels
 from fastbp.optimizers.optimizer import Optimizer, States
 from fastbp.originals import original
 
@@ -16,6 +17,7 @@ class RMSprop(Optimizer):
     """
 
     kind = "rmsprop"
+    part = kernels.rmsprop_part
     state_names = ("h",)
 
     def __init__(self, lr: float | Callable[[int], float] = 0.01, decay_rate: float = 0.99) -> None:

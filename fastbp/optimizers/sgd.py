@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from fastbp.kernels import optimizers as kernels
 from fastbp.optimizers.optimizer import Optimizer
 from fastbp.originals import original
 
@@ -11,6 +12,8 @@ class SGD(Optimizer):
     """p ← p − lr · gradient (the book's section 6.1.2). ValueError when lr is negative or not finite."""
 
     kind = "sgd"
+    part = kernels.sgd_part
+    adds = True
 
     def __init__(self, lr: float | Callable[[int], float] = 0.01) -> None:
         self.lr = lr

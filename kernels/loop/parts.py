@@ -1,47 +1,19 @@
-"""Which C functions do what: of each operation, loss, optimizer and kind of samples.
+"""The C functions of the compiled loop: what a part's types are, and where its machine code lies.
 
-A layer's functions stand here, beside the plan; what a row has no function for is not done.
+Which parts an operation has is said by its layer, which ones an optimizer by that; here stand those that belong to
+neither, by what the samples are.
 """
 
-from typing import Any, NamedTuple
+from numba import types
 
-from numba import config, types
-
-from fastbp.kernels import optimizers, relu, sigmoid, softmax_loss
+from fastbp.kernels import optimizers
 from fastbp.kernels.build import objects
-from fastbp.kernels.loop import affine_parts, compress, gather, plan, sparse_parts, training
+from fastbp.kernels.build.native import CFunction
+from fastbp.kernels.loop import compress, gather, plan, training
 
-
-class Functions(NamedTuple):
-    """The parts of an operation; None where there is nothing to do."""
-
-    forward: Any
-    backward: Any
-    update: Any = None
-    penalty: Any = None
-
-
-OPERATIONS = {
-    plan.AFFINE: Functions(
-        affine_parts.affine_forward, affine_parts.affine_backward, affine_parts.affine_update, optimizers.penalty
-    ),
-    plan.RELU: Functions(relu.forward, relu.backward),
-    plan.SIGMOID: Functions(sigmoid.forward, sigmoid.backward),
-}
-OPERATIONS[plan.AFFINE_RELU] = OPERATIONS[plan.AFFINE]
-
-# --- by what the samples are, and by the dimensions of their labels: class indices, or probabilities ---
 DENSE = {"uint8": gather.uint8_samples, "float32": gather.float32_samples, "float64": gather.float64_samples}
 COMPRESSED = "compressed"
-LABELS = {1: gather.labels_as_indices, 2: gather.labels_as_probabilities}
-LOSSES = {1: softmax_loss.loss_of_indices, 2: softmax_loss.loss_of_probabilities}
-
-# While zeros are skipped: the first operation's forward, backward and update, then what a `Run` has for such a plan.
-SKIPPING = [
-    *(sparse_parts.forward, sparse_parts.backward, sparse_parts.update),
-    *(sparse_parts.admits, sparse_parts.holds, sparse_parts.enter, sparse_parts.leave),
-]
-COPIES = [affine_parts.copy_from_home, affine_parts.copy_to_home]
+DECAYS = optimizers.weight_decay_part
 
 
 def gather_of(kind, in_place, skips):
@@ -53,52 +25,28 @@ def gather_of(kind, in_place, skips):
     return gather.compressed_in_place if in_place else gather.compressed_samples
 
 
-class Optimizer(NamedTuple):
-    """The part that takes its step."""
-
-    step: Any
-    adds: bool = False  # whether that is W -= rate * dW
+def of_operation(part, dtype):
+    """The C function of a part for rows of the plan, in networks of this dtype; None for None."""
+    return part and part.of(*plan.part_types(getattr(types, str(dtype)), plan.Operation))
 
 
-OPTIMIZERS = {
-    "sgd": Optimizer(optimizers.sgd_part, adds=True),
-    "momentum": Optimizer(optimizers.momentum_part),
-    "nesterov": Optimizer(optimizers.nesterov_part),
-    "adagrad": Optimizer(optimizers.adagrad_part),
-    "rmsprop": Optimizer(optimizers.rmsprop_part),
-    "adam": Optimizer(optimizers.adam_part),
-}
-DECAYS = optimizers.weight_decay_part
-PARAMETER_PARTS = {DECAYS, *(optimizer.step for optimizer in OPTIMIZERS.values())}
+def of_parameter(part, dtype):
+    """The same of a part for elements of a parameter: an optimizer's step."""
+    return part and part.of(*plan.part_types(getattr(types, str(dtype)), plan.Parameter))
 
 
-def addresses(functions, dtype):
-    """Where these parts lie for networks of this dtype, 0 for None: those that are new compiled at once."""
-    real = getattr(types, str(dtype))
-    found = {function: function.of(*_types(function, real)) for function in functions if function is not None}
-    objects.load(found.values())
-    return [0 if function is None else found[function].address() for function in functions]
+def addresses(functions):
+    """Where C functions lie, 0 for None: those that are new compiled at once."""
+    objects.load([function for function in functions if isinstance(function, CFunction)])
+    return [0 if function is None else function.address() for function in functions]
 
 
-def all_functions(dtype):
-    """All C functions that networks of this dtype may need, but for those that these call; none where none is made."""
-    if config.DISABLE_JIT:
-        return []
-    real = getattr(types, str(dtype))
-    found = [function for each in OPERATIONS.values() for function in each]
-    found += [*DENSE.values(), gather.spread_samples, gather.compressed_samples, gather.compressed_in_place]
-    found += [*LABELS.values(), *LOSSES.values(), *SKIPPING, *COPIES, DECAYS, training.train]
-    found += [optimizer.step for optimizer in OPTIMIZERS.values()]
-    functions = [function.of(*_types(function, real)) for function in dict.fromkeys(found) if function is not None]
-    return functions + [function for source in DENSE for function in compress.functions(source, dtype)]
-
-
-def _types(function, real):
-    if function is training.train:
-        return training.run_types(real)
-    if function in PARAMETER_PARTS:
-        return plan.part_types(real, plan.Parameter)
-    return plan.part_types(real, plan.Operation)
+def common_functions(dtype):
+    """The C functions that belong to no layer and no optimizer."""
+    parts = [*DENSE.values(), gather.spread_samples, gather.compressed_samples, gather.compressed_in_place]
+    found = [of_operation(part, dtype) for part in parts]
+    found += [of_parameter(DECAYS, dtype), training.train.of(*training.run_types(getattr(types, str(dtype))))]
+    return found + [function for source in DENSE for function in compress.functions(source, dtype)]
 
 
 def loop(dtype):

@@ -8,9 +8,6 @@ from numba import types
 
 from fastbp.kernels.build.tables import Bytes, Function, Integer, Integers, Integers32, Number, Numbers, Real, table
 
-# What a row of the plan may be (`kernels.loop.parts` has the functions of each).
-AFFINE, AFFINE_RELU, RELU, SIGMOID = range(4)
-
 
 @table
 class Parameter:
@@ -46,8 +43,15 @@ class Operation:
     dx: Real
     below: Bytes  # the mask of the operation below, which its gradient is to pass
     masks: Integer  # whether dout has not passed the operation's own mask yet
-    W: Parameter
-    b: Parameter
+    parameters: Parameter  # a row each, of which
+    W: Parameter  # is the first one
+    b: Parameter  # and the second
+    averages: Integers  # the addresses of arrays that the forward pass changes
+    keeps: Integers  # and of what it leaves for the backward pass
+    sizes: Integers
+    numbers: Numbers
+    draws: Numbers  # random ones, for each step of the run
+    whole: Integer  # whether each thread takes some of the columns of all samples, always
     squares: Numbers  # where the penalty goes
     asks: Integer  # whether its update asks for the next batch's samples meanwhile
 
@@ -86,8 +90,8 @@ class Settings:
     """Real numbers, and what the optimizer is."""
 
     scale: Number  # of the samples
-    eps: Number  # of the loss
     decay: Number  # of the weights
+    loss_numbers: Numbers
     numbers: Numbers  # of the optimizer, after the step size: momentum, beta1, ...
     optimize: Function  # its step for elements [lo, hi) of a parameter
     decays: Function  # the gradient of the weights' decay, 0 where they don't
@@ -98,6 +102,7 @@ class Settings:
 class Step:
     """What a thread's functions are told of the step at hand."""
 
+    number: Integer  # of the step in this run, from 0
     N: Integer  # samples of the batch
     lo: Integer  # this thread's, [lo, hi)
     hi: Integer

@@ -90,3 +90,7 @@ def update(lo, hi, left, right, op, step):
         column_sums(step.N, op.M, op.dout, op.b.gradient)
         call(settings.optimize, 0, op.M, 0, 0, op.b, step)
     return not finite
+
+
+# As the loop asks for them: three parts of the operation, then what a `Run` has for such a plan.
+SKIPPING = (forward, backward, update, admits, holds, enter, leave)

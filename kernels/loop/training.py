@@ -49,6 +49,8 @@ def _do(function, lo, hi, columns, splits, n, part, parts, plan, step):
     if splits:
         lanes = lanes_of(step.scratch)
         left, right = _share(columns, part, parts, lanes), _share(columns, part + 1, parts, lanes)
+        if left == right:  # fewer columns than threads
+            return 0
     return call(function, lo, hi, left, right, plan[n], step)
 
 
@@ -58,11 +60,11 @@ def _forward_pass(run, plan, part, parts, step):
     apart = False  # whether the rows are complete only when all have met
     for n in range(run.operations):
         op = plan[n]
-        splits = _is_split(op.forward_columns, run, parts)
+        splits = op.whole != 0 or _is_split(op.forward_columns, run, parts)
         if splits or apart:
             barrier(run.team, parts)
         lo, hi = (0, run.N) if splits else (step.lo, step.hi)
-        _do(op.forward, lo, hi, op.M, splits, n, part, parts, plan, step)
+        _do(op.forward, lo, hi, op.forward_columns if splits else op.M, splits, n, part, parts, plan, step)
         apart = splits
     if apart:
         barrier(run.team, parts)
@@ -76,11 +78,11 @@ def _backward_pass(run, plan, part, parts, step):
         op = plan[n]
         if op.backward == 0:
             continue
-        splits = _is_split(op.backward_columns, run, parts)
+        splits = op.whole != 0 or _is_split(op.backward_columns, run, parts)
         if splits or apart:
             barrier(run.team, parts)
         lo, hi = (0, run.N) if splits else (step.lo, step.hi)
-        _do(op.backward, lo, hi, op.D, splits, n, part, parts, plan, step)
+        _do(op.backward, lo, hi, op.backward_columns if splits else op.D, splits, n, part, parts, plan, step)
         apart = splits
 
 
@@ -177,7 +179,7 @@ def _steps(run, leads):
     for s in range(steps):
         step.rows = moved(run.order, s * run.N)
         step.next_rows = moved(run.order, (s + 1 if s < steps - 1 else s) * run.N)
-        step.rate = run.rates[s]
+        step.rate, step.number = run.rates[s], s
         if passing and flag_is_up(team, FLAG):
             _change(run.leave, run, plan, part, parts, step)
             plan, gather, passing = run.other_plan, run.other_gather, False
