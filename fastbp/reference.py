@@ -65,6 +65,18 @@ class Sigmoid:
         return dout * (1.0 - self.out) * self.out
 
 
+class Tanh:
+    def __init__(self) -> None:
+        self.out: Any = None
+
+    def forward(self, x: Any) -> Any:
+        self.out = np.tanh(x)
+        return self.out
+
+    def backward(self, dout: Any) -> Any:
+        return dout * (1 - self.out**2)
+
+
 class Affine:
     def __init__(self, W: Any, b: Any) -> None:
         self.W = W

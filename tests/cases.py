@@ -168,6 +168,7 @@ OPERATIONS = {
     ),
     "relu": Operation(lambda layers, a: layers.Relu(), _element_arrays, ("mask",)),
     "sigmoid": Operation(lambda layers, a: layers.Sigmoid(), _element_arrays, ("out",)),
+    "tanh": Operation(lambda layers, a: layers.Tanh(), _element_arrays, ("out",)),
     "softmax_loss": Operation(lambda layers, a: layers.SoftmaxWithLoss(), _index_arrays, ("y", "loss")),
     "softmax_loss_soft": Operation(lambda layers, a: layers.SoftmaxWithLoss(), _probability_arrays, ("y", "loss")),
     "softmax_loss_eps": Operation(lambda layers, a: layers.SoftmaxWithLoss(eps=1e-7), _index_arrays, ("y", "loss")),

@@ -9,3 +9,4 @@ from fastbp.layers.pooling import Pooling as Pooling
 from fastbp.layers.relu import Relu as Relu
 from fastbp.layers.sigmoid import Sigmoid as Sigmoid
 from fastbp.layers.softmax_loss import SoftmaxWithLoss as SoftmaxWithLoss
+from fastbp.layers.tanh import Tanh as Tanh
