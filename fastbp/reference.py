@@ -77,6 +77,19 @@ class Tanh:
         return dout * (1 - self.out**2)
 
 
+class LeakyRelu:
+    def __init__(self, alpha: float = 0.01) -> None:
+        self.alpha = alpha
+        self.mask: Any = None
+
+    def forward(self, x: Any) -> Any:
+        self.mask = x <= 0
+        return np.where(self.mask, self.alpha * x, x)
+
+    def backward(self, dout: Any) -> Any:
+        return np.where(self.mask, self.alpha * dout, dout)
+
+
 class Affine:
     def __init__(self, W: Any, b: Any) -> None:
         self.W = W

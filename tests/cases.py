@@ -166,6 +166,7 @@ OPERATIONS = {
     "pooling": Operation(
         lambda layers, a: layers.Pooling(*a["pool"], a["stride"], a["pad"]), _pooling_arrays, ("x", "arg_max")
     ),
+    "leaky_relu": Operation(lambda layers, a: layers.LeakyRelu(alpha=0.1), _element_arrays, ("mask",)),
     "relu": Operation(lambda layers, a: layers.Relu(), _element_arrays, ("mask",)),
     "sigmoid": Operation(lambda layers, a: layers.Sigmoid(), _element_arrays, ("out",)),
     "tanh": Operation(lambda layers, a: layers.Tanh(), _element_arrays, ("out",)),
