@@ -16,11 +16,13 @@ from fastbp.engine import NotCompilable as NotCompilable
 from fastbp.engine import compile as compile
 from fastbp.engine import fit_many as fit_many
 from fastbp.engine import predict as predict
+from fastbp.engine.check_layer import check_layer as check_layer
 from fastbp.gradcheck import check_gradients as check_gradients
 from fastbp.gradient import gradient_descent as gradient_descent
 from fastbp.gradient import numerical_diff as numerical_diff
 from fastbp.gradient import numerical_gradient as numerical_gradient
 from fastbp.layers import *
+from fastbp.layers.own import layer_kernels as layer_kernels
 from fastbp.networks import *
 from fastbp.optimizers import *
 from fastbp.threads import get_num_threads as get_num_threads

@@ -230,6 +230,8 @@ def _known(layer: Any, kind: type, reads: Reads) -> Any:
     found = cls if _told(cls, kind) else reads.result(originals.original_class, cls)
     if found is None or not _told(found, kind):
         base = next((base for base in cls.__mro__ if _told(base, kind)), None)
+        if type(vars(cls).get("compiled")) is kind:
+            raise NotCompilable(f"the kernels of {name} were not checked: fastbp.check_layer(layer, x)")
         if base is None:
             raise NotCompilable(f"{cls.__module__}.{name} is no layer that the compiled loop knows")
         raise NotCompilable(f"{name} has its own {originals.own_attributes(cls, base)}")
