@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastbp.engine.functions import all_functions
 from fastbp.kernels.fingerprint import fingerprint
-from fastbp.layers import Affine, BatchNormalization, Dropout, IdentityWithLoss, Pooling, SoftmaxWithLoss
+from fastbp.layers import Affine, BatchNormalization, Convolution, Dropout, IdentityWithLoss, Pooling, SoftmaxWithLoss
 from fastbp.layers.compiled import Compiled
 from fastbp.lazy import classes
 from fastbp.optimizers import Optimizer
@@ -124,6 +124,9 @@ def _steps(dtype: str) -> Iterator[tuple[int, Step]]:
             what = f"Affine of {x_dtype} x and {dtype} W, {'threads' if n > 1 else 'serial'}"
             for step in _passes(what, partial(_affine, x_dtype, dtype, n)):
                 yield n, step
+            what = f"Convolution of {x_dtype} x and {dtype} W, {'threads' if n > 1 else 'serial'}"
+            for step in _passes(what, partial(_convolution, x_dtype, dtype, n)):
+                yield n, step
     found = [step for cls in elementwise() for step in _passes(f"{cls.__name__} of {dtype}", partial(_any, cls, dtype))]
     found += _passes(f"Pooling of {dtype}", partial(_pooling, dtype))
     found += _passes(f"Dropout of {dtype}", partial(_dropout, dtype))
@@ -153,6 +156,15 @@ def _affine(x_dtype: str, dtype: str, n: int, backward: bool) -> None:
     rows = 1 if n == 1 else ceil(threads.FLOPS_PER_THREAD / WIDTH**2)  # as many as are worth two threads
     with threads.threads(n):
         out = layer.forward(np.zeros((rows, WIDTH), x_dtype))
+        if backward:
+            layer.backward(out)
+
+
+def _convolution(x_dtype: str, dtype: str, n: int, backward: bool) -> None:
+    layer = Convolution(np.zeros((WIDTH, 1, 1, 1), dtype), np.zeros(WIDTH, dtype))
+    images = 1 if n == 1 else ceil(threads.FLOPS_PER_THREAD / WIDTH / 100)
+    with threads.threads(n):
+        out = layer.forward(np.zeros((images, 1, 10, 10), x_dtype))
         if backward:
             layer.backward(out)
 

@@ -172,6 +172,38 @@ def col2im(col: Any, input_shape: Any, filter_h: int, filter_w: int, stride: int
     return img[:, :, pad : pad + h, pad : pad + w]
 
 
+class Convolution:
+    def __init__(self, W: Any, b: Any, stride: int = 1, pad: int = 0) -> None:
+        self.W = W
+        self.b = b
+        self.stride = stride
+        self.pad = pad
+        self.x: Any = None
+        self.col: Any = None
+        self.col_W: Any = None
+        self.dW: Any = None
+        self.db: Any = None
+
+    def forward(self, x: Any) -> Any:
+        fn, _, fh, fw = self.W.shape
+        n, _, h, w = x.shape
+        out_h = (h + 2 * self.pad - fh) // self.stride + 1
+        out_w = (w + 2 * self.pad - fw) // self.stride + 1
+        self.x = x
+        self.col = im2col(x, fh, fw, self.stride, self.pad)
+        self.col_W = self.W.reshape(fn, -1).T
+        out = np.dot(self.col, self.col_W) + self.b
+        return out.reshape(n, out_h, out_w, fn).transpose(0, 3, 1, 2)
+
+    def backward(self, dout: Any) -> Any:
+        fn, _, fh, fw = self.W.shape
+        dout = dout.transpose(0, 2, 3, 1).reshape(-1, fn)
+        self.db = np.sum(dout, axis=0)
+        self.dW = np.dot(self.col.T, dout).T.reshape(self.W.shape)
+        dcol = np.dot(dout, self.col_W.T)
+        return col2im(dcol, self.x.shape, fh, fw, self.stride, self.pad)
+
+
 class Pooling:
     def __init__(self, pool_h: int, pool_w: int, stride: int = 2, pad: int = 0) -> None:
         self.pool_h = pool_h

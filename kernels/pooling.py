@@ -18,7 +18,7 @@ from fastbp.kernels.tiles import (
     width_of,
     zeros,
 )
-from fastbp.kernels.tiles.strided import load_every_masked, load_second_masked
+from fastbp.kernels.tiles.strided import load_every_between, load_second_between
 
 VECTORS = 1  # of results at a time: a row of 12 needs no more
 
@@ -43,12 +43,12 @@ def _adjacent(tile, x, at, stride, width):
 
 @inlined
 def _second(tile, x, at, stride, width):
-    return load_second_masked(tile, x, at, width)
+    return load_second_between(tile, x, at, 0, width)
 
 
 @inlined
 def _every(tile, x, at, stride, width):
-    return load_every_masked(tile, x, at, stride, width)
+    return load_every_between(tile, x, at, stride, 0, width)
 
 
 def _maxima(load):

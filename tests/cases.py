@@ -122,6 +122,20 @@ def _probability_arrays(rng: np.random.Generator, batch: int, classes: int) -> A
     return _index_arrays(rng, batch, classes) | {"t": t}
 
 
+def _convolution_arrays(
+    rng: np.random.Generator, n: int, c: int, h: int, w: int, fn: int, fh: int, fw: int, stride: int, pad: int
+) -> Arrays:
+    places = ((h + 2 * pad - fh) // stride + 1, (w + 2 * pad - fw) // stride + 1)
+    return {
+        "x": rng.standard_normal((n, c, h, w)),
+        "W": rng.standard_normal((fn, c, fh, fw)),
+        "b": rng.standard_normal(fn),
+        "stride": stride,
+        "pad": pad,
+        "dout": rng.standard_normal((n, fn, *places)),
+    }
+
+
 def _pooling_arrays(
     rng: np.random.Generator, n: int, c: int, h: int, w: int, ph: int, pw: int, stride: int, pad: int
 ) -> Arrays:
@@ -163,6 +177,12 @@ OPERATIONS = {
     "affine": Operation(
         lambda layers, a: layers.Affine(a["W"], a["b"]), _affine_arrays, ("x", "original_x_shape"), ("W", "b")
     ),
+    "convolution": Operation(
+        lambda layers, a: layers.Convolution(a["W"], a["b"], a["stride"], a["pad"]),
+        _convolution_arrays,
+        ("x", "col", "col_W"),
+        ("W", "b"),
+    ),
     "pooling": Operation(
         lambda layers, a: layers.Pooling(*a["pool"], a["stride"], a["pad"]), _pooling_arrays, ("x", "arg_max")
     ),
@@ -194,6 +214,8 @@ def _shapes(operation: str) -> list[tuple[int, ...]]:
         rows = [(rows, 7, 6) for rows in (1, 2, 31, 32, 33)]
         book = [(1, 784, 50), (100, 784, 50), (100, 50, 10)]
         return [*widths, *depths, *rows, *book, (300, 512, 512)]
+    if operation == "convolution":
+        return [*_convolution_shapes(), (10, 1, 28, 28, 30, 5, 5, 1, 0), (3, 64, 14, 14, 64, 3, 3, 1, 1)]
     if operation == "pooling":
         return [*_pooling_shapes(), (10, 30, 24, 24, 2, 2, 2, 0), (2, 3, 28, 28, 28, 28, 1, 0)]
     if operation == "batch_normalization":
@@ -202,6 +224,23 @@ def _shapes(operation: str) -> list[tuple[int, ...]]:
         odd = [(7, 2, 1, width) for width in WIDTHS]
         return [*odd, (5, 1, 2, 3), (40, 3, 5, 7), (2, 33, 3, 3), (10, 16, 14, 14)]
     return [*((3, width) for width in WIDTHS), (1, 10), (100, 50), (100, 10), (128, 1000), (1000, 1100)]
+
+
+def _convolution_shapes() -> list[tuple[int, ...]]:
+    """Filters, strides and pads of all kinds, alone and in random company; images as wide as the filter, and wider."""
+    filters = [
+        (2, 2, 7, 6, 3, fh, fw, s, p) for fh in (1, 2, 3, 5) for fw in (1, 2, 4) for s in (1, 2, 3) for p in (0, 2)
+    ]
+    widths = [(2, 2, 4, width, 5, 3, 3, 1, 1) for width in range(1, 40)]
+    counts = [(1, c, 5, 5, fn, 3, 3, 1, 1) for c in (1, 3, 17) for fn in (1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 49)]
+    rng = np.random.default_rng(11)
+    others = []
+    for _ in range(60):
+        n, c, fh, fw, fn = (int(rng.integers(1, most)) for most in (5, 7, 6, 6, 40))
+        stride, pad = int(rng.integers(1, 4)), int(rng.integers(0, 3))
+        h, w = (max(1, each - 2 * pad) + int(rng.integers(0, 20)) for each in (fh, fw))
+        others.append((n, c, h, w, fn, fh, fw, stride, pad))
+    return filters + widths + counts + others
 
 
 def _pooling_shapes() -> list[tuple[int, ...]]:
@@ -214,6 +253,7 @@ def _pooling_shapes() -> list[tuple[int, ...]]:
 # A small shape of each operation, no dimension like another: for checks of everything, and for arrays of all flavours.
 EXAMPLES: dict[str, tuple[int, ...]] = {
     "affine": (4, 6, 5),
+    "convolution": (2, 3, 6, 5, 4, 3, 2, 2, 1),
     "pooling": (2, 3, 6, 5, 3, 2, 2, 1),
     "batch_normalization": (5, 7),
     **dict.fromkeys(IMAGES, (4, 2, 3, 5)),
@@ -233,7 +273,7 @@ def table(operation: str, small: bool = False) -> list[Case]:
 
 
 def _is_small(operation: str, shape: tuple[int, ...]) -> bool:
-    if operation == "pooling":
+    if operation in ("convolution", "pooling"):
         return max(shape) < 10
     return bool(np.prod(shape) <= 300 and shape[-1] in SMALL)
 
@@ -243,6 +283,11 @@ SMALL = frozenset((1, 2, 5, 6, 7, 8, 9, 15, 16, 17, 31, 33))
 # What the benchmarks time: the shapes of the book's networks and a large one.
 BENCHMARKS = {
     "affine": ((100, 784, 50), (100, 50, 10), (100, 784, 512), (512, 512, 512)),
+    "convolution": (
+        (100, 1, 28, 28, 30, 5, 5, 1, 0),
+        (32, 16, 28, 28, 32, 3, 3, 2, 1),
+        (32, 64, 14, 14, 64, 3, 3, 1, 1),
+    ),
     "pooling": ((100, 30, 24, 24, 2, 2, 2, 0), (100, 32, 14, 14, 2, 2, 2, 0), (32, 16, 28, 28, 3, 3, 2, 1)),
     "relu": ((100, 50), (128, 1000), (4096, 1000)),
     "sigmoid": ((100, 50), (128, 1000), (4096, 1000)),

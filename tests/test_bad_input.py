@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastbp import AddLayer, Affine, MulLayer, Pooling, Relu, Sigmoid, SoftmaxWithLoss, reference
+from fastbp import AddLayer, Affine, Convolution, MulLayer, Pooling, Relu, Sigmoid, SoftmaxWithLoss, reference
 
 RNG = np.random.default_rng(5)
 X = RNG.standard_normal((4, 6))
@@ -47,6 +47,15 @@ def loss(x: Any = SCORES, t: Any = T, dout: Any = 1) -> Any:
 IMAGES = RNG.standard_normal((2, 3, 6, 5))
 
 
+FILTERS = RNG.standard_normal((4, 3, 2, 3))
+
+
+def convolution(x: Any = IMAGES, W: Any = FILTERS, b: Any = 0, stride: Any = 1, pad: Any = 0, dout: Any = None) -> Any:
+    layer = Convolution(W, b, stride, pad)
+    out = layer.forward(x)
+    return layer.backward(out if dout is None else dout)
+
+
 def pooling(x: Any = IMAGES, window: Any = (2, 3), stride: Any = 2, pad: Any = 0, dout: Any = None) -> Any:
     layer = Pooling(*window, stride=stride, pad=pad)
     out = layer.forward(x)
@@ -84,6 +93,16 @@ BAD = [
     (relu, {"x": OBJECT}, TypeError, "object"),
     (relu, {"dout": X[:3]}, ValueError, r"\(4, 6\), got \(3, 6\)"),
     (relu, {"dout": X.T}, ValueError, "dout must have the shape"),
+    (convolution, {"x": IMAGES[0]}, ValueError, r"x must be images of shape \(N, C, H, W\), got shape \(3, 6, 5\)"),
+    (convolution, {"x": IMAGES[:, :2]}, ValueError, r"has 2 channels, but W of shape \(4, 3, 2, 3\) takes 3"),
+    (convolution, {"x": IMAGES[:0]}, ValueError, "x is empty"),
+    (convolution, {"W": FILTERS[0]}, ValueError, r"W must have shape \(filters, channels, height, width\), got \(3, 2"),
+    (convolution, {"W": FILTERS + 0j}, TypeError, "W must hold real numbers"),
+    (convolution, {"b": B}, ValueError, r"b must have shape \(4,\) to go with W of shape \(4, 3, 2, 3\), got \(5,\)"),
+    (convolution, {"x": IMAGES[:, :, :1]}, ValueError, "a filter of 2 x 3 is larger than images of 1 x 5"),
+    (convolution, {"stride": 0}, ValueError, "stride must be at least 1, got 0"),
+    (convolution, {"pad": "same"}, TypeError, "pad must be an integer, got 'same'"),
+    (convolution, {"dout": IMAGES}, ValueError, r"the shape of the output, \(2, 4, 5, 3\), got \(2, 3, 6, 5\)"),
     (pooling, {"x": IMAGES[0]}, ValueError, r"x must be images of shape \(N, C, H, W\), got shape \(3, 6, 5\)"),
     (pooling, {"x": IMAGES[:0]}, ValueError, "x is empty"),
     (pooling, {"x": IMAGES + 0j}, TypeError, "complex128"),

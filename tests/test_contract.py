@@ -18,7 +18,7 @@ from fastbp.optimizers import Optimizer
 PACKAGE = Path(fastbp.__file__).parent
 KERNELS = Path(__import__("fastbp.kernels", fromlist=["x"]).__file__).parent
 # Nodes of graphs, which no network passes batches through; and those that have no parts yet.
-WITHOUT_PARTS = {"AddLayer", "BatchNormalization", "Dropout", "IdentityWithLoss", "MulLayer", "Pooling"}
+WITHOUT_PARTS = {"AddLayer", "BatchNormalization", "Convolution", "Dropout", "IdentityWithLoss", "MulLayer", "Pooling"}
 ENGINE_WITHOUT_LAYERS = [PACKAGE / "engine" / f"{name}.py" for name in ("workspace", "compiled_step", "scores")]
 LAYERS = tuple(lazy.names("fastbp.layers"))
 
@@ -202,7 +202,7 @@ def test_oracle_has_the_same_names_and_parameters() -> None:
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_oracle_has_the_same_attributes(name: str) -> None:
-    arguments = (1, 2) if name in ("Affine", "BatchNormalization", "Pooling") else ()
+    arguments = (1, 2) if name in ("Affine", "BatchNormalization", "Convolution", "Pooling") else ()
     ours, oracle = (getattr(namespace, name)(*arguments) for namespace in (layers, reference))
     made_when_read = {key for key, value in vars(type(ours)).items() if isinstance(value, property)}
     assert {key for key in vars(ours) if not key.startswith("_")} | made_when_read == set(vars(oracle))
@@ -235,7 +235,7 @@ def test_kernels_keep_the_contract(file: str, function: ast.FunctionDef) -> None
     names = [argument.arg for argument in function.args.args]
     if names[0] == "dout":
         saved = ("dout", "x", "out", "mask", "places", "mean", "std", "y", "t", "N", "alpha", "gamma", "W", "b")
-        saved += ("stride", "pad", "dx", "dgamma", "dbeta", "dW", "db", "scratch", "threads")
+        saved += ("stride", "pad", "dx", "dgamma", "dbeta", "dW", "db", "sums", "scratch", "threads")
         assert names == [name for name in saved if name in names], function.name
 
 

@@ -13,6 +13,7 @@ from test_contract import kernel_functions
 
 from fastbp.kernels import (
     affine,
+    convolution,
     dropout,
     fingerprint,
     identity_loss,
@@ -25,6 +26,7 @@ from fastbp.kernels import (
     tiles,
 )
 from fastbp.kernels import batch_normalization as batch
+from fastbp.kernels.images.shape import scratch_sizes
 from fastbp.kernels.matmul.product import scratch_size
 from fastbp.kernels.tiles import interpreter, interpreter_memory
 from fastbp.kernels.tiles.addresses import note
@@ -91,6 +93,15 @@ def kernels(dtype: str) -> list[tuple[Any, list[Any]]]:
         places, scratch = np.zeros_like(pooled), np.zeros(81, dtype)
         made.append((pooling.pooling_forward, [planes, 3, 3, stride, pad, pooled, places, scratch]))
         made.append((pooling.pooling_backward, [pooled, places, stride, pad, gradient, scratch]))
+        filters, bias, seen = real(dtype, 9, 3, 3, 3), real(dtype, 9), real(dtype, 2, 9, size, size)
+        own, together = scratch_sizes((3, 7, 7, 9, 3, 3, stride, pad, size, size), 2, np.dtype(dtype))
+        forward = [planes, filters, bias, stride, pad, seen, np.zeros(2 * own, dtype)]
+        gradients = [np.zeros_like(each) for each in (planes, filters, bias)]
+        sums, scratch = np.zeros(together, dtype), np.zeros(2 * own, dtype)
+        backward = [real(dtype, 2, 9, size, size), planes, filters, stride, pad, *gradients, sums, scratch]
+        made += [(convolution.convolution_forward, forward), (convolution.convolution_backward, backward)]
+        made += [(convolution.convolution_forward_threads, [*forward, 2])]
+        made += [(convolution.convolution_backward_threads, [*backward, 2])]
     states = [abs(real(dtype, n)) for _ in range(2)]
     numbers = {"sgd": (0.1,), "adagrad": (0.1,), "adam": (0.1, 0.9, 0.99)}
     for name in optimizers.STEPS:
@@ -110,7 +121,7 @@ def test_results_are_those_of_the_compiled_kernels(dtype: str) -> None:
         same = [as_python(kernel)(*arguments), *arguments], [kernel(*theirs), *theirs]
         names = ["what it returns", *inspect.signature(kernel.py_func).parameters]
         for name, got, expected in zip(names, *same, strict=True):
-            if name != "scratch" and expected is not None:
+            if name not in ("scratch", "sums") and expected is not None:
                 what = f"{kernel.__name__}: {name}"
                 np.testing.assert_allclose(got, expected, rtol=tolerance, atol=100 * tolerance, err_msg=what)
 

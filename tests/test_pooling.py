@@ -63,9 +63,15 @@ def test_a_pad_counts_as_zeros() -> None:
     np.testing.assert_array_equal(layer.backward(np.ones((1, 1, 2, 2))), np.zeros((1, 1, 2, 2)))
 
 
-def test_pytorchs_documented_example_of_a_size() -> None:
-    """A window of 3 x 2, 2 apart, on 20 x 16 x 50 x 32: 24 x 16 places."""
-    assert Pooling(3, 2, stride=2).forward(np.zeros((20, 16, 50, 32), np.float32)).shape == (20, 16, 24, 16)
+def test_published_numbers() -> None:
+    """Stanford's CS231n, assignment 2, the check of its pooling."""
+    expected = [
+        *(-0.26315789, -0.24842105, -0.20421053, -0.18947368, -0.14526316, -0.13052632, -0.08631579, -0.07157895),
+        *(-0.02736842, -0.01263158, 0.03157895, 0.04631579, 0.09052632, 0.10526316, 0.14947368, 0.16421053),
+        *(0.20842105, 0.22315789, 0.26736842, 0.28210526, 0.32631579, 0.34105263, 0.38526316, 0.4),
+    ]
+    out = Pooling(2, 2, stride=2).forward(np.linspace(-0.3, 0.4, 96).reshape(2, 3, 4, 4))
+    np.testing.assert_allclose(out, np.reshape(expected, (2, 3, 2, 2)), atol=5e-9)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "uint8", "int64", "bool"])

@@ -173,6 +173,36 @@ class SinglePrecisionInside(layers.Sigmoid):
         return self.out
 
 
+class FilterFlipped(layers.Convolution):
+    """The convolution of signal processing, where neural networks mean a correlation."""
+
+    def forward(self, x: Any) -> Any:
+        W, self.W = self.W, self.W[:, :, ::-1, ::-1]
+        out = super().forward(x)
+        self.W = W
+        return out
+
+
+class PadTooSmall(layers.Convolution):
+    def forward(self, x: Any) -> Any:
+        out = super().forward(x)
+        return out * np.pad(np.ones((out.shape[2] - 1, out.shape[3])), ((1, 0), (0, 0)))
+
+
+class ChannelsMixedUp(layers.Convolution):
+    def backward(self, dout: Any) -> Any:
+        dx = super().backward(dout)
+        self.dW = self.dW[:, ::-1]
+        return dx
+
+
+class BiasOfOneImage(layers.Convolution):
+    def backward(self, dout: Any) -> Any:
+        dx = super().backward(dout)
+        self.db = dout[0].sum(axis=(1, 2))
+        return dx
+
+
 class PadForgotten(layers.Pooling):
     def __init__(self, pool_h: int, pool_w: int, stride: int = 2, pad: int = 0) -> None:
         super().__init__(pool_h, pool_w, stride)
@@ -277,6 +307,7 @@ MISTAKES = {
         BuffersReused,
         WeightsCached,
     ),
+    "convolution": (FilterFlipped, PadTooSmall, ChannelsMixedUp, BiasOfOneImage),
     "pooling": (PadForgotten, AveragePooling, ArgMaxByColumns, GradientSharedByWindow),
     "relu": (StaleMask, DoutMutated, InputMutated, LeakyBackward, MaskTurnedRound),
     "sigmoid": (SigmoidWithoutParentheses, SigmoidGradientOfInput, SigmoidHalfGradient, SinglePrecisionInside),

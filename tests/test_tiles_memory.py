@@ -13,8 +13,8 @@ from numba import njit
 from tiles import DTYPES, SOURCES
 
 from fastbp.kernels import tiles
-from fastbp.kernels.tiles import load, row, splat, store, store_masked, width_of, zeros
-from fastbp.kernels.tiles.strided import load_every_masked, load_second_masked
+from fastbp.kernels.tiles import load, load_row, row, splat, store, store_masked, width_of, zeros
+from fastbp.kernels.tiles.strided import load_every_between, load_second_between, store_between, zipped
 from fastbp.kernels.tiles.target import TARGET, lanes
 
 
@@ -50,12 +50,12 @@ def test_masked_loads_and_stores(dtype: str, source: str) -> None:
 
 
 @njit
-def strided(a, out, stride, width):
+def strided(a, out, stride, first, width):
     t = zeros(2, 2, out)
     p = tiles.pointer(a)
-    store(load_every_masked(t, p, 1, stride, width), out, 0, width_of(t))
+    store(load_every_between(t, p, 1, stride, first, width), out, 0, width_of(t))
     if stride == 2:
-        store(load_second_masked(t, p, 1, width), out, width_of(t), width_of(t))
+        store(load_second_between(t, p, 1, first, width), out, width_of(t), width_of(t))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -64,12 +64,32 @@ def test_strided_loads(dtype: str, source: str) -> None:
     full = 2 * lanes(dtype)
     for stride in (1, 2, 3, 7):
         for width in range(full + 2):
-            a = np.random.default_rng(5).integers(0, 200, 1 + stride * (full + 1)).astype(source)
-            out = np.full((2, full), np.nan, dtype)
-            strided(a, out, stride, width)
-            expected = np.where(np.arange(full) < width, a[1::stride][:full], 0)
-            for row_ in out[: 2 if stride == 2 else 1]:
-                np.testing.assert_array_equal(row_, expected, err_msg=f"stride {stride}, width {width}")
+            for first in (-1, 0, 1, 5, full):
+                a = np.random.default_rng(5).integers(0, 200, 1 + stride * (full + 1)).astype(source)
+                out = np.full((2, full), np.nan, dtype)
+                strided(a, out, stride, first, width)
+                inside = (np.arange(full) >= first) & (np.arange(full) < width)
+                expected = np.where(inside, a[1::stride][:full], 0)
+                for got in out[: 2 if stride == 2 else 1]:
+                    np.testing.assert_array_equal(got, expected, err_msg=f"stride {stride}, {first} to {width}")
+
+
+@njit
+def zips(a, b, out, first, width):
+    t = zeros(1, 1, out)
+    both = zipped(load_row(t, tiles.pointer(a), 0), load_row(t, tiles.pointer(b), 0))
+    store_between(both, tiles.pointer(out), 0, first, width)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rows_are_zipped_and_stored_between(dtype: str) -> None:
+    full = 2 * lanes(dtype)
+    a, b = np.arange(full, dtype=dtype).reshape(2, -1)
+    for first, width in ((-3, full + 3), (0, full), (1, full - 1), (3, 2), (full, full + 5), (-5, -1)):
+        out, both = np.full(full, np.nan, dtype), np.stack([a, b], axis=1).reshape(-1)
+        zips(a, b, out, first, width)
+        inside = (np.arange(full) >= first) & (np.arange(full) < width)
+        np.testing.assert_array_equal(out, np.where(inside, both, np.nan))
 
 
 def reads_up_to_a_forbidden_page() -> None:
@@ -84,7 +104,7 @@ def reads_up_to_a_forbidden_page() -> None:
             masked(memory[page - 2 * width * out.itemsize : page].view(dtype), out, width, 2, width)
             for stride in (1, 2, 3):  # the last element is the last one before the page
                 begin = page - (stride * max(width - 1, 0) + 2) * out.itemsize
-                strided(memory[begin:page].view(dtype), out, stride, width)
+                strided(memory[begin:page].view(dtype), out, stride, 0, width)
 
 
 @pytest.mark.command

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp.boundary import arrays
 from fastbp.boundary.arguments import whole_number
-from fastbp.boundary.arrays import FloatArray
+from fastbp.boundary.arrays import FLOAT64, FloatArray
 
 # What a pooling kernel numbers the places of its window by: float32 tells these apart.
 MOST_PLACES = 2**24
@@ -39,6 +40,60 @@ def batch(x: ArrayLike, name: str = "x") -> FloatArray:
     array = arrays.inputs(x, name)
     four_dimensional(array, name)
     return array
+
+
+def convolution_operands(x: ArrayLike, W: ArrayLike, b: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """x (N, C, H, W), W (FN, C, FH, FW), b (FN,): of one dtype, but for float32 x beside float64 W and b.
+
+    b may be a number.
+    """
+    filters = _filters(W)
+    samples = four_dimensional(arrays.real_array(x, "x"), "x")
+    if samples.shape[1] != filters.shape[1]:
+        raise ValueError(
+            f"x of shape {samples.shape} has {samples.shape[1]} channels, "
+            f"but W of shape {filters.shape} takes {filters.shape[1]}"
+        )
+    bias = _bias(arrays.real_array(b, "b"), filters)
+    dtype = arrays.float_dtype(filters)
+    if FLOAT64 in (arrays.float_dtype(bias, dtype), arrays.float_dtype(samples, dtype)):
+        dtype = FLOAT64
+    # float32 x stays as it is beside float64 W: the kernel widens it while it reads.
+    x_dtype = arrays.float_dtype(samples, dtype)
+    return (
+        arrays.kernel_array(samples, x_dtype),
+        arrays.kernel_array(filters, dtype),
+        arrays.kernel_array(bias, dtype),
+    )
+
+
+def convolution_gradients(
+    dout: ArrayLike, x: FloatArray, W: ArrayLike, stride: Any, pad: Any
+) -> tuple[FloatArray, FloatArray]:
+    """dout (N, FN, OH, OW) and W (FN, C, FH, FW) in one dtype, the widest of dout, W and forward's x."""
+    four_dimensional(x, "x")
+    filters = _filters(W)
+    if filters.shape[1] != x.shape[1]:
+        raise ValueError(f"W must have {x.shape[1]} channels as in the forward pass, got shape {filters.shape}")
+    places = output_size(x.shape[2:], filters.shape[2:], stride, pad)
+    dtype = FLOAT64 if x.dtype == FLOAT64 else arrays.float_dtype(filters)
+    gradient = arrays.output_gradient(dout, (x.shape[0], filters.shape[0], *places), dtype)
+    return gradient, arrays.kernel_array(filters, gradient.dtype)
+
+
+def _filters(W: ArrayLike) -> NDArray[Any]:
+    filters = W if arrays.ready(W) else arrays.real_array(W, "W")
+    if filters.ndim != 4:
+        raise ValueError(f"W must have shape (filters, channels, height, width), got {filters.shape}")
+    return filters
+
+
+def _bias(b: NDArray[Any], W: NDArray[Any]) -> NDArray[Any]:
+    if b.ndim == 0:
+        return np.full(W.shape[0], b, arrays.float_dtype(W))
+    if b.shape != W.shape[:1]:
+        raise ValueError(f"b must have shape {W.shape[:1]} to go with W of shape {W.shape}, got {b.shape}")
+    return b
 
 
 def window_places(size: tuple[int, ...], window: tuple[Any, Any], stride: Any, pad: Any) -> tuple[int, int]:

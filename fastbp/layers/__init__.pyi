@@ -3,6 +3,7 @@ from fastbp.layers.affine import Affine as Affine
 from fastbp.layers.arithmetic import AddLayer as AddLayer
 from fastbp.layers.arithmetic import MulLayer as MulLayer
 from fastbp.layers.batch_normalization import BatchNormalization as BatchNormalization
+from fastbp.layers.convolution import Convolution as Convolution
 from fastbp.layers.dropout import Dropout as Dropout
 from fastbp.layers.identity_loss import IdentityWithLoss as IdentityWithLoss
 from fastbp.layers.leaky_relu import LeakyRelu as LeakyRelu

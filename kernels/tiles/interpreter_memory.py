@@ -136,17 +136,41 @@ def load_row_masked(like, array, offset, width):
     return _loaded(1, like, array, offset, 0, 1, width)
 
 
-def load_second_masked(like, array, offset, width):
-    return load_every_masked(like, array, offset, 2, width)
+def load_between(like, array, offset, first, width):
+    return load_every_between(like, array, offset, 1, first, width)
 
 
-def load_every_masked(like, array, offset, stride, width):
+def load_second_between(like, array, offset, first, width):
+    return load_every_between(like, array, offset, 2, first, width)
+
+
+def load_every_between(like, array, offset, stride, first, width):
     """A column of a block with as many rows."""
-    values, width = np.zeros((1, like.width), like.dtype), min(like.width, int(width))
-    if width > 0:
-        memory, places = _block(array, offset, stride, width, 1)
-        values[0, :width] = memory[places].reshape(-1)
+    values, first, width = np.zeros((1, like.width), like.dtype), max(0, int(first)), min(like.width, int(width))
+    if first < width:
+        memory, places = _block(array, offset + first * stride, stride, width - first, 1)
+        values[0, first:width] = memory[places].reshape(-1)
     return Tile(values, like.lanes)
+
+
+def store_between(tile, array, offset, first, width):
+    first = max(0, int(first))
+    if first < tile.width:
+        store_row_masked(Tile(tile.values[:, first:], tile.lanes), array, offset + first, width - first)
+
+
+def zipped(even, odd):
+    return Tile(np.stack([even.values, odd.values], axis=-1).reshape(1, -1), even.lanes)
+
+
+def row_pointers(like, array, offsets):
+    return tuple(moved(array, offsets[r]) for r in range(like.rows))
+
+
+def fma_step_of_rows(acc, rows, offset, b):
+    with np.errstate(all="ignore"):
+        factors = np.array([[row[offset]] for row in rows], acc.dtype)
+        return Tile(multiply_add(factors, b.values, acc.values), acc.lanes)
 
 
 def load_transposed(like, array, offset, stride):

@@ -1,4 +1,8 @@
-"""Loads of every second element, or every n-th, of a row in memory."""
+"""Rows whose elements lie some distance apart in memory, and tiles whose rows lie anywhere.
+
+What ends in `_between` touches only the columns from `first` on and before `width`, which may lie outside of the tile
+or be no column at all: elsewhere nothing is read, and the tile is 0.
+"""
 
 from llvmlite import ir
 from numba import types
@@ -7,58 +11,128 @@ from fastbp.kernels.tiles import codegen as cg
 from fastbp.kernels.tiles.operation import operation
 from fastbp.kernels.tiles.tile import TileType
 
+ONE = cg.I64(1)
+
+
+def _between(builder, tile, first, width):
+    """The masks of a one-row tile."""
+    inside, before = cg.lane_masks(builder, tile, ONE, width), cg.lane_masks(builder, tile, ONE, first)
+    return [builder.and_(a, builder.not_(b)) for a, b in zip(inside, before, strict=True)]
+
 
 @operation
-def load_second_masked(typingctx, like, array, offset, width):
-    """The one-row tile of array[offset + 2*c] for the columns c before `width`; past them nothing is read and it is 0.
-
-    Two vectors are loaded for one, of which each second element is kept.
-    """
+def load_between(typingctx, like, array, offset, first, width):
+    """The one-row tile of array[offset + c]."""
     tile = like.shaped(rows=1)
 
     def codegen(context, builder, sig, args):
-        _, data, offset, width = args
-        memory = ir.VectorType(context.get_data_type(array.dtype), tile.lanes)
-        size = context.get_abi_sizeof(memory.element)
+        _, data, offset, first, width = args
+        masks = _between(builder, tile, first, width)
+        return cg.load_tile(context, builder, tile, array, data, offset, cg.I64(0), masks)
+
+    return tile(like, array, *[types.intp] * 3), codegen
+
+
+@operation
+def load_second_between(typingctx, like, array, offset, first, width):
+    """The one-row tile of array[offset + 2*c]: two vectors are loaded for one, of which each second element is kept."""
+    tile = like.shaped(rows=1)
+    twice = TileType(tile.elem, 1, 2 * tile.vecs, tile.lanes)
+
+    def codegen(context, builder, sig, args):
+        _, data, offset, first, width = args
         # The last element that is wanted is the last one that may be read.
-        reach = builder.sub(builder.mul(width, cg.I64(2)), cg.I64(1))
-        masks = cg.lane_masks(builder, TileType(tile.elem, 1, 2 * tile.vecs, tile.lanes), cg.I64(1), reach)
-        vectors = []
-        for n, mask in enumerate(masks):
-            place = builder.add(offset, cg.I64(n * tile.lanes))
-            pointer = cg.element_pointer(context, builder, array, data, place, memory)
-            arguments = [pointer, cg.I32(size), mask, ir.Constant(memory, None)]
-            vectors.append(cg.call_llvm(builder, "masked.load", memory, arguments, [memory, pointer.type]))
-        even = list(range(0, 2 * tile.lanes, 2))
+        reach = builder.sub(builder.add(width, width), ONE)
+        masks = _between(builder, twice, builder.add(first, first), reach)
+        loaded = cg.load_tile(context, builder, twice, array, data, offset, cg.I64(0), masks)
+        vectors, even = cg.unpack(builder, twice, loaded), list(range(0, 2 * tile.lanes, 2))
         kept = [cg.shuffled(builder, a, b, even) for a, b in zip(vectors[::2], vectors[1::2], strict=True)]
-        return cg.pack(builder, tile, [cg.converted(builder, v, array.dtype, tile.elem) for v in kept])
+        return cg.pack(builder, tile, kept)
 
-    return tile(like, array, types.intp, types.intp), codegen
+    return tile(like, array, *[types.intp] * 3), codegen
 
 
 @operation
-def load_every_masked(typingctx, like, array, offset, stride, width):
-    """The one-row tile of array[offset + c*stride] for the columns c before `width`; past them it is 0."""
+def load_every_between(typingctx, like, array, offset, stride, first, width):
+    """The one-row tile of array[offset + c*stride]."""
     tile = like.shaped(rows=1)
 
     def codegen(context, builder, sig, args):
-        _, data, offset, stride, width = args
+        _, data, offset, stride, first, width = args
         memory = ir.VectorType(context.get_data_type(array.dtype), tile.lanes)
         size = context.get_abi_sizeof(memory.element)
-        places = ir.VectorType(cg.I64, tile.lanes)
-        steps = cg.broadcast(builder, stride, tile.lanes)
-        vectors = []
-        for n, mask in enumerate(cg.lane_masks(builder, tile, cg.I64(1), width)):
+        start = cg.element_pointer(context, builder, array, data, offset)
+        address, step = builder.ptrtoint(start, cg.I64), builder.mul(stride, cg.I64(size))
+        places, vectors = ir.VectorType(cg.I64, tile.lanes), []
+        for n, mask in enumerate(_between(builder, tile, first, width)):
             numbers = ir.Constant(places, list(range(n * tile.lanes, (n + 1) * tile.lanes)))
-            offsets = builder.add(cg.broadcast(builder, offset, tile.lanes), builder.mul(numbers, steps))
-            start = cg.data_pointer(context, builder, array, data)
-            addresses = builder.add(
-                cg.broadcast(builder, builder.ptrtoint(start, cg.I64), tile.lanes),
-                builder.mul(offsets, cg.constant_vector(places, size)),
-            )
+            distances = builder.mul(numbers, cg.broadcast(builder, step, tile.lanes))
+            addresses = builder.add(cg.broadcast(builder, address, tile.lanes), distances)
             pointers = builder.inttoptr(addresses, ir.VectorType(start.type, tile.lanes))
             arguments = [pointers, cg.I32(size), mask, ir.Constant(memory, None)]
             vectors.append(cg.call_llvm(builder, "masked.gather", memory, arguments, [memory, pointers.type]))
         return cg.pack(builder, tile, [cg.converted(builder, v, array.dtype, tile.elem) for v in vectors])
 
-    return tile(like, array, *[types.intp] * 3), codegen
+    return tile(like, array, *[types.intp] * 4), codegen
+
+
+@operation
+def store_between(typingctx, tile, array, offset, first, width):
+    """array[offset + c] = tile[0, c]."""
+
+    def codegen(context, builder, sig, args):
+        value, data, offset, first, width = args
+        masks = _between(builder, tile, first, width)
+        cg.store_tile(context, builder, tile, value, array, data, offset, cg.I64(0), masks)
+        return context.get_dummy_value()
+
+    return types.void(tile, array, *[types.intp] * 3), codegen
+
+
+@operation
+def zipped(typingctx, even, odd):
+    """The row a[0], b[0], a[1], b[1], ... of two rows of one vector each: a row of two."""
+    both = TileType(even.elem, 1, 2, even.lanes)
+
+    def codegen(context, builder, sig, args):
+        (a,), (b,) = cg.unpack(builder, even, args[0]), cg.unpack(builder, odd, args[1])
+        picks = [lane // 2 + (lane % 2) * even.lanes for lane in range(2 * even.lanes)]
+        halves = [cg.shuffled(builder, a, b, picks[: even.lanes]), cg.shuffled(builder, a, b, picks[even.lanes :])]
+        return cg.pack(builder, both, halves)
+
+    return both(even, odd), codegen
+
+
+@operation
+def row_pointers(typingctx, like, array, offsets):
+    """Where the rows of a tile begin, as a tuple of pointers: array[offsets[r]] for each row r of `like`."""
+    result = types.UniTuple(array, like.rows)
+
+    def codegen(context, builder, sig, args):
+        _, data, places = args
+        pointers = []
+        for r in range(like.rows):
+            place = builder.load(builder.gep(places, [cg.I64(r)]))
+            pointers.append(cg.element_pointer(context, builder, array, data, place))
+        return context.make_tuple(builder, result, pointers)
+
+    return result(like, array, offsets), codegen
+
+
+@operation
+def fma_step_of_rows(typingctx, acc, rows, offset, b):
+    """acc[r, :] + rows[r][offset] * b[:], b a one-row tile: `fma_step` for rows that lie anywhere."""
+
+    def codegen(context, builder, sig, args):
+        value, pointers, offset, row = args
+        vectors, brow = cg.unpack(builder, acc, value), cg.unpack(builder, b, row)
+        for r in range(acc.rows):
+            scalar = builder.load(builder.gep(builder.extract_value(pointers, r), [offset], inbounds=True))
+            factor = cg.converted(builder, scalar, rows.dtype.dtype, acc.elem)
+            factors = cg.broadcast(builder, factor, acc.lanes)
+            for v in range(acc.vecs):
+                i = r * acc.vecs + v
+                vectors[i] = cg.multiply_add(builder, factors, brow[v], vectors[i])
+        return cg.pack(builder, acc, vectors)
+
+    return acc(acc, rows, types.intp, b), codegen

@@ -1,0 +1,98 @@
+"""The convolution of images with filters."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastbp.boundary import arrays, images
+from fastbp.kernels.convolution import (
+    convolution_backward,
+    convolution_backward_threads,
+    convolution_forward,
+    convolution_forward_threads,
+)
+from fastbp.kernels.images.shape import scratch_sizes
+from fastbp.originals import original
+from fastbp.system import threads
+from fastbp.util import im2col
+
+
+@original
+class Convolution:
+    """Filters over images (the book's section 7.4). W and b are the caller's own arrays, read anew at each call.
+
+    W has shape (FN, C, FH, FW); b has shape (FN,) or is a number. Filters are moved by `stride` pixels, over images
+    with `pad` zeros on each side. `dW` and `db` are the gradients of the last backward, `x` the (N, C, H, W) input of
+    the last forward, the caller's own memory where a kernel can read it as it is.
+    """
+
+    def __init__(self, W: Any, b: Any, stride: int = 1, pad: int = 0) -> None:
+        self.W = W
+        self.b = b
+        self.stride = stride
+        self.pad = pad
+        self.x: NDArray[Any] | None = None
+        self.dW: NDArray[Any] | None = None
+        self.db: NDArray[Any] | None = None
+
+    @property
+    def col(self) -> NDArray[Any] | None:
+        """What the filters see at each place, (N·OH·OW, C·FH·FW), as the book has it: made when it is read."""
+        if self.x is None:
+            return None
+        _, _, height, width = np.shape(self.W)
+        return im2col(self.x, height, width, self.stride, self.pad)
+
+    @property
+    def col_W(self) -> NDArray[Any] | None:
+        """W as a matrix, (C·FH·FW, FN), as the book has it: made when it is read."""
+        if self.x is None:
+            return None
+        filters = arrays.inputs(self.W, "W")
+        return filters.reshape(len(filters), -1).T
+
+    def forward(self, x: ArrayLike) -> NDArray[Any]:
+        """(N, FN, OH, OW) for x of shape (N, C, H, W), with OH = (H + 2·pad − FH) // stride + 1.
+
+        float32 x with float64 W computes in float64. ValueError when x, W and b don't fit, or a filter is larger than
+        the padded image.
+        """
+        x, W, b = images.convolution_operands(x, self.W, self.b)
+        size = images.output_size(x.shape[2:], W.shape[2:], self.stride, self.pad)
+        out = np.empty((x.shape[0], W.shape[0], *size), W.dtype)
+        n = min(threads.for_work(2.0 * out.size * W[0].size), x.shape[0])
+        own, _ = scratch_sizes(_shape(x, W, self.stride, self.pad, out), x.shape[0], out.dtype)
+        scratch = threads.scratch(n * own, W.dtype)
+        if n == 1:
+            convolution_forward(x, W, b, self.stride, self.pad, out, scratch)
+        else:
+            with threads.running(n):
+                convolution_forward_threads(x, W, b, self.stride, self.pad, out, scratch, n)
+        self.x = x
+        return out
+
+    def backward(self, dout: ArrayLike) -> NDArray[Any]:
+        """dx in the shape of forward's x; sets dW (FN, C, FH, FW) and db (FN,), new arrays each time.
+
+        RuntimeError before forward; ValueError when dout has not the shape of the output.
+        """
+        x = arrays.saved(self.x, self, "x")
+        dout, W = images.convolution_gradients(dout, x, self.W, self.stride, self.pad)
+        dx, dW, db = np.empty(x.shape, dout.dtype), np.empty(W.shape, dout.dtype), np.empty(W.shape[0], dout.dtype)
+        n = min(threads.for_work(4.0 * dout.size * W[0].size), x.shape[0])
+        own, sums = scratch_sizes(_shape(x, W, self.stride, self.pad, dout), x.shape[0], dout.dtype)
+        memory = threads.scratch(sums + n * own, W.dtype)
+        places = (self.stride, self.pad)
+        if n == 1:
+            convolution_backward(dout, x, W, *places, dx, dW, db, memory[:sums], memory[sums:])
+        else:
+            with threads.running(n):
+                convolution_backward_threads(dout, x, W, *places, dx, dW, db, memory[:sums], memory[sums:], n)
+        self.dW, self.db = dW, db
+        return dx
+
+
+def _shape(x: NDArray[Any], W: NDArray[Any], stride: int, pad: int, out: NDArray[Any]) -> tuple[int, ...]:
+    """What `kernels.images.shape.Shape` holds."""
+    return (*x.shape[1:], W.shape[0], *W.shape[2:], stride, pad, *out.shape[2:])

@@ -1,0 +1,207 @@
+"""Convolution against the oracle; dtypes, NaN, long sums, threads, and what lies around the arrays."""
+
+from typing import Any
+
+import checks
+import numpy as np
+import pytest
+from cases import Case, table
+from hypothesis import given
+from hypothesis import strategies as st
+from processes import python
+
+from fastbp import Convolution, layers, reference
+from fastbp.boundary.arrays import TOLERANCE
+from fastbp.system import threads
+
+FLOAT64 = TOLERANCE[np.dtype(np.float64)]
+GEOMETRY = st.tuples(
+    st.integers(1, 3), st.integers(1, 5), st.integers(0, 20), st.integers(0, 20),
+    st.integers(1, 20), st.integers(1, 5), st.integers(1, 5), st.integers(1, 4), st.integers(0, 3),
+)  # fmt: skip
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "case" in metafunc.fixturenames:
+        metafunc.parametrize("case", table("convolution", metafunc.config.getoption("--small")), ids=str)
+
+
+def test_agrees_with_oracle(case: Case) -> None:
+    checks.agrees_with_oracle(layers, case)
+
+
+@given(GEOMETRY)
+def test_any_shape(geometry: tuple[int, ...]) -> None:
+    n, c, h, w, fn, fh, fw, stride, pad = geometry
+    checks.agrees_with_oracle(layers, Case("convolution", (n, c, h + fh, w + fw, fn, fh, fw, stride, pad), "float64"))
+
+
+@pytest.mark.parametrize("how", [(3, 3, 1, 0), (3, 3, 1, 1), (2, 3, 2, 0), (3, 2, 2, 1), (1, 1, 1, 0), (2, 2, 3, 2)])
+def test_gradient(how: tuple[int, ...]) -> None:
+    checks.gradient_is_right(layers, Case("convolution", (2, 2, 5, 4, 3, *how), "float64"))
+
+
+def test_second_pass() -> None:
+    checks.second_pass_is_independent(layers, Case("convolution", (2, 2, 6, 5, 4, 3, 2, 2, 1), "float64"))
+
+
+def test_published_numbers() -> None:
+    """Stanford's CS231n, assignment 2, the check of its convolution."""
+    x, W, b = np.linspace(-0.1, 0.5, 96), np.linspace(-0.2, 0.3, 144), np.linspace(-0.1, 0.2, 3)
+    expected = [
+        *(-0.08759809, -0.10987781, -0.18387192, -0.2109216, 0.21027089, 0.21661097, 0.22847626, 0.23004637),
+        *(0.50813986, 0.54309974, 0.64082444, 0.67101435, -0.98053589, -1.03143541, -1.19128892, -1.24695841),
+        *(0.69108355, 0.66880383, 0.59480972, 0.56776003, 2.36270298, 2.36904306, 2.38090835, 2.38247847),
+    ]
+    out = Convolution(W.reshape(3, 3, 4, 4), b, stride=2, pad=1).forward(x.reshape(2, 3, 4, 4))
+    np.testing.assert_allclose(out, np.reshape(expected, (2, 3, 2, 2)), atol=5e-9)
+
+
+@pytest.mark.parametrize("x_dtype", ["float16", "float32", "float64", "int64", "uint8"])
+@pytest.mark.parametrize("W_dtype", ["float32", "float64"])
+def test_mixed_dtypes(x_dtype: str, W_dtype: str) -> None:
+    arrays = Case("convolution", (2, 3, 9, 8, 5, 3, 3, 1, 1), W_dtype).arrays()
+    x = (arrays["x"] * 3).astype(x_dtype)
+    expected = np.result_type(W_dtype, "float64" if x_dtype == "float64" else "float32")
+    layer = Convolution(arrays["W"], arrays["b"], pad=1)
+    out = layer.forward(x)
+    dx = layer.backward(arrays["dout"])
+    assert {out.dtype, dx.dtype, layer.dW.dtype, layer.db.dtype} == {expected}
+    oracle = reference.Convolution(arrays["W"].astype(float), arrays["b"].astype(float), pad=1)
+    checks.close(out, oracle.forward(x.astype(float)), TOLERANCE[expected], "out")
+    checks.close(dx, oracle.backward(arrays["dout"].astype(float)), TOLERANCE[expected], "dx")
+    checks.close(layer.dW, oracle.dW, TOLERANCE[expected], "dW")
+    checks.close(layer.db, oracle.db, TOLERANCE[expected], "db")
+
+
+def test_float32_x_stays_beside_float64_W() -> None:
+    arrays = Case("convolution", (2, 3, 9, 8, 5, 3, 3, 1, 1), "float64").arrays()
+    x, layer = arrays["x"].astype(np.float32), Convolution(arrays["W"], arrays["b"])
+    assert layer.forward(x).dtype == np.float64
+    assert layer.x is x
+
+
+@pytest.mark.parametrize("b", [0, 0.5, np.float32(2)])
+def test_bias_may_be_a_number(b: float) -> None:
+    rng = np.random.default_rng(8)
+    x, W = rng.standard_normal((2, 3, 6, 6)), rng.standard_normal((4, 3, 3, 3))
+    layer, oracle = Convolution(W, b), reference.Convolution(W, b)
+    out = layer.forward(x)
+    checks.close(out, oracle.forward(x), FLOAT64, "out")
+    layer.backward(out)
+    checks.close(layer.db, out.sum(axis=(0, 2, 3)), FLOAT64, "db")
+
+
+def test_results_are_contiguous_and_what_the_book_keeps_is_made_when_read() -> None:
+    rng = np.random.default_rng(8)
+    layer = Convolution(rng.standard_normal((4, 3, 3, 3)), 0, pad=1)
+    assert layer.col is layer.col_W is None
+    out = layer.forward(rng.standard_normal((2, 3, 6, 6)))
+    assert out.flags.c_contiguous
+    assert layer.backward(out).flags.c_contiguous
+    assert layer.dW.flags.c_contiguous
+    assert not any("col" in name for name in vars(layer))
+    checks.close(np.dot(layer.col, layer.col_W), out.transpose(0, 2, 3, 1).reshape(-1, 4), FLOAT64, "col @ col_W")
+
+
+def test_weights_are_read_at_each_call() -> None:
+    rng = np.random.default_rng(9)
+    x, W, dout = (rng.standard_normal(shape) for shape in ((2, 3, 6, 6), (4, 3, 3, 3), (2, 4, 4, 4)))
+    layer, oracle = Convolution(W, np.zeros(4)), reference.Convolution(W, np.zeros(4))
+    layer.forward(x)
+    W *= 2
+    checks.close(layer.forward(x), oracle.forward(x), FLOAT64, "changed in place")
+    layer.W = oracle.W = rng.standard_normal((4, 3, 3, 3))
+    oracle.forward(x)
+    checks.close(layer.backward(dout), oracle.backward(dout), FLOAT64, "rebound before backward")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["x", "W", "b", "dout"])
+def test_not_finite(name: str, value: float) -> None:
+    case = Case("convolution", (2, 3, 6, 5, 4, 3, 2, 2, 1), "float64")
+    arrays = case.arrays()
+    arrays[name].flat[3] = value
+    results = []
+    for namespace in (layers, reference):
+        layer = case.layer(namespace, arrays)
+        with np.errstate(invalid="ignore"):
+            results.append([case.forward(layer, arrays), case.backward(layer, arrays), layer.dW, layer.db])
+    for got, expected in zip(*results, strict=True):
+        checks.close(got, expected, FLOAT64, name)
+
+
+@pytest.mark.parametrize("shape", [(300, 2, 20, 20, 3, 3, 3, 1, 1), (2, 300, 12, 12, 300, 3, 3, 1, 1)])
+def test_long_sums_keep_their_digits(shape: tuple[int, ...]) -> None:
+    # Positive terms: one chain of float32 additions would be wrong in the fifth digit.
+    arrays = {name: abs(value) for name, value in Case("convolution", shape, "float32").arrays().items()}
+    layer = Convolution(arrays["W"], arrays["b"], pad=1)
+    oracle = reference.Convolution(arrays["W"].astype(float), arrays["b"].astype(float), pad=1)
+    tolerance = TOLERANCE[np.dtype(np.float32)]
+    checks.close(layer.forward(arrays["x"]), oracle.forward(arrays["x"].astype(float)), tolerance, "out")
+    checks.close(layer.backward(arrays["dout"]), oracle.backward(arrays["dout"].astype(float)), tolerance, "dx")
+    checks.close(layer.dW, oracle.dW, tolerance, "dW")
+    checks.close(layer.db, oracle.db, tolerance, "db")
+
+
+BITS = """
+import hashlib
+import numpy as np
+from fastbp import Convolution
+from fastbp.system import threads
+threads.FLOPS_PER_THREAD = 1e-3
+rng = np.random.default_rng(0)
+for x_dtype, dtype in (("float32", "float32"), ("float64", "float64"), ("float32", "float64")):
+    for _ in range(12):
+        n, c, fn, fh, fw, stride = (int(rng.integers(1, most)) for most in (20, 20, 40, 5, 5, 3))
+        x, W = rng.standard_normal((n, c, 12, 9)).astype(x_dtype), rng.standard_normal((fn, c, fh, fw)).astype(dtype)
+        b, hashes = rng.standard_normal(fn).astype(dtype), []
+        for count in (1, 2, 3, 4):
+            with threads.threads(count):
+                layer = Convolution(W, b, stride, 1)
+                out = layer.forward(x)
+                results = out, layer.backward(out), layer.dW, layer.db
+            hashes.append(hashlib.sha256(b"".join(result.tobytes() for result in results)).hexdigest())
+        assert len(set(hashes)) == 1, (x_dtype, dtype, x.shape, W.shape, hashes)
+        print(hashes[0])
+"""
+
+
+@pytest.mark.command
+@pytest.mark.skipif(threads.threading_layer()[0] is None, reason="no threading layer loads here")
+def test_same_bits_for_any_number_of_threads() -> None:
+    assert len(python(BITS, NUMBA_NUM_THREADS="4", FASTBP_NUM_THREADS="4").split()) == 36
+
+
+@pytest.mark.parametrize(("x_dtype", "dtype"), [("float32", "float32"), ("float64", "float64"), ("float32", "float64")])
+def test_writes_and_reads_inside_alone(x_dtype: str, dtype: str) -> None:
+    shapes = [(2, 2, h, w, fn, fh, 3, s, p) for h, w, fh in ((5, 7, 2), (12, 33, 5)) for fn in (1, 9, 33)
+              for s in (1, 2, 3) for p in (0, 2)]  # fmt: skip
+    for shape in shapes:
+        _guarded(Case("convolution", shape, dtype), x_dtype)
+
+
+def _guarded(case: Case, x_dtype: str) -> None:
+    from test_gemm import Guarded, empty
+
+    from fastbp.kernels.convolution import convolution_backward, convolution_forward
+    from fastbp.kernels.images.shape import scratch_sizes
+
+    arrays: Any = case.arrays()
+    given = {
+        name: Guarded(arrays[name].astype(x_dtype if name == "x" else case.dtype)) for name in ("x", "W", "b", "dout")
+    }
+    x, W, b, dout = (given[name].array for name in ("x", "W", "b", "dout"))
+    stride, pad = arrays["stride"], arrays["pad"]
+    sizes = (*x.shape[1:], W.shape[0], *W.shape[2:], stride, pad, *dout.shape[2:])
+    scratch, sums = (empty(size, dtype=case.dtype) for size in scratch_sizes(sizes, len(x), np.dtype(case.dtype)))
+    out, dx, dW, db = (empty(*each.shape, dtype=case.dtype) for each in (dout, x, W, b))
+    convolution_forward(x, W, b, stride, pad, out.array, scratch.array)
+    convolution_backward(dout, x, W, stride, pad, dx.array, dW.array, db.array, sums.array, scratch.array)
+    oracle = reference.Convolution(W.astype(float), b.astype(float), stride, pad)
+    tolerance = TOLERANCE[np.dtype(case.dtype)]
+    checks.close(out.array, oracle.forward(x.astype(float)), tolerance, f"{case}: out")
+    checks.close(dx.array, oracle.backward(dout.astype(float)), tolerance, f"{case}: dx")
+    checks.close(dW.array, oracle.dW, tolerance, f"{case}: dW")
+    checks.close(db.array, oracle.db, tolerance, f"{case}: db")
+    assert all(each.untouched() for each in (out, dx, dW, db, scratch, sums)), case
