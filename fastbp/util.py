@@ -1,4 +1,4 @@
-"""Images as rows of columns: the book's `im2col` and `col2im`, and the size of what a filter gives."""
+"""The helpers of the book's `common/util.py`: images as rows of columns, shuffled data, smoothed curves."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp.boundary import arrays, images
+from fastbp.boundary import arguments, arrays, images
 
 
 def conv_output_size(input_size: int, filter_size: int, stride: int = 1, pad: int = 0) -> int:
@@ -54,3 +54,32 @@ def col2im(
         for j in range(filter_w):
             padded[:, :, i : i + stride * out_h : stride, j : j + stride * out_w : stride] += windows[:, :, i, j]
     return np.ascontiguousarray(padded[:, :, pad : pad + h, pad : pad + w])
+
+
+def smooth_curve(x: ArrayLike) -> NDArray[Any]:
+    """The values x (N,) of a curve, each averaged with its ten neighbours under a Kaiser window of β = 2, in float64.
+
+    The curve is mirrored at its ends. N must be at least 11: ValueError.
+    """
+    values = np.asarray(x, np.float64)
+    window = np.kaiser(11, 2)
+    reach = len(window) - 1
+    if values.ndim != 1 or len(values) <= reach:
+        raise ValueError(f"x must hold at least {reach + 1} values in one axis, got shape {values.shape}")
+    mirrored = np.concatenate([values[reach:0:-1], values, values[::-1][:reach]])
+    return np.convolve(window / window.sum(), mirrored, mode="valid")[reach // 2 : -(reach // 2)]
+
+
+def shuffle_dataset(
+    x: ArrayLike, t: ArrayLike, rng: np.random.Generator | None = None
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Samples x (N, ...) and labels t (N, ...) in one new order, as copies; `rng=None`: from NumPy's global state.
+
+    ValueError when their numbers differ, TypeError for another kind of rng.
+    """
+    samples, labels = np.asarray(x), np.asarray(t)
+    if len(samples) != len(labels):
+        raise ValueError(f"x has {len(samples)} samples, but t has {len(labels)} labels")
+    draw: Any = arguments.generator(rng) or np.random
+    order = draw.permutation(len(samples))
+    return samples[order], labels[order]

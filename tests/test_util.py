@@ -1,4 +1,4 @@
-"""Images as columns, against the oracle's own lines and by what they mean."""
+"""Images as columns, against the oracle's own lines and by what they mean; shuffled data, smoothed curves."""
 
 import numpy as np
 import pytest
@@ -49,3 +49,34 @@ def test_mistakes() -> None:
         util.conv_output_size(4, 2, pad=0.5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"im2col makes \(9, 4\) of them"):
         util.col2im(np.zeros((8, 4)), (1, 1, 4, 4), 2, 2)
+
+
+def test_a_shuffle_keeps_pairs_and_draws_once() -> None:
+    x, t = np.arange(24.0).reshape(6, 2, 2, 1), np.arange(6)
+    np.random.seed(3)
+    shuffled, labels = util.shuffle_dataset(x, t)
+    after = np.random.rand()
+    np.random.seed(3)
+    order = np.random.permutation(6)
+    np.testing.assert_array_equal(labels, order)
+    np.testing.assert_array_equal(shuffled, x[order])
+    assert after == np.random.rand()
+    own, _ = util.shuffle_dataset(x, t, np.random.default_rng(5))
+    np.testing.assert_array_equal(own, x[np.random.default_rng(5).permutation(6)])
+    with pytest.raises(ValueError, match="x has 6 samples, but t has 5 labels"):
+        util.shuffle_dataset(x, t[:5])
+
+
+def test_a_smoothed_curve() -> None:
+    np.testing.assert_allclose(util.smooth_curve(np.full(20, 3.0)), np.full(20, 3.0))
+    line = np.arange(40.0)
+    np.testing.assert_allclose(util.smooth_curve(list(line))[10:-10], line[10:-10])
+    rng = np.random.default_rng(2)
+    curve = rng.standard_normal(30)
+    weights = np.kaiser(11, 2) / np.kaiser(11, 2).sum()
+    # Mirrored at the first value, and behind the last one, which is there twice.
+    long = [*curve[10:0:-1], *curve, *curve[::-1][:10]]
+    expected = [sum(w * long[5 + n + k] for k, w in enumerate(weights)) for n in range(30)]
+    np.testing.assert_allclose(util.smooth_curve(curve), expected)
+    with pytest.raises(ValueError, match=r"at least 11 values in one axis, got shape \(10,\)"):
+        util.smooth_curve(np.ones(10))
