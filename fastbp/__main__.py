@@ -13,6 +13,8 @@ def main() -> None:
 
     try:
         status = run()
+        if callable(status):
+            status = status()
     except BrokenPipeError:  # the reader of our output has gone (`fastbp train | head`): end quietly
         status = 1
     try:

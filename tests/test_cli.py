@@ -21,6 +21,8 @@ OPTIONS = {
     "gradcheck": "data hidden seed",
     "graph": "opened save",
     "info": "",
+    "run": "dialect only compare dtype",
+    "convert": "force",
     "warmup": "dtype",
 }
 

@@ -3,12 +3,15 @@
 import math
 import os
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from fastbp.command import book
 
 if TYPE_CHECKING:
     from fastbp.networks import TwoLayerNet
@@ -33,12 +36,21 @@ Hidden = Annotated[int, typer.Option(min=1, help="Neurons of the hidden layer.")
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the weights and of the order of the samples.")]
 
 
-def run(arguments: list[str] | None = None) -> int:
-    """Runs the command line and returns its exit status: 0, 1 for a failed check, 2 for a user's mistake."""
+def run(arguments: list[str] | None = None) -> int | Callable[[], int]:
+    """Runs the command line and returns its exit status: 0, 1 for a failed check, 2 for a user's mistake.
+
+    Of a command that hands over to a user's script it returns what runs that, for a stack without the command line's.
+    """
+    errors = getattr(sys.stdout, "errors", None)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a terminal that can't show "·" still gets its results
     try:
-        status = int(app(arguments, standalone_mode=False) or 0)
+        outcome: int | Callable[[], int] | None = app(arguments, standalone_mode=False)
+        if callable(outcome):
+            if hasattr(sys.stdout, "reconfigure"):
+                sys.stdout.reconfigure(errors=errors)
+            return outcome
+        status = int(outcome or 0)
         if sys.stdout is not None:
             sys.stdout.flush()  # here, where a full disk is one more line for the user
         return status
@@ -223,6 +235,10 @@ def graph(
     from fastbp.graph.command import show
 
     show(figure, opened, save)
+
+
+app.command(context_settings=book.RUN_SETTINGS)(book.run)
+app.command()(book.convert)
 
 
 @app.command()

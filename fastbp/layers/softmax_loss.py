@@ -42,6 +42,12 @@ class SoftmaxWithLoss:
         self._given: Any = None
         self._shape: tuple[int, ...] = ()
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """What a pickle of the book's own layer lacks is as in a new one."""
+        if "eps" not in state:
+            state = vars(type(self)()) | {"_shape": np.shape(state.get("y", ()))} | state
+        vars(self).update(state)
+
     def forward(self, x: ArrayLike, t: ArrayLike) -> float:
         """The loss of scores x (N, C), or (C,) for a single sample.
 

@@ -36,11 +36,23 @@ def load_params(path: str | os.PathLike[str], network: Any = None) -> dict[str, 
     except MemoryError:
         raise
     except Exception as error:  # for damaged bytes zipfile, zlib and NumPy have a dozen between them
-        raise ValueError(f"{path} is no npz file of parameters, or is damaged: {error}") from error
+        why = _way_out(path) if _is_pickle(content) else error
+        raise ValueError(f"{path} is no npz file of parameters, or is damaged: {why}") from error
     if network is not None:
         for name, values in _fitting(path, loaded, network.params).items():
             network.params[name][...] = values
     return loaded
+
+
+def _way_out(path: str | os.PathLike[str]) -> str:
+    target = Path(path).with_suffix(".npz")
+    command = f"fastbp convert {path} {target if target != Path(path) else 'params.npz'}"
+    return f"it is a pickle, which could run code of anybody's. `{command}` makes an npz file of it and runs nothing"
+
+
+def _is_pickle(content: bytes) -> bool:
+    """Whether bytes begin as a pickle does: of protocol 2 or later, or a dict in an earlier one; and end as one."""
+    return content.startswith((b"\x80", b"(dp", b"(d", b"}", b"ccollections")) and content.rstrip().endswith(b".")
 
 
 def _read_npz(content: bytes) -> dict[str, NDArray[Any]]:

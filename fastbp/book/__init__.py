@@ -1,0 +1,30 @@
+"""The book's modules from fastbp: `common.layers` and its like, and `dataset.mnist`, for code that imports those.
+
+`fastbp run SCRIPT` puts them in the place of a script's own `common`; `install()` does so in a notebook, before its
+first import from there. `from fastbp.book.layers import *` takes one of them by its name here.
+"""
+
+import sys
+from collections.abc import Sequence
+
+__all__ = ["install"]
+
+
+def install(dialect: str = "auto", *, only: Sequence[str] = (), compare: int = 0, dtype: str = "") -> None:
+    """From now on this process imports the book's modules from fastbp; the arguments are the options of `fastbp run`.
+
+    `dialect` is "ko", "ja", or "auto": as the `common` at hand; `only` names the modules that are replaced, such as
+    ["layers"]; the first `compare` calls of each layer are compared with the `common` at hand; kernels compute in
+    `dtype`, "float32" or "float64", whatever the arrays. RuntimeError when a module was imported already, ValueError
+    for arguments that are none of these.
+    """
+    from fastbp.book import children, hook, known
+    from fastbp.book.settings import Settings
+
+    settings = Settings(dialect, tuple(only), compare, dtype)
+    modules = [f"{package}.{module}" for package, names in known.MODULES.items() for module in names]
+    early = [name for name in modules if name in sys.modules and not hook.is_installed()]
+    if early:
+        raise RuntimeError(f"{early[0]} was imported before: call fastbp.book.install() first, in a new session")
+    hook.install(settings)
+    children.follow(settings)

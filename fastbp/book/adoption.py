@@ -1,0 +1,83 @@
+"""Our classes in the place of the script's: under its names for pickles, their calls counted, compared, converted."""
+
+from collections.abc import Callable
+from functools import partial, wraps
+from inspect import signature
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastbp import originals
+from fastbp.book.comparison import compared
+from fastbp.book.precision import converted
+
+if TYPE_CHECKING:
+    from fastbp.book.settings import Settings
+
+METHODS = ("forward", "backward", "update")
+
+calls = [0]  # served by kernels so far
+_adopted: set[FunctionType] = set()  # the methods that stand in classes now
+_owners: dict[type, Callable[[], Any]] = {}  # what the script's owner has instead of a class
+
+
+def adopt(ours: dict[str, Any], module: str, settings: "Settings", own: Callable[[str], Any] | None) -> dict[str, Any]:
+    """`ours`, whose classes now belong to `module`.
+
+    Pickles name a class by its module: so those of a run under `fastbp run` are read by plain Python, and the other way
+    round. A method that is adopted counts its calls; the compiled loop takes it for the library's own. `own(name)` is
+    what the script's owner has under a name, for comparisons.
+    """
+    for name, value in ours.items():
+        if isinstance(value, type) and value.__module__.partition(".")[0] == "fastbp":
+            for base in value.__mro__:
+                if base.__module__.startswith("fastbp."):
+                    _adopt_methods(base, settings)
+            if own is not None:
+                _owners[value] = partial(own, name)
+            if hasattr(value, "forward") and "__setstate__" not in dir(value):
+                value.__setstate__ = _restored  # type: ignore[attr-defined]
+                if originals.is_original(value):
+                    originals.original(value)
+            value.__module__ = module
+    return ours
+
+
+def _restored(self: Any, state: dict[str, Any]) -> None:
+    """The state of a layer's pickle; what one of plain Python lacks, as it is in a new layer."""
+    arguments = signature(type(self)).parameters
+    new = type(self)(**{name: state[name] for name in arguments if name in state})
+    vars(self).update(vars(new) | state)
+
+
+def _adopt_methods(cls: type, settings: "Settings") -> None:
+    found = {name: vars(cls)[name] for name in METHODS if isinstance(vars(cls).get(name), FunctionType)}
+    for name, function in found.items():
+        if function in _adopted:
+            continue
+        if settings.dtype:
+            function = converted(function, np.dtype(settings.dtype))
+        if settings.compare:
+            function = compared(function, _owners_class)
+        adopted = _counted(function)
+        setattr(cls, name, adopted)
+        _adopted.add(adopted)
+    if found and originals.is_original(cls):
+        originals.original(cls)
+
+
+def _owners_class(cls: type) -> Any:
+    """What the script's owner has instead of a class of ours, or of what it comes from; None without a common."""
+    return next((_owners[base]() for base in cls.__mro__ if base in _owners), None)
+
+
+def _counted(function: Callable[..., Any]) -> FunctionType:
+    @wraps(function)
+    def call(self: Any, *arguments: Any, **named: Any) -> Any:
+        calls[0] += 1
+        result = function(self, *arguments, **named)
+        # A loss: scripts round it, or ask for its shape.
+        return np.float64(result) if type(result) is float else result
+
+    return call  # type: ignore[return-value]  # what def makes

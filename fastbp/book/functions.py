@@ -1,0 +1,49 @@
+"""What stands in for the book's `common.functions`."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastbp import functions as ours
+from fastbp.functions import identity_function, relu, sigmoid, sigmoid_grad, softmax, step_function
+
+__all__ = [
+    "cross_entropy_error",
+    "identity_function",
+    "mean_squared_error",
+    "np",
+    "relu",
+    "relu_grad",
+    "sigmoid",
+    "sigmoid_grad",
+    "softmax",
+    "softmax_loss",
+    "squared_error",
+    "step_function",
+    "sum_squared_error",
+]
+
+
+def relu_grad(x: ArrayLike) -> NDArray[Any]:
+    """1 where x >= 0, else 0, in the dtype of x: the book has 1 at 0, where its layer has 0."""
+    x = np.asarray(x)
+    return np.asarray(x >= 0, x.dtype)
+
+
+def sum_squared_error(y: ArrayLike, t: ArrayLike) -> np.float64:
+    """½ Σ (y − t)² over all elements, under the name that the Japanese edition gives it."""
+    return np.float64(ours.sum_squared_error(y, t))
+
+
+mean_squared_error = squared_error = sum_squared_error  # the Korean edition's names
+
+
+def cross_entropy_error(y: ArrayLike, t: ArrayLike) -> np.float64:
+    """−Σ t·log(y + 1e-7) / N for probabilities y and labels t, class indices or one-hot."""
+    return np.float64(ours.cross_entropy_error(y, t))
+
+
+def softmax_loss(X: ArrayLike, t: ArrayLike) -> np.float64:
+    """The error above of softmax(X), with the book's 1e-7."""
+    return cross_entropy_error(softmax(X), t)

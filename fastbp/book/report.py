@@ -1,0 +1,52 @@
+"""The last line: time, calls on kernels, and what the script's own code did."""
+
+import os
+import sys
+import time
+
+from fastbp.book import adoption, comparison
+from fastbp.book.hook import BookFinder
+
+
+def print_once(finder: BookFinder, started: float, process: int) -> None:
+    """The line, on stderr, from the process that ran the script; a forked child has nothing to tell."""
+    if os.getpid() != process or sys.stderr is None:
+        return
+    try:
+        sys.stdout.flush()  # the script's output stands above
+    except (OSError, ValueError, AttributeError):
+        pass
+    print(f"fastbp: {text(finder, time.perf_counter() - started)}", file=sys.stderr, flush=True)
+
+
+def text(finder: BookFinder, seconds: float) -> str:
+    """What was replaced and what was not, and how often kernels ran."""
+    replaced = finder.replaced
+    parts = [f"{seconds:.1f} s"]
+    if any(replaced.stand_ins.values()):
+        edition = f" ({replaced.dialect} edition)" if replaced.dialect else ""
+        parts.append(f"{adoption.calls[0]:,} calls served by kernels{edition}")
+    else:
+        parts.append("nothing was replaced")
+    if replaced.left:
+        left = "; ".join(_left(module, names) for module, names in sorted(replaced.left.items()))
+        parts.append(f"left to the script's own code: {left}")
+    parts += [f"the package {name!r} is not the book's and was left alone" for name in replaced.foreign]
+    if finder.settings.compare:
+        parts.append(_comparison(finder.settings.compare))
+    return "; ".join([", ".join(parts[:2]), *parts[2:]])
+
+
+def _left(module: str, names: dict[str, str]) -> str:
+    """What of a module is the owner's: common.layers: Relu (changed), Dropout and Pooling (not in fastbp)."""
+    if set(names.values()) == {"--only"}:
+        return f"{module} (--only)"
+    reasons = {reason: [name for name, why in names.items() if why == reason] for reason in names.values()}
+    return f"{module}: " + ", ".join(f"{' and '.join(found)} ({reason})" for reason, found in reasons.items())
+
+
+def _comparison(batches: int) -> str:
+    if not comparison.largest:
+        return "nothing was compared"
+    difference, where = comparison.largest[0]
+    return f"largest difference from the script's own on the first {batches} batches: {difference:.1e} ({where})"

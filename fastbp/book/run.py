@@ -1,0 +1,121 @@
+"""A script as `python SCRIPT` runs it, with the book's modules from fastbp."""
+
+import ast
+import atexit
+import builtins
+import io
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import CodeType, ModuleType
+
+from fastbp.book import children, hook, report
+from fastbp.book.settings import Settings
+
+
+def check_script(script: Path) -> None:
+    """OSError when there is no file to run, ValueError when it is none of Python's source."""
+    if script.is_dir():
+        raise ValueError(f"{script} is a folder: expected a Python script")
+    if b"\0" in script.read_bytes()[:1024]:
+        raise ValueError(f"{script} is no Python source: expected a Python script")
+
+
+def run_script(script: str, arguments: Sequence[str], settings: Settings) -> int:
+    """Runs a script to its end and returns its exit status; one line on stderr tells what was done.
+
+    The script's folder is the first place for imports, `sys.argv` and `__main__` are its own, an exception prints the
+    traceback that Python prints, and Ctrl-C ends it as it ends Python.
+    """
+    path = os.path.realpath(script)
+    started = time.perf_counter()
+    finder = hook.install(settings, _imported_names(path))
+    children.follow(settings)
+    ending = _Ending()
+    atexit.register(ending.last)  # before those of the script, so that it runs after them
+    atexit.register(report.print_once, finder, started, os.getpid())
+    _take_place(script, path, arguments)
+    return ending.status_of(script)
+
+
+class _Ending:
+    """How a script ends: its status, and whether by Ctrl-C."""
+
+    def __init__(self) -> None:
+        self.interrupted = False
+
+    def status_of(self, script: str) -> int:
+        """Runs the script in `__main__`; its exit status."""
+        module = sys.modules["__main__"]
+        try:
+            code = _compiled(script)
+            exec(code, module.__dict__)
+        except SystemExit as exit:
+            return _status(exit)
+        except BaseException as error:
+            _show(error)
+            self.interrupted = isinstance(error, KeyboardInterrupt)
+            return 130 if self.interrupted else 1
+        return 0
+
+    def last(self) -> None:
+        """Ends the process by the signal, as Python itself does after an interrupt that nobody caught."""
+        if self.interrupted and os.name == "posix":
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def _take_place(script: str, path: str, arguments: Sequence[str]) -> None:
+    """Everything as Python sets it up for a script."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.argv[:] = [script, *arguments]
+    if not getattr(sys.flags, "safe_path", False):
+        sys.path[0] = os.path.dirname(path)
+    module, place = ModuleType("__main__"), os.path.abspath(script)
+    module.__dict__.update(
+        __file__=place, __cached__=None, __builtins__=builtins, __loader__=SourceFileLoader("__main__", place)
+    )
+    if sys.version_info < (3, 14):
+        module.__dict__.update(__annotations__={})
+    sys.modules["__main__"] = module
+
+
+def _compiled(script: str) -> CodeType:
+    place = os.path.abspath(script)
+    with io.open_code(place) as stream:
+        return compile(stream.read(), place, "exec", dont_inherit=True)
+
+
+def _status(exit: SystemExit) -> int:
+    """The status of sys.exit(code): a number, None for 0, anything else is printed and 1."""
+    if exit.code is None:
+        return 0
+    if isinstance(exit.code, int):
+        return exit.code
+    print(exit.code, file=sys.stderr)
+    return 1
+
+
+def _show(error: BaseException) -> None:
+    """Prints the traceback from the script on, by the script's own sys.excepthook if it has one."""
+    shown = error.__traceback__
+    while shown is not None and shown.tb_frame.f_code.co_filename == __file__:
+        shown = shown.tb_next
+    error.__traceback__ = shown
+    sys.last_type, sys.last_value, sys.last_traceback = type(error), error, shown
+    sys.excepthook(type(error), error, shown)
+
+
+def _imported_names(path: str) -> set[str]:
+    """The names that a script imports from the book's modules: they tell the edition where there is no `common`."""
+    try:
+        tree = ast.parse(Path(path).read_bytes())
+    except (SyntaxError, ValueError):
+        return set()
+    froms = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    return {alias.name for node in froms if (node.module or "").startswith("common") for alias in node.names}

@@ -1,0 +1,29 @@
+"""What the import hook is asked to do."""
+
+from dataclasses import dataclass
+
+from fastbp.book.known import MODULES
+
+DIALECTS = ("auto", "ko", "ja")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is replaced, and how. `only` names modules such as "layers"; () means all."""
+
+    dialect: str = "auto"
+    only: tuple[str, ...] = ()
+    compare: int = 0
+    dtype: str = ""
+
+    def __post_init__(self) -> None:
+        if self.dialect not in DIALECTS:
+            raise ValueError(f"dialect must be one of {', '.join(DIALECTS)}, got {self.dialect!r}")
+        known = [module for modules in MODULES.values() for module in modules]
+        for module in self.only:
+            if module not in known:
+                raise ValueError(f"only must name modules of {', '.join(known)}, got {module!r}")
+        if self.dtype not in ("", "float32", "float64"):
+            raise ValueError(f"dtype must be float32 or float64, got {self.dtype!r}")
+        if self.compare < 0:
+            raise ValueError(f"compare must be zero or positive, got {self.compare}")
