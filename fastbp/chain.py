@@ -6,6 +6,7 @@ holds a parameter by having the very array (`layer.W is params["W1"]`) or a view
 in a block, list or dict of its own.
 """
 
+import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -78,10 +79,10 @@ class Chain:
         """The name of the network's class."""
         return type(self.network).__name__
 
-    def forward(self, x: Any) -> Any:
-        """The scores: x through all layers."""
+    def forward(self, x: Any, *, trains: bool = True) -> Any:
+        """The scores: x through all layers, those that differ between training and prediction told which it is."""
         for layer in self.layers:
-            x = layer.forward(x)
+            x = layer.forward(x, False) if not trains and has_flag(layer) else layer.forward(x)
         return x
 
     def backward(self, dout: Any) -> Any:
@@ -147,6 +148,14 @@ class Chain:
 def _is_gradient(owner: Any, name: str) -> bool:
     """Whether an attribute is that of another one's gradient, as dW is W's."""
     return name.startswith("d") and hasattr(owner, name[1:])
+
+
+def has_flag(layer: Any) -> bool:
+    """Whether a layer's `forward` takes `train_flg`, as Dropout's does."""
+    try:
+        return "train_flg" in inspect.signature(layer.forward).parameters
+    except (TypeError, ValueError):
+        return False
 
 
 def overlap(some: Any, other: Any) -> bool:

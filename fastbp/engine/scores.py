@@ -79,7 +79,7 @@ def _by_methods(chain: Chain, x: Any, scale: float, reason: NotCompilable) -> ND
         samples = layer_data(x).x
     else:
         samples = scaled(samples_array(x.toarray() if hasattr(x, "tocsr") else x), scale)
-    return np.asarray(chain.network.predict(samples) if has_predict else chain.forward(samples))
+    return np.asarray(chain.network.predict(samples) if has_predict else chain.forward(samples, trains=False))
 
 
 def _scores(network: Any, operations: list[Operation], data: Data) -> NDArray[Any]:

@@ -34,7 +34,8 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.chain import Chain, NotCompilable
+from fastbp import originals
+from fastbp.chain import Chain, NotCompilable, has_flag
 from fastbp.engine.proof import code, values
 from fastbp.engine.proof.values import Call, Loss, NotProved, Opaque, Parameter, StandIn, hidden
 from fastbp.reads import MISSING, Reads
@@ -109,6 +110,7 @@ class _Run:
         self.self = _Self(self)
         self.passes = 0  # forward passes begun
         self.forward = [0] * len(chain.layers)  # the pass that each layer made last
+        self.flags: dict[int, bool] = {}  # by the places of layers that take train_flg: what they got last
         self.backward = [0] * len(chain.layers)  # and that of which it made the gradients
         self.gradients: dict[tuple[int, str], Any] = {}  # of the layers' parameters, as the last backward left them
         self.lost = 0  # the pass of the last loss
@@ -138,6 +140,7 @@ class _Run:
                 raise self.refuse(f"it changes self.{read}")
         if self.refusal:
             raise self.refusal
+        self._check_flags(name)
         if name == "predict":
             self._check_scores(result)
             return None
@@ -151,6 +154,17 @@ class _Run:
         if decays[0] != decays[1]:
             raise self.refuse(f"the weight decay of its loss is {decays[0]}, that of its gradients {decays[1]}")
         return decays[0]
+
+    def _check_flags(self, name: str) -> None:
+        """NotProved where layers were told to train by `predict`, or to predict by a training step.
+
+        A step doesn't ask for the `loss` of a network that has one of its own with the gradients.
+        """
+        trains = name != "predict"
+        if name == "loss" and originals.defines(type(self.chain.network), "gradient", "loss_and_gradient"):
+            return
+        if any(flag is not trains for flag in self.flags.values()):
+            raise self.refuse(f"it passes the samples through layers with train_flg={not trains}")
 
     # What a method returned
 
@@ -297,6 +311,8 @@ class _Layer(StandIn):
         run, place = values.run_of(self), object.__getattribute__(self, "_place")
         parameters = object.__getattribute__(self, "_parameters")
         if name == "forward":
+            if has_flag(run.chain.layers[place]):
+                return Call(run, "forward", lambda x, train_flg=True: _forward(run, place, x, train_flg))
             return Call(run, "forward", lambda x: _forward(run, place, x))
         if name == "backward":
             return Call(run, "backward", lambda dout: _backward(run, place, dout))
@@ -312,7 +328,11 @@ class _Layer(StandIn):
         raise run.refuse(f"it reads {name} of a layer")
 
 
-def _forward(run: _Run, place: int, x: Any) -> Opaque:
+def _forward(run: _Run, place: int, x: Any, train_flg: Any = None) -> Opaque:
+    if train_flg is not None:
+        if type(train_flg) is not bool:
+            raise run.refuse("a layer's forward gets a train_flg that is neither True nor False")
+        run.flags[place] = train_flg
     if place == 0 and x is run.samples:
         run.passes += 1
     elif place == 0 or hidden(x) != ("output", place - 1, run.passes):
