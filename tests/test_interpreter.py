@@ -3,13 +3,14 @@
 import inspect
 import re
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import pytest
-from cases import DTYPES
+from cases import DTYPES, OPERATIONS
 from numba import config
-from test_contract import kernel_functions
+from test_contract import KERNELS, kernel_functions
 
 from fastbp.kernels import (
     affine,
@@ -109,6 +110,22 @@ def kernels(dtype: str) -> list[tuple[Any, list[Any]]]:
         made.append((getattr(optimizers, f"{name}_update"), [x, out, *more, *numbers.get(name, (0.1, 0.9))]))
     made.append((peak.fma_peak, [np.full(peak.PEAK_CHAINS * lanes(dtype), 0.5, dtype), 3]))
     made.append((fingerprint.fingerprint, [note(WORDS), len(WORDS)]))
+    return made + elementwise(dtype, {kernel.__name__ for kernel, _ in made})
+
+
+def elementwise(dtype: str, known: set[str]) -> list[tuple[Any, list[Any]]]:
+    """All others of layers that work element by element: the names of their arguments say what those are."""
+    n = 3 * lanes(dtype) + 5
+    x, mask = real(dtype, n), RNG.random(n) < 0.5
+    arrays = {"x": x, "dout": x, "mask": mask, "out": x / 2, "dx": np.zeros(n, dtype)}
+    made, kernels_in_files = [], {node.name for _, node in kernel_functions()}
+    for operation in OPERATIONS:
+        if (KERNELS / f"{operation}.py").is_file():
+            for name, kernel in vars(import_module(f"fastbp.kernels.{operation}")).items():
+                if name in kernels_in_files and name not in known:
+                    function = getattr(kernel, "py_func", getattr(kernel, "__wrapped__", kernel))
+                    wanted = inspect.signature(function).parameters
+                    made.append((kernel, [arrays[each].copy() if each in arrays else 0.3 for each in wanted]))
     return made
 
 
