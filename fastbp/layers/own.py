@@ -3,6 +3,8 @@
 import inspect
 from typing import Any
 
+from numba import config
+
 from fastbp.kernels.loop.foreign import Foreign
 from fastbp.layers.compiled import Compiled
 
@@ -27,8 +29,8 @@ def layer_kernels(*, forward: Any, backward: Any, numbers: tuple[str, ...] = ())
 
 
 def _check(kernel: Any, name: str, expected: tuple[str, ...]) -> None:
-    if not hasattr(kernel, "py_func"):
+    if not (hasattr(kernel, "py_func") or (config.DISABLE_JIT and callable(kernel))):
         raise TypeError(f"{name} must be a function compiled by numba.njit, got {kernel!r}")
-    got = tuple(inspect.signature(kernel.py_func).parameters)
+    got = tuple(inspect.signature(getattr(kernel, "py_func", kernel)).parameters)
     if got != expected:
         raise TypeError(f"{name} must take ({', '.join(expected)}), got {kernel.__name__}({', '.join(got)})")
