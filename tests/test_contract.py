@@ -90,6 +90,7 @@ def test_a_star_import_brings_what_hides_nothing() -> None:
 FLOORS = (
     ("__main__",),
     ("command", "bench", "_warmup", "graph.command", "graph.figures"),
+    ("book",),
     ("trainer",),
     ("gradcheck",),
     ("engine",),
