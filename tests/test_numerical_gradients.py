@@ -14,7 +14,7 @@ from fastbp.gradcheck import chain_losses, numerical_gradients
 from fastbp.gradcheck.chain_losses import ChainLosses
 from fastbp.gradcheck.losses import NetworkLosses, gradient_of, losses_of
 
-compiles = pytest.mark.skipif(not COMPILES, reason="nothing is proved where kernels aren't compiled")
+compiles = pytest.mark.skipif(not COMPILES, reason="as Python, kernels are too slow for these")
 
 # Of two losses of about 1, each summed in an order of its own, divided by 2e-4.
 TOLERANCE = 1e-10
