@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastbp import originals
 from fastbp.boundary import arrays
-from fastbp.boundary.arguments import generator, optimizer_object, whole_number
+from fastbp.boundary.arguments import generator, optimizer_object, positive, whole_number
 from fastbp.engine import predict
+from fastbp.engine.clipping import clipped
 from fastbp.engine.compiled_step import CompiledStep
 from fastbp.engine.data import Data, LayerData
 from fastbp.engine.followed import Followed
@@ -39,7 +40,8 @@ class Trainer:
     `sampling="shuffle"` takes each sample once an epoch, in an order drawn from `rng` (None: NumPy's global state);
     `"choice"` draws with replacement, as the book does. `evaluate_sample_num_per_epoch` is how many samples, from the
     front, the accuracies are taken on (None: all). Each callback is called with the trainer after each epoch. A loss
-    that is NaN raises FloatingPointError before the step changes anything, unless `on_nan="ignore"`.
+    that is NaN raises FloatingPointError before the step changes anything, unless `on_nan="ignore"`. `max_norm` clips
+    the gradients of a step, as in `fastbp.compile`.
 
     ValueError and TypeError for arguments that don't fit, among them labels that the network is sure to refuse;
     ValueError from the training, naming the parameter, when one came apart from its layer, which has another array in
@@ -72,6 +74,7 @@ class Trainer:
         sampling: Literal["shuffle", "choice"] = "shuffle",
         callbacks: Iterable[Callable[["Trainer"], object]] = (),
         on_nan: Literal["raise", "ignore"] = "raise",
+        max_norm: float | None = None,
     ) -> None:
         if evaluate_sample_num_per_epoch is not None:
             whole_number(evaluate_sample_num_per_epoch, "evaluate_sample_num_per_epoch", 1)
@@ -92,6 +95,7 @@ class Trainer:
         self.sampling = sampling
         self.callbacks = tuple(callbacks)
         self.on_nan = on_nan
+        self.max_norm = None if max_norm is None else positive(max_norm, "max_norm")
 
         steps = len(self.x_train) / self.batch_size
         # With replacement there is no last, smaller batch.
@@ -163,9 +167,14 @@ class Trainer:
 
     def _runner(self) -> CompiledStep | LayerStep:
         """What takes the next steps: the compiled loop, where that does the same as network and optimizer now."""
-        step = self._step
-        if step is None or step.network is not self.network or step.optimizer is not self.optimizer:
-            step = self._step = TrainingStep(self.network, self.optimizer)
+        step, max_norm = self._step, vars(self).get("max_norm")  # which earlier releases' pickles lack
+        if (
+            step is None
+            or step.network is not self.network
+            or step.optimizer is not self.optimizer
+            or step.max_norm != max_norm
+        ):
+            step = self._step = TrainingStep(self.network, self.optimizer, max_norm=max_norm)
         return step.runner(self.x_train, self.t_train, runs=True)
 
     def _take(self, runner: CompiledStep | LayerStep, batch: NDArray[np.intp]) -> float:
@@ -180,7 +189,7 @@ class Trainer:
         loss, gradients = loss_and_gradient(self.network, x, t)
         if math.isnan(loss) and self.on_nan == "raise":
             raise self._nan()
-        self.optimizer.update(self.network.params, gradients)
+        self.optimizer.update(self.network.params, clipped(gradients, self.network.params, self._step.max_norm))
         self._note([loss], f"layer by layer: {self._step.refusal}")
         return loss
 

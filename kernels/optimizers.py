@@ -10,6 +10,7 @@ and nothing of Adam's (16 µs, of which the divider and the root take most).
 """
 
 from fastbp.kernels.build.flags import inlined, kernel, part
+from fastbp.kernels.loop.calls import call
 from fastbp.kernels.tiles import (
     absolute,
     address_as,
@@ -78,6 +79,11 @@ def adam(W, dW, m, v, lr_t, beta1, beta2):
 @inlined
 def weight_decay(W, dW, decay):
     return dW + W * decay
+
+
+@inlined
+def scaled(dW, factor):
+    return dW * factor
 
 
 STEPS = {step.__name__: step for step in (sgd, momentum, nesterov, adagrad, rmsprop, adam)}
@@ -171,6 +177,23 @@ def adam_part(lo, hi, left, right, p, step):
 def weight_decay_part(lo, hi, left, right, p, step):
     """dW += decay·W."""
     _weight_decay(lo, hi, (p.value, p.gradient), (p.gradient,), (step.settings.decay,))
+
+
+# --- parts of the loop where gradients are clipped: first all of them are made, then scaled, then the step is taken ---
+
+_scaled = elementwise(scaled, VECTORS)
+
+
+@part
+def no_step(lo, hi, left, right, p, step):
+    """In place of the optimizer's step, while gradients are made."""
+
+
+@part
+def clipped_step(lo, hi, left, right, p, step):
+    """dW *= step.clip, and the optimizer's step."""
+    _scaled(lo, hi, (p.gradient,), (p.gradient,), (step.clip,))
+    call(step.settings.after_clipping, lo, hi, 0, 0, p, step)
 
 
 # --- the loss of a network whose weights decay ---

@@ -32,6 +32,13 @@ def not_negative(value: Any, name: str) -> float:
     return float(value)
 
 
+def positive(value: Any, name: str) -> float:
+    """The value as a float. TypeError when it is no real number, ValueError when it isn't above 0, or not finite."""
+    if not (_is_finite(value, name) and value > 0):
+        raise ValueError(f"{name} must be a finite number above zero, got {value}")
+    return float(value)
+
+
 def share(value: Any, name: str, *, below_one: bool = False) -> float:
     """The value as a float. TypeError when it is no real number, ValueError outside 0 to 1, or at 1 if `below_one`."""
     if not (_is_finite(value, name) and 0 <= value <= 1) or (below_one and value == 1):

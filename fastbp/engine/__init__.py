@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fastbp.boundary.arguments import optimizer_object
+from fastbp.boundary.arguments import optimizer_object, positive
 from fastbp.chain import NotCompilable
 from fastbp.engine.scores import predict
 from fastbp.engine.side_by_side import fit_many
@@ -12,7 +12,7 @@ from fastbp.engine.training_step import TrainingStep
 __all__ = ["NotCompilable", "TrainingStep", "compile", "fit_many", "predict"]
 
 
-def compile(network: Any, optimizer: Any, *, strict: bool = False) -> TrainingStep:
+def compile(network: Any, optimizer: Any, *, strict: bool = False, max_norm: float | None = None) -> TrainingStep:
     """Training steps of this network with this optimizer in compiled code, without a compilation of their own.
 
     For chains of Affine, Relu and Sigmoid that end in SoftmaxWithLoss, in float32 or float64, and the optimizers of
@@ -21,10 +21,15 @@ def compile(network: Any, optimizer: Any, *, strict: bool = False) -> TrainingSt
     know, the network itself takes the steps; `reason` of what is returned says why, and with `strict` a `NotCompilable`
     (a ValueError) is raised, here or when steps are taken of a network that was changed since.
 
-    ValueError, naming the parameter, when a parameter came apart from its layer. TypeError for what is no network or no
-    optimizer.
+    With `max_norm` all gradients of a step are multiplied by min(1, max_norm / (norm + 1e-6)) first, norm being that of
+    all of them together, weight decay included: PyTorch's `clip_grad_norm_`. Zeros of the samples aren't skipped then.
+
+    ValueError, naming the parameter, when a parameter came apart from its layer, and for a max_norm that is not
+    positive. TypeError for what is no network or no optimizer.
     """
     optimizer_object(optimizer)
     if not isinstance(getattr(network, "params", None), Mapping):
         raise TypeError(f"network must have params, a dict of arrays, and layers, got {network!r}")
-    return TrainingStep(network, optimizer, strict=strict)
+    if max_norm is not None:
+        max_norm = positive(max_norm, "max_norm")
+    return TrainingStep(network, optimizer, strict=strict, max_norm=max_norm)

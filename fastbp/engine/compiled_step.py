@@ -55,8 +55,8 @@ class CompiledStep:
     One object belongs to one thread at a time, as a layer does.
     """
 
-    def __init__(self, network: Any, optimizer: Any) -> None:
-        self.network, self.optimizer = network, optimizer
+    def __init__(self, network: Any, optimizer: Any, max_norm: float | None = None) -> None:
+        self.network, self.optimizer, self.max_norm = network, optimizer, max_norm
         self._workspace: Workspace | None = None
         self._reads: Reads | None = None  # what was looked at
         self._refusal = ""  # why the loop can't run the network
@@ -225,7 +225,8 @@ class CompiledStep:
         work = self._workspace_for(data, batch)
         flops = self.flops(batch, data.share_used)
         most = n or launch.threads_for(flops)
-        run, samples = work.run_for(data, type(optimizer), loss, decay, batch, most), data.table()
+        run = work.run_for(data, type(optimizer), loss, decay, batch, most, max_norm=self.max_norm)
+        samples = data.table()
         pace = work.pace(batch, most)
         work.enter_numbers(tuple(numbers), tuple(float(getattr(self._loss, name)) for name in loss.numbers))
         slice_ = int(min(MOST_STEPS_OF_A_SLICE, max(1, FLOPS_OF_A_SLICE // max(1, flops))))

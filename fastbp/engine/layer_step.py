@@ -13,6 +13,7 @@ from fastbp.boundary import arrays
 from fastbp.boundary.arguments import finite
 from fastbp.boundary.arrays import learning_rates
 from fastbp.chain import LOSS_NAMES, Chain, NotCompilable
+from fastbp.engine.clipping import clipped
 from fastbp.engine.data import Data, LayerData, checked_order, run_arguments, samples_array, scaled
 from fastbp.engine.operations import decay_of
 from fastbp.engine.proof import STEPS, prove
@@ -25,8 +26,8 @@ AFFINE, SOFTMAX = (layers.Affine, reference.Affine), (layers.SoftmaxWithLoss, re
 class LayerStep:
     """Steps of one network with one optimizer, one after the other."""
 
-    def __init__(self, network: Any, optimizer: Any) -> None:
-        self.network, self.optimizer = network, optimizer
+    def __init__(self, network: Any, optimizer: Any, max_norm: float | None = None) -> None:
+        self.network, self.optimizer, self.max_norm = network, optimizer, max_norm
         self._held: Reads | None = None
         self._classes: tuple[Reads, int | None] | None = None
 
@@ -95,7 +96,7 @@ class LayerStep:
         loss, gradients = loss_and_gradient(self.network, x, t)
         if rate is not None:
             self.optimizer.lr = rate
-        self.optimizer.update(self.network.params, gradients)
+        self.optimizer.update(self.network.params, clipped(gradients, self.network.params, self.max_norm))
         return loss
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp.boundary.arguments import optimizer_object, whole_number
+from fastbp.boundary.arguments import optimizer_object, positive, whole_number
 from fastbp.chain import NotCompilable, share_memory
 from fastbp.engine.compiled_step import CompiledStep
 from fastbp.engine.data import Data, check_apart, check_plain, checked_order
@@ -25,12 +25,14 @@ def fit_many(
     threads: int | None = None,
     scale: float = 1.0,
     sparse: bool | None = None,
+    max_norm: float | None = None,
 ) -> NDArray[np.float64]:
     """Trains each network with its optimizer on the same data; the losses (networks, steps), as `run` returns them.
 
     `orders` is one order (steps, batch) for all, or one for each network, (networks, steps, batch). Each network is
     trained by one thread, `threads` at a time (None: as many as kernels may use): the same bits as one after the
-    other. ValueError and TypeError as in `fastbp.compile(strict=True)` and `run`, before any network has changed.
+    other. `max_norm` clips the gradients of each, as in `fastbp.compile`. ValueError and TypeError as in
+    `fastbp.compile(strict=True)` and `run`, before any network has changed.
     """
     for what, things in (("networks", networks), ("optimizers", optimizers)):
         if isinstance(things, str) or not hasattr(things, "__iter__"):
@@ -43,9 +45,12 @@ def fit_many(
             raise ValueError(f"the same {what} is there twice: each thread needs one of its own")
     if not networks:
         raise ValueError("no network to train")
+    if max_norm is not None:
+        max_norm = positive(max_norm, "max_norm")
     at_once = _threads.get_num_threads() if threads is None else whole_number(threads, "threads", 1)
     steps = [
-        _step(n, network, optimizer) for n, (network, optimizer) in enumerate(zip(networks, optimizers, strict=True))
+        _step(n, network, optimizer, max_norm)
+        for n, (network, optimizer) in enumerate(zip(networks, optimizers, strict=True))
     ]
     arrays = [array for network in networks for array in network.params.values()]
     for optimizer in optimizers:
@@ -69,9 +74,9 @@ def fit_many(
     return _run(steps, data, checked, at_once)
 
 
-def _step(n: int, network: Any, optimizer: Any) -> CompiledStep:
+def _step(n: int, network: Any, optimizer: Any, max_norm: float | None) -> CompiledStep:
     optimizer_object(optimizer)
-    step = CompiledStep(network, optimizer)
+    step = CompiledStep(network, optimizer, max_norm)
     try:
         step.bind()
         return step

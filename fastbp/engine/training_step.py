@@ -20,8 +20,10 @@ class TrainingStep:
     at a time, as a layer does.
     """
 
-    def __init__(self, network: Any, optimizer: Any, *, strict: bool = False) -> None:
-        self.network, self.optimizer, self.strict = network, optimizer, strict
+    max_norm: float | None = None  # which pickles of earlier releases lack
+
+    def __init__(self, network: Any, optimizer: Any, *, strict: bool = False, max_norm: float | None = None) -> None:
+        self.network, self.optimizer, self.strict, self.max_norm = network, optimizer, strict, max_norm
         self.compiled, self.reason = False, ""
         self._compiled: CompiledStep | None = None
         self._layers: LayerStep | None = None
@@ -103,8 +105,8 @@ class TrainingStep:
         """
         compiled, layers = self._compiled, self._layers
         if compiled is None or compiled.network is not self.network or compiled.optimizer is not self.optimizer:
-            compiled = self._compiled = CompiledStep(self.network, self.optimizer)
-            layers = self._layers = LayerStep(self.network, self.optimizer)
+            compiled = self._compiled = CompiledStep(self.network, self.optimizer, self.max_norm)
+            layers = self._layers = LayerStep(self.network, self.optimizer, self.max_norm)
         assert layers is not None
         try:
             compiled.bind()

@@ -16,6 +16,7 @@ from fastbp.engine.operations import Operation
 from fastbp.kernels.loop import parts, plan
 from fastbp.kernels.loop.sparse import CHAIN, padded_columns
 from fastbp.kernels.matmul.product import scratch_size
+from fastbp.kernels.optimizers import BLOCK
 from fastbp.kernels.tiles.target import CACHE_LINE, lanes
 
 # A W whose vectors straddle two cache lines, as NumPy allocates it, is copied for the time of a run. Two threads, which
@@ -106,8 +107,11 @@ class Workspace:
         rows = np.zeros(len(operation.parameters), plan.Parameter.dtype)
         for n, (name, shape) in enumerate(zip(operation.parameters, operation.sizes_of, strict=True)):
             self._parameters[name] = rows[n : n + 1]
+            rows["size"][n] = size = math.prod(shape)
             if self.learns:
                 rows["gradient"][n] = self._buffer(*shape)
+                rows["squares"][n] = self._buffer(-(-size // BLOCK), dtype=np.float64)
+        row["trained"] = len(rows)
         row["parameters"] = row["W"] = address(rows)
         row["b"] = address(rows[1:]) if len(rows) > 1 else 0
         if self.learns and operation.compiled.penalty:
@@ -204,22 +208,34 @@ class Workspace:
                 self._own[n].draws[step * size : (step + 1) * size] = drawn.reshape(-1)
 
     def run_for(
-        self, data: Data, optimizer: Any, loss: Any, decay: float, batch: int, threads: int, *, in_place: bool = False
+        self,
+        data: Data,
+        optimizer: Any,
+        loss: Any,
+        decay: float,
+        batch: int,
+        threads: int,
+        *,
+        max_norm: float | None = None,
+        in_place: bool = False,
     ) -> Any:
         """The row of a run of so many threads, with the functions that such data, optimizer and loss need.
 
         `optimizer` is the class and `loss` a `CompiledLoss`; both None where nothing is learned.
         """
         self._make_room_for(data, threads)
-        first = self.operations[0].compiled
-        skips = data.is_sparse and bool(first.skipping)
+        first, clips = self.operations[0].compiled, max_norm is not None
+        # While zeros are skipped, a gradient is never made as a whole.
+        skips = data.is_sparse and bool(first.skipping) and not clips
         # Chain by chain, 60,000 samples would be 469 additions to W: what is below half a unit in its last place is
         # lost in each. Of a float32 step with lr = 1e-4 59 % was made.
-        direct = self.learns and optimizer.adds and not decay and batch <= CHAIN
-        wanted = (data.kind, data.labels.ndim, optimizer, loss, decay != 0, direct, skips, in_place)
+        direct = self.learns and optimizer.adds and not decay and not clips and batch <= CHAIN
+        wanted = (data.kind, data.labels.ndim, optimizer, loss, decay != 0, clips, direct, skips, in_place)
         if wanted != self._arranged:
             self._arrange(data, optimizer, loss, decay != 0, direct, skips, in_place)
+            self._clip(optimizer if clips else None)
             self._arranged = wanted
+        self.settings.max_norm = max_norm or 0.0
         self.settings.scale, self.settings.decay = data.scale, decay
         return self.run
 
@@ -273,6 +289,16 @@ class Workspace:
         run.settings, run.costs = addressof(settings), address(self.costs)
         self.plan["asks"][0] = data.starts is None
         self._pointed = []  # another plan may have to be told of copies
+
+    def _clip(self, optimizer: Any) -> None:
+        """Has the step of this optimizer taken once all gradients are made and clipped; of None as they are made."""
+        run, settings = self.run, self.settings
+        if optimizer is None:
+            run.clips = settings.after_clipping = 0
+            return
+        typed = [parts.of_parameter(part, self.dtype) for part in (parts.NO_STEP, parts.CLIPPED_STEP)]
+        settings.after_clipping = settings.optimize
+        settings.optimize, run.clips = self._addresses(typed)
 
     def _skip(self, found: Any) -> NDArray[Any]:
         """The plan for compressed samples, and what is done around its use; this one is the other one then."""

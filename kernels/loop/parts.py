@@ -13,7 +13,7 @@ from fastbp.kernels.loop import compress, gather, plan, training
 
 DENSE = {"uint8": gather.uint8_samples, "float32": gather.float32_samples, "float64": gather.float64_samples}
 COMPRESSED = "compressed"
-DECAYS = optimizers.weight_decay_part
+DECAYS, NO_STEP, CLIPPED_STEP = optimizers.weight_decay_part, optimizers.no_step, optimizers.clipped_step
 
 
 def gather_of(kind, in_place, skips):
@@ -45,7 +45,8 @@ def common_functions(dtype):
     """The C functions that belong to no layer and no optimizer."""
     parts = [*DENSE.values(), gather.spread_samples, gather.compressed_samples, gather.compressed_in_place]
     found = [of_operation(part, dtype) for part in parts]
-    found += [of_parameter(DECAYS, dtype), training.train.of(*training.run_types(getattr(types, str(dtype))))]
+    found += [of_parameter(part, dtype) for part in (DECAYS, NO_STEP, CLIPPED_STEP)]
+    found += [training.train.of(*training.run_types(getattr(types, str(dtype))))]
     return found + [function for source in DENSE for function in compress.functions(source, dtype)]
 
 

@@ -15,6 +15,8 @@ class Parameter:
 
     value: Real
     gradient: Real
+    size: Integer  # elements
+    squares: Numbers  # of the gradient, a sum for each block of it
     states: Integers  # the addresses of the optimizer's arrays
     home: Real  # the caller's array, where `value` is an aligned copy of it for the time of a run
 
@@ -43,6 +45,7 @@ class Operation:
     dx: Real
     below: Bytes  # the mask of the operation below, which its gradient is to pass
     masks: Integer  # whether dout has not passed the operation's own mask yet
+    trained: Integer  # how many parameters it has
     parameters: Parameter  # a row each, of which
     W: Parameter  # is the first one
     b: Parameter  # and the second
@@ -94,6 +97,8 @@ class Settings:
     loss_numbers: Numbers
     numbers: Numbers  # of the optimizer, after the step size: momentum, beta1, ...
     optimize: Function  # its step for elements [lo, hi) of a parameter
+    after_clipping: Function  # the same where gradients are clipped first; `optimize` does nothing then
+    max_norm: Number  # that all gradients together may have
     decays: Function  # the gradient of the weights' decay, 0 where they don't
     direct: Integer  # whether its step is W -= rate * dW: then no dW is made
 
@@ -109,6 +114,7 @@ class Step:
     rows: Integers  # which samples
     next_rows: Integers
     rate: Number  # the optimizer's step size
+    clip: Number  # what gradients are multiplied by
     samples: Samples
     batch: Batch
     settings: Settings
@@ -133,6 +139,7 @@ class Run:
     samples: Samples
     batch: Batch  # a row each
     settings: Settings
+    clips: Function  # the clipped step for elements [lo, hi) of a parameter, 0 where gradients aren't clipped
     gather: Function
     labels: Function  # 0 where nothing is learned, but scores are computed
     loss: Function

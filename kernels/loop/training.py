@@ -10,6 +10,8 @@ the parts, and after them, all wait for each other; and around operations so wid
 own instead.
 """
 
+import math
+
 from numba import types
 
 from fastbp.kernels.build.flags import entry, inlined
@@ -18,12 +20,14 @@ from fastbp.kernels.loop.calls import call
 from fastbp.kernels.loop.plan import Run
 from fastbp.kernels.loop.team import FLAG, barrier, flag_is_up, join, raise_flag, tell_progress
 from fastbp.kernels.matmul.product import FEW_DOT
+from fastbp.kernels.optimizers import BLOCK, square_sum
 from fastbp.kernels.softmax_loss import ROWS
 from fastbp.kernels.tiles import flush_denormals, lanes_of, moved, restore
 
 # Where an operation has so many columns for each thread it takes its own, of W or for dx of its transpose: they stay in
 # its caches. Else a thread takes rows of the batch through all operations.
 COLUMNS_EACH = 96
+ELEMENTS_OF_UPDATES = 64  # and of clipped ones at multiples of so many elements, two cache lines or more
 ROWS_OF_UPDATES = 8  # shares of what is updated begin at multiples of these
 
 
@@ -105,6 +109,46 @@ def _update_pass(run, plan, part, parts, step):
             if _do(op.update, start, end, op.M, splits, n, part, parts, plan, step) != 0:
                 ends = True
     return ends
+
+
+@inlined
+def _blocks(p):
+    """How many blocks of a gradient's squares are added up apart: the same sums for any number of threads."""
+    return (p.size + BLOCK - 1) // BLOCK
+
+
+@inlined
+def _clip_factor(run, plan, part, parts):
+    """min(1, max_norm / (norm + 1e-6)), of the norm of all gradients together; NaN where that is."""
+    block = 0
+    for n in range(run.operations):
+        for k in range(plan[n].trained):
+            p = plan[n].parameters[k]
+            for b in range(_blocks(p)):
+                if block % parts == part:
+                    p.squares[b] = square_sum(min(BLOCK, p.size - b * BLOCK), moved(p.gradient, b * BLOCK))
+                block += 1
+    barrier(run.team, parts)
+    squares = 0.0
+    for n in range(run.operations):
+        for k in range(plan[n].trained):
+            p = plan[n].parameters[k]
+            for b in range(_blocks(p)):
+                squares += p.squares[b]
+    factor = run.settings.max_norm / (math.sqrt(squares) + 1e-6)
+    return 1.0 if factor > 1.0 else factor
+
+
+@inlined
+def _clipped_steps(run, plan, part, parts, step):
+    """The optimizer's steps, once all gradients are there: this thread's elements of each parameter."""
+    barrier(run.team, parts)
+    step.clip = _clip_factor(run, plan, part, parts)
+    for n in range(run.operations):
+        for k in range(plan[n].trained):
+            p = plan[n].parameters[k]
+            start = _share(p.size, part, parts, ELEMENTS_OF_UPDATES)
+            call(run.clips, start, _share(p.size, part + 1, parts, ELEMENTS_OF_UPDATES), 0, 0, p, step)
 
 
 @inlined
@@ -206,6 +250,8 @@ def _steps(run, leads):
             plan, gather, passing = run.other_plan, run.other_gather, False
         if _update_pass(run, plan, part, parts, step):
             raise_flag(team, FLAG)
+        if run.clips != 0:
+            _clipped_steps(run, plan, part, parts, step)
         barrier(team, parts)
         if part == 0:
             tell_progress(team, s + 1)
