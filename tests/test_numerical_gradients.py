@@ -41,7 +41,7 @@ class Summed:
 
 
 def agree(network: Any, x: Any, t: Any, tolerance: float = TOLERANCE) -> None:
-    losses = losses_of(network, x, t)
+    losses = losses_of(NetworkLosses(network, x, t))
     assert isinstance(losses, ChainLosses)
     slow = NetworkLosses(network, x, t)
     for name, parameter in network.params.items():
@@ -177,7 +177,7 @@ def with_a_flag() -> TwoLayerNet:
 )
 def test_what_is_not_proved_is_asked(make: Any) -> None:
     network = make()
-    assert isinstance(losses_of(network, X, T), NetworkLosses)
+    assert isinstance(losses_of(NetworkLosses(network, X, T)), NetworkLosses)
     got = numerical_gradients(network, X, T)
     for name, parameter in network.params.items():
         expected = gradient.numerical_gradient(lambda _: network.loss(X, T), parameter)
@@ -190,9 +190,9 @@ def test_what_is_not_proved_is_asked(make: Any) -> None:
 @compiles
 def test_a_class_that_changes_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
     network = net()
-    assert isinstance(losses_of(network, X, T), ChainLosses)
+    assert isinstance(losses_of(NetworkLosses(network, X, T)), ChainLosses)
     monkeypatch.setattr(fastbp.Relu, "forward", Doubling.forward)
-    assert isinstance(losses_of(network, X, T), NetworkLosses)
+    assert isinstance(losses_of(NetworkLosses(network, X, T)), NetworkLosses)
 
 
 def test_tied_weights_are_asked() -> None:
@@ -201,7 +201,7 @@ def test_tied_weights_are_asked() -> None:
     network.params = {"W": W, "b": network.params["b1"], "c": c}
     network.layers[0].W, network.layers[2].W, network.layers[2].b = W, W, c
     x, t = X[:, :3], T
-    assert isinstance(losses_of(network, x, t), NetworkLosses)
+    assert isinstance(losses_of(NetworkLosses(network, x, t)), NetworkLosses)
     expected = gradient.numerical_gradient(lambda _: network.loss(x, t), W)
     np.testing.assert_allclose(numerical_gradients(network, x, t)["W"], expected, atol=TOLERANCE)
 
@@ -212,4 +212,4 @@ def test_a_loss_that_is_not_finite_is_asked() -> None:
     network.params["W1"][0, 0] = np.nan
     with pytest.raises(NotCompilable, match="not finite"):
         ChainLosses(network, X, T)
-    assert isinstance(losses_of(network, X, T), NetworkLosses)
+    assert isinstance(losses_of(NetworkLosses(network, X, T)), NetworkLosses)

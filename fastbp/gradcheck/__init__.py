@@ -22,6 +22,7 @@ def check_gradients(network: Any, x: ArrayLike, t: ArrayLike) -> GradientCheck:
     The network has `params`, `gradient(x, t)` and `loss(x, t)`. Its layers may hold parameters themselves or views of
     them, as `params["W1"].T` of tied weights, in blocks, lists and dicts too: the copy keeps such relations. Where
     `loss` is proved to be that of a chain of the library's layers, only what a changed parameter changes is computed.
+    A `loss` that takes a `train_flg` is called with True, and dropout keeps the same numbers in all passes.
 
     An element on which the two disagree is at a kink (ReLU at 0) when an activation changes sign within the step and
     its gradient is right on one side; it is lost in rounding when the loss is too coarse for the step, having been
@@ -33,14 +34,21 @@ def check_gradients(network: Any, x: ArrayLike, t: ArrayLike) -> GradientCheck:
     Chain(network).check_held()
     twin = float64_copy(network)
     x = np.array(arrays.real_array(x, "x"), np.float64)
-    twin.gradient(x, t)  # compiles the kernels, outside the timing
-    _check_copy(network, NetworkLosses(twin, x, t))
-    start = time.perf_counter()
-    gradients = {name: np.asarray(gradient) for name, gradient in twin.gradient(x, t).items()}
-    backprop_seconds = time.perf_counter() - start
-    start = time.perf_counter()
-    losses = losses_of(twin, x, t)
-    checks = {name: judge(losses, name, gradients[name]) for name in twin.params}
+    own = NetworkLosses(twin, x, t)
+    try:
+        twin.gradient(x, t)  # compiles the kernels, outside the timing
+        _check_copy(network, own)
+        if own.draws:
+            own.draws.restore()
+        start = time.perf_counter()
+        gradients = {name: np.asarray(gradient) for name, gradient in twin.gradient(x, t).items()}
+        backprop_seconds = time.perf_counter() - start
+        start = time.perf_counter()
+        losses = losses_of(own)
+        checks = {name: judge(losses, name, gradients[name]) for name in twin.params}
+    finally:
+        if own.draws:
+            own.draws.restore()
     return GradientCheck(checks, time.perf_counter() - start, backprop_seconds)
 
 
@@ -54,8 +62,13 @@ def numerical_gradients(network: Any, x: ArrayLike, t: ArrayLike) -> dict[str, N
     Chain(network).check_held()
     if any(getattr(parameter, "dtype", None) != np.float64 for parameter in network.params.values()):
         network, x = float64_copy(network), np.array(arrays.real_array(x, "x"), np.float64)
-    losses = losses_of(network, arrays.real_array(x, "x"), t)
-    return {name: gradient_of(losses, name) for name in network.params}
+    own = NetworkLosses(network, arrays.real_array(x, "x"), t)
+    try:
+        losses = losses_of(own)
+        return {name: gradient_of(losses, name) for name in network.params}
+    finally:
+        if own.draws:
+            own.draws.restore()
 
 
 def _check_copy(network: Any, losses: NetworkLosses) -> None:

@@ -1,5 +1,6 @@
 """The loss of a network in which one element of one parameter is another: by the network itself, or by its chain."""
 
+from inspect import signature
 from typing import Any, Protocol
 
 import numpy as np
@@ -45,8 +46,34 @@ def taken(parameter: Array, where: Indices, step: float) -> Floats:
     return np.asarray((values + step) - values)
 
 
+class Draws:
+    """The state of the random numbers that a network's layers draw: NumPy's own, and that of their generators."""
+
+    def __init__(self, network: Any) -> None:
+        self._global = np.random.get_state()
+        found = (getattr(layer, "rng", None) for layer in Chain(network).layers)
+        self._own = [(rng, rng.bit_generator.state) for rng in found if isinstance(rng, np.random.Generator)]
+
+    def restore(self) -> None:
+        """What is drawn next is what was drawn when this was made."""
+        np.random.set_state(self._global)
+        for rng, state in self._own:
+            rng.bit_generator.state = state
+
+
+def _takes_flag(function: Any) -> bool:
+    """Whether a function has an argument `train_flg`; not for one that can't be asked."""
+    try:
+        return "train_flg" in signature(function).parameters
+    except (TypeError, ValueError):
+        return False
+
+
 class NetworkLosses:
-    """By the network's own `loss`, a call each."""
+    """By the network's own `loss`, a call each; in training, as its gradient is, where `loss` takes a `train_flg`.
+
+    Then each call draws the same random numbers, so that dropout keeps the same ones.
+    """
 
     freezes = False
 
@@ -54,10 +81,14 @@ class NetworkLosses:
         self.network, self.x, self.t = network, x, t
         self.params: dict[str, Array] = network.params
         self._switches: list[tuple[Any, str]] | None = None
+        self.draws = Draws(network) if _takes_flag(network.loss) else None
 
     def here(self) -> float:
         """The loss of the network as it is."""
-        return float(self.network.loss(self.x, self.t))
+        if self.draws is None:
+            return float(self.network.loss(self.x, self.t))
+        self.draws.restore()
+        return float(self.network.loss(self.x, self.t, train_flg=True))
 
     def at(self, name: str, where: Indices, steps: Floats, frozen: bool = False) -> Floats:
         return np.array([self._loss(name, place, step) for place, step in zip(where, steps, strict=True)], np.float64)
@@ -88,14 +119,14 @@ class NetworkLosses:
         return [np.array(getattr(owner, key)) for owner, key in self._switches]
 
 
-def losses_of(network: Any, x: Array, t: Any) -> Losses:
+def losses_of(own: NetworkLosses) -> Losses:
     """By the chain where the network's loss is proved to be that, else by the network."""
     from fastbp.gradcheck.chain_losses import ChainLosses
 
     try:
-        return ChainLosses(network, x, t)
+        return ChainLosses(own.network, own.x, own.t)
     except NotCompilable:
-        return NetworkLosses(network, x, t)
+        return own
 
 
 def gradient_of(losses: Losses, name: str) -> Floats:

@@ -33,7 +33,10 @@ class Network:
 
     def loss(self, x: Any, t: Any) -> Any:
         """The mean loss of x against labels t, class indices or probabilities; plus the weight decay, if any."""
-        loss = self.last_layer.forward(self.predict(x), t)
+        return self._decayed(self.last_layer.forward(self.predict(x), t))
+
+    def _decayed(self, loss: Any) -> Any:
+        """The loss, plus the weight decay."""
         if self.weight_decay_lambda:  # 0 · inf would be NaN
             for _, key, attribute in self.holders:
                 if attribute == "W":
@@ -68,6 +71,10 @@ class Network:
     def loss_and_gradient(self, x: Any, t: Any) -> tuple[Any, dict[str, NDArray[Any]]]:
         """What `loss` and `gradient` return, from one forward pass."""
         loss = self.loss(x, t)
+        return loss, self._gradients()
+
+    def _gradients(self) -> dict[str, NDArray[Any]]:
+        """The gradients of the loss that was computed last."""
         dout = self.last_layer.backward(1)
         for layer in reversed(self.layers.values()):
             dout = layer.backward(dout)
@@ -77,4 +84,4 @@ class Network:
             gradients[name] = getattr(layer, "d" + attribute)
             if self.weight_decay_lambda and attribute == "W":
                 gradients[name] = gradients[name] + self.weight_decay_lambda * layer.W
-        return loss, gradients
+        return gradients

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 import fastbp.layers
-from fastbp.boundary.arguments import generator, not_negative
+from fastbp.boundary.arguments import not_negative
+from fastbp.networks.initial import affine_parameters
 from fastbp.networks.network import Network
 from fastbp.originals import original
 
@@ -40,17 +41,8 @@ class TwoLayerNet(Network):
         for name, size in (("input_size", input_size), ("hidden_size", hidden_size), ("output_size", output_size)):
             if size < 1:
                 raise ValueError(f"{name} must be at least 1, got {size}")
-        if np.dtype(dtype) not in (np.float32, np.float64):
-            raise TypeError(f"dtype must be float32 or float64, got {np.dtype(dtype)}")
-        rng = generator(rng)
         self.weight_decay_lambda = not_negative(weight_decay_lambda, "weight_decay_lambda")
-        normal = np.random.randn if rng is None else lambda *shape: rng.standard_normal(shape)
-        self.params = {
-            "W1": (weight_init_std * normal(input_size, hidden_size)).astype(dtype),
-            "b1": np.zeros(hidden_size, dtype),
-            "W2": (weight_init_std * normal(hidden_size, output_size)).astype(dtype),
-            "b2": np.zeros(output_size, dtype),
-        }
+        self.params = affine_parameters((input_size, hidden_size, output_size), weight_init_std, dtype, rng)
         self.layers = {
             "Affine1": layers.Affine(self.params["W1"], self.params["b1"]),
             "Relu1": layers.Relu(),
