@@ -194,35 +194,84 @@ def test_the_layers_of_later_chapters(project: Project) -> None:
         from common.layers import *
         np.random.seed(3)
         x = np.random.randn(6, 2, 8, 8)
-        layers = [Pooling(2, 2), Dropout(0.3), BatchNormalization(np.ones(32), np.zeros(32)), Relu()]
+        W = np.random.randn(2, 2, 3, 3)
+        layers = [Convolution(W, 0, pad=1), Pooling(2, 2), Dropout(0.3), BatchNormalization(np.ones(32), np.zeros(32))]
         for flag in (True, True, False):
             out = x
             for layer in layers:
                 takes_flag = isinstance(layer, Dropout) or isinstance(layer, BatchNormalization)
                 out = layer.forward(out, flag) if takes_flag else layer.forward(out)
-            print(out.sum(), out.shape, np.random.rand())
+            print(np.abs(out).sum(), out.shape, np.random.rand())
             if flag:
                 dout = out
                 for layer in reversed(layers): dout = layer.backward(dout)
-                print(dout.sum(), dout.shape, layers[2].dgamma.sum(), layers[2].running_var.sum())
+                print(np.abs(dout).sum(), dout.shape, layers[3].dgamma.sum(), layers[3].running_var.sum())
+                print(layers[0].dW.sum())
         if len(sys.argv) > 1:
             with open(sys.argv[1], 'rb') as f: layers = pickle.load(f)
         else:
             with open('layers.pkl', 'wb') as f: pickle.dump(layers, f)
-        out = layers[2].forward(layers[1].forward(layers[0].forward(x), False), False)
-        print(out.sum(), layers[0].arg_max[:3], layers[0].backward(out).sum())
+        out = layers[1].forward(layers[0].forward(x))
+        print(layers[3].forward(layers[2].forward(out, False), False).sum(), layers[0].W.sum(), layers[0].col.shape)
+        print(layers[1].arg_max[:3], layers[0].backward(layers[1].backward(out)).sum(), layers[0].db)
         """
     )
     plain = numbers(project.plain(script))
     output, last = project.fastbp("--compare", 2, script)
-    np.testing.assert_allclose(numbers(output), plain, rtol=1e-9)
+    np.testing.assert_allclose(numbers(output), plain, rtol=1e-9, atol=1e-11)
     found = re.search(r"largest difference .*: (\S+) \(", last)
     assert found
     assert float(found[1]) < 1e-12
     project.plain(script)  # writes the pickle again
-    np.testing.assert_allclose(numbers(project.fastbp(script, "layers.pkl")[0]), plain, rtol=1e-9)
+    np.testing.assert_allclose(numbers(project.fastbp(script, "layers.pkl")[0]), plain, rtol=1e-9, atol=1e-11)
     project.fastbp(script)
-    np.testing.assert_allclose(numbers(project.plain(script, "layers.pkl")), plain, rtol=1e-9)
+    np.testing.assert_allclose(numbers(project.plain(script, "layers.pkl")), plain, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "multi_layer_net.MultiLayerNet(64, [12, 11], 10, 'sigmoid', 0.1, 0.2)",
+        "multi_layer_net_extend.MultiLayerNetExtend(64, [12, 11], 10, use_batchnorm=True, weight_decay_lambda=0.1)",
+        "multi_layer_net_extend.MultiLayerNetExtend(64, [12], 10, weight_init_std='xavier', use_dropout=True, "
+        "dropout_ration=0.3)",
+    ],
+)
+def test_the_networks_of_chapter_6(call: str, project: Project) -> None:
+    script = project.write(
+        IMPORTS
+        + DIGITS
+        + f"""
+import pickle, copy
+from common import multi_layer_net, multi_layer_net_extend
+x, t = digits()
+np.random.seed(0)
+net = {call}
+trainer = Trainer(net, x, t, x, t, epochs=2, mini_batch_size=50, optimizer='sgd', verbose=False)
+trainer.train()
+print(trainer.train_loss_list, trainer.test_acc_list)
+grads = net.gradient(x[:5], t[:5])
+print(sorted(grads), list(net.layers), type(net.last_layer) is SoftmaxWithLoss, net.hidden_size_list)
+twin = pickle.loads(pickle.dumps(copy.deepcopy(net)))
+print(net.loss(x, t), twin.loss(x, t), twin.accuracy(x, np.eye(10)[t]), grads['W1'].sum(), np.random.rand())
+if len(sys.argv) > 1:
+    with open(sys.argv[1], 'rb') as f: old = pickle.load(f)
+    print(old.loss(x, t), sum(old.gradient(x, t)[key].sum() for key in old.params))
+else:
+    with open('net.pkl', 'wb') as f: pickle.dump(net, f)
+    print(net.loss(x, t), sum(net.gradient(x, t)[key].sum() for key in net.params))
+"""
+    )
+    output, last = project.fastbp(script)
+    plain = project.plain(script)
+    np.testing.assert_allclose(numbers(output), numbers(plain), rtol=1e-9)
+    assert output.splitlines()[1] == plain.splitlines()[1]
+    assert "multi_layer_net" not in last or "Extend (not in fastbp)" in last
+    crossed = project.fastbp(script, "net.pkl")[0]
+    np.testing.assert_allclose(numbers(crossed)[:-2], numbers(plain)[:-2], rtol=1e-9)
+    np.testing.assert_allclose(numbers(crossed)[-2], numbers(plain)[-2], rtol=1e-9)
+    project.fastbp(script)
+    np.testing.assert_allclose(numbers(project.plain(script, "net.pkl"))[-2], numbers(plain)[-2], rtol=1e-9)
 
 
 # What is the script's own --------------------------------------------------------------------------------------------

@@ -1,7 +1,10 @@
 """Our classes in the place of the script's: under its names for pickles, their calls counted, compared, converted."""
 
+import atexit
+import sys
 from collections.abc import Callable
-from functools import partial, wraps
+from contextlib import ExitStack
+from functools import cache, partial, wraps
 from inspect import signature
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -29,6 +32,7 @@ def adopt(ours: dict[str, Any], module: str, settings: "Settings", own: Callable
     round. A method that is adopted counts its calls; the compiled loop takes it for the library's own. `own(name)` is
     what the script's owner has under a name, for comparisons.
     """
+    announce_compiling()
     for name, value in ours.items():
         if isinstance(value, type) and value.__module__.partition(".")[0] == "fastbp":
             for base in value.__mro__:
@@ -36,7 +40,7 @@ def adopt(ours: dict[str, Any], module: str, settings: "Settings", own: Callable
                     _adopt_methods(base, settings)
             if own is not None:
                 _owners[value] = partial(own, name)
-            if hasattr(value, "forward") and "__setstate__" not in dir(value):
+            if (hasattr(value, "forward") or hasattr(value, "loss")) and "__setstate__" not in dir(value):
                 value.__setstate__ = _restored  # type: ignore[attr-defined]
                 if originals.is_original(value):
                     originals.original(value)
@@ -45,10 +49,27 @@ def adopt(ours: dict[str, Any], module: str, settings: "Settings", own: Callable
 
 
 def _restored(self: Any, state: dict[str, Any]) -> None:
-    """The state of a layer's pickle; what one of plain Python lacks, as it is in a new layer."""
+    """The state of a layer's or a network's pickle; what one of plain Python lacks, as it is in a new object."""
     arguments = signature(type(self)).parameters
+    stream = np.random.get_state()  # a new network draws its weights
     new = type(self)(**{name: state[name] for name in arguments if name in state})
+    np.random.set_state(stream)
     vars(self).update(vars(new) | state)
+
+
+@cache
+def announce_compiling() -> None:
+    """Says on stderr when the first kernel is compiled in this process: a script may stand still for half a minute."""
+    from fastbp.kernels.build.cache import watching
+
+    watch = ExitStack()
+    atexit.register(watch.close)
+
+    def tell(kernel: str) -> None:
+        watch.close()  # once is enough
+        print("fastbp: compiling kernels: once, then they are kept", file=sys.stderr, flush=True)
+
+    watch.enter_context(watching(tell))
 
 
 def _adopt_methods(cls: type, settings: "Settings") -> None:

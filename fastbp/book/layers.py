@@ -3,13 +3,13 @@
 
 import numpy as np
 
-from fastbp import layers as ours
+from fastbp import layers as _layers
 from fastbp.book.functions import *
 from fastbp.book.util import col2im, im2col
 from fastbp.layers import *
 
 
-class SoftmaxWithLoss(ours.SoftmaxWithLoss):  # type: ignore[no-redef]  # instead of the one from fastbp.layers
+class SoftmaxWithLoss(_layers.SoftmaxWithLoss):  # type: ignore[no-redef]  # instead of the one from fastbp.layers
     """Softmax and cross-entropy with the book's 1e-7 inside the logarithm, which its gradient leaves out."""
 
     def __init__(self) -> None:

@@ -4,8 +4,27 @@
 import os
 import sys
 from collections import OrderedDict
+from typing import Any
 
 import numpy as np
 
+from fastbp import networks as _networks
+from fastbp.book import layers as _layers
 from fastbp.book.gradient import numerical_gradient
 from fastbp.book.layers import *
+
+
+class MultiLayerNet(_networks.MultiLayerNet):
+    """The network of `fastbp.networks`, with the book's arguments and the book's loss."""
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size_list: list[int],
+        output_size: int,
+        activation: str = "relu",
+        weight_init_std: Any = "relu",
+        weight_decay_lambda: float = 0,
+    ) -> None:
+        arguments = (input_size, hidden_size_list, output_size, activation, weight_init_std, weight_decay_lambda)
+        super().__init__(*arguments, layers=_layers)

@@ -61,27 +61,27 @@ def sigmoid(x: Any) -> Node:
 
 
 def sum(x: Any, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Node:
-    """The sum, as np.sum takes it."""
+    """As np.sum."""
     return apply(_matrices.Sum(axis, keepdims), x)
 
 
 def mean(x: Any, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Node:
-    """The mean, as np.mean takes it."""
+    """As np.mean."""
     return apply(_matrices.Mean(axis, keepdims), x)
 
 
 def reshape(x: Any, shape: int | tuple[int, ...]) -> Node:
-    """The elements in another shape, as np.reshape. ValueError when the elements don't fill the shape."""
+    """As np.reshape. ValueError when the elements don't fill the shape."""
     return apply(_matrices.Reshape(shape), x)
 
 
 def transpose(x: Any) -> Node:
-    """The axes in reverse order, as np.transpose."""
+    """As np.transpose: the axes in reverse order."""
     return apply(_matrices.Transpose(), x)
 
 
 def dot(x: Any, y: Any) -> Node:
-    """The product of np.dot, for arrays of one dimension or more. ValueError for shapes that don't fit."""
+    """As np.dot, for arrays of one dimension or more. ValueError for shapes that don't fit."""
     return apply(_matrices.Dot(), x, y)
 
 
