@@ -3,7 +3,7 @@
 import checks
 import numpy as np
 import pytest
-from cases import Case, table
+from cases import Case
 from hypothesis import given
 from hypothesis import strategies as st
 from numba import config
@@ -12,15 +12,6 @@ from fastbp import Affine, layers, reference
 from fastbp.boundary.arrays import TOLERANCE
 
 FLOAT64 = TOLERANCE[np.dtype(np.float64)]
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "case" in metafunc.fixturenames:
-        metafunc.parametrize("case", table("affine", metafunc.config.getoption("--small")), ids=str)
-
-
-def test_agrees_with_oracle(case: Case) -> None:
-    checks.agrees_with_oracle(layers, case)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (3, 4, 5), (7, 3, 9)])

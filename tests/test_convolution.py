@@ -5,7 +5,7 @@ from typing import Any
 import checks
 import numpy as np
 import pytest
-from cases import Case, table
+from cases import Case
 from hypothesis import given
 from hypothesis import strategies as st
 from processes import python
@@ -19,15 +19,6 @@ GEOMETRY = st.tuples(
     st.integers(1, 3), st.integers(1, 5), st.integers(0, 20), st.integers(0, 20),
     st.integers(1, 20), st.integers(1, 5), st.integers(1, 5), st.integers(1, 4), st.integers(0, 3),
 )  # fmt: skip
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "case" in metafunc.fixturenames:
-        metafunc.parametrize("case", table("convolution", metafunc.config.getoption("--small")), ids=str)
-
-
-def test_agrees_with_oracle(case: Case) -> None:
-    checks.agrees_with_oracle(layers, case)
 
 
 @given(GEOMETRY)

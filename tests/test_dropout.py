@@ -4,30 +4,10 @@ import copy
 import pickle
 from typing import Any
 
-import checks
 import numpy as np
 import pytest
-from cases import Case, table
 
 from fastbp import Dropout, layers, reference
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "case" in metafunc.fixturenames:
-        metafunc.parametrize("case", table("dropout", metafunc.config.getoption("--small")), ids=str)
-
-
-def test_agrees_with_oracle(case: Case) -> None:
-    checks.agrees_with_oracle(layers, case)
-
-
-def test_gradient() -> None:
-    checks.gradient_is_right(layers, Case("dropout", (5, 7), "float64"))
-
-
-def test_second_pass() -> None:
-    checks.second_pass_is_independent(layers, Case("dropout", (5, 7), "float64"))
-
 
 X = np.random.default_rng(31).standard_normal((20, 33)).astype(np.float32)
 

@@ -3,20 +3,11 @@
 import checks
 import numpy as np
 import pytest
-from cases import Case, table
+from cases import Case
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fastbp import Pooling, layers, reference
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "case" in metafunc.fixturenames:
-        metafunc.parametrize("case", table("pooling", metafunc.config.getoption("--small")), ids=str)
-
-
-def test_agrees_with_oracle(case: Case) -> None:
-    checks.agrees_with_oracle(layers, case)
 
 
 @pytest.mark.parametrize(

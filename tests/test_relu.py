@@ -1,31 +1,12 @@
 """Relu against the oracle, and its kink."""
 
-import checks
 import numpy as np
 import pytest
-from cases import Case, table
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fastbp import Relu, layers, reference
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "case" in metafunc.fixturenames:
-        metafunc.parametrize("case", table("relu", metafunc.config.getoption("--small")), ids=str)
-
-
-def test_agrees_with_oracle(case: Case) -> None:
-    checks.agrees_with_oracle(layers, case)
-
-
-def test_gradient() -> None:
-    checks.gradient_is_right(layers, Case("relu", (5, 7), "float64"))
-
-
-def test_second_pass() -> None:
-    checks.second_pass_is_independent(layers, Case("relu", (5, 7), "float64"))
+from fastbp import Relu, reference
 
 
 @given(

@@ -5,30 +5,12 @@ import math
 import checks
 import numpy as np
 import pytest
-from cases import Case, table
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fastbp import Sigmoid, layers, reference
+from fastbp import Sigmoid, reference
 from fastbp.boundary.arrays import TOLERANCE
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "case" in metafunc.fixturenames:
-        metafunc.parametrize("case", table("sigmoid", metafunc.config.getoption("--small")), ids=str)
-
-
-def test_agrees_with_oracle(case: Case) -> None:
-    checks.agrees_with_oracle(layers, case)
-
-
-def test_gradient() -> None:
-    checks.gradient_is_right(layers, Case("sigmoid", (5, 7), "float64"))
-
-
-def test_second_pass() -> None:
-    checks.second_pass_is_independent(layers, Case("sigmoid", (5, 7), "float64"))
 
 
 @given(

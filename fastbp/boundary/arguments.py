@@ -39,7 +39,7 @@ def positive(value: Any, name: str) -> float:
     return float(value)
 
 
-def share(value: Any, name: str, *, below_one: bool = False) -> float:
+def fraction(value: Any, name: str, *, below_one: bool = False) -> float:
     """The value as a float. TypeError when it is no real number, ValueError outside 0 to 1, or at 1 if `below_one`."""
     if not (_is_finite(value, name) and 0 <= value <= 1) or (below_one and value == 1):
         raise ValueError(f"{name} must be from 0 to {'below ' if below_one else ''}1, got {value}")

@@ -1,4 +1,4 @@
-"""The boundary: the only place where a caller's arrays are checked and brought into the form that kernels take.
+"""The boundary for arrays: they are checked and brought into the form that kernels take.
 
 A kernel reads C-contiguous, aligned, writeable arrays of native float32 or float64 (Numba compiles a kernel anew for
 each other layout). An array that is so already passes through untouched; anything else is copied once.

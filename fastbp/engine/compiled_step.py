@@ -91,7 +91,7 @@ class CompiledStep:
     def run_noting(
         self, data: Data, order: ArrayLike, done: Callable[[NDArray[np.float64]], object], *, stops: bool
     ) -> NDArray[np.float64]:
-        """As run; the losses go to `done` as they come, also those before a Ctrl-C.
+        """Steps as in run; the losses go to `done` as they come, also those before a Ctrl-C.
 
         With `stops` a loss of NaN ends the run before its step changes anything: it is the last that is returned.
         """
@@ -159,7 +159,7 @@ class CompiledStep:
         _states(copy.copy(self.optimizer), self.network.params)  # what that makes is the copy's
 
     def run_alone(self, data: Data, order: NDArray[np.int64], stop: threading.Event) -> NDArray[np.float64]:
-        """As run, on this thread alone and until `stop` is set."""
+        """Steps as in run, on this thread alone and until `stop` is set."""
         return self._run(data, order, n=1, goes_on=lambda: not stop.is_set())
 
     @property

@@ -63,12 +63,12 @@ class Operation:
         return self.compiled, self.above, self.parameters, self.sizes_of, self.inputs, self.outputs, tuple(sizes)
 
     def flops(self, batch: int, first: bool) -> int:
-        """Of one step: forward, the gradient of parameters, and that of x, which nobody reads at the first layer."""
+        """Floating-point operations of a step: forward, the gradients of parameters and, but for the first, of x."""
         passes = 1 + bool(self.parameters) + (not first)
         return 0 if self.inputs is None else passes * batch * self.compiled.flops(self.layer, self.inputs)
 
     def elements(self) -> int:
-        """Of its parameters."""
+        """How many numbers its parameters have."""
         return sum(map(math.prod, self.sizes_of))
 
 

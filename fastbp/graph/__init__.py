@@ -61,27 +61,27 @@ def sigmoid(x: Any) -> Node:
 
 
 def sum(x: Any, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Node:
-    """As np.sum."""
+    """The sum, as np.sum takes it."""
     return apply(_matrices.Sum(axis, keepdims), x)
 
 
 def mean(x: Any, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Node:
-    """As np.mean."""
+    """The mean, as np.mean takes it."""
     return apply(_matrices.Mean(axis, keepdims), x)
 
 
 def reshape(x: Any, shape: int | tuple[int, ...]) -> Node:
-    """As np.reshape. ValueError when the elements don't fill the shape."""
+    """The elements in another shape, as np.reshape. ValueError when the elements don't fill the shape."""
     return apply(_matrices.Reshape(shape), x)
 
 
 def transpose(x: Any) -> Node:
-    """As np.transpose: the axes in reverse order."""
+    """The axes in reverse order, as np.transpose."""
     return apply(_matrices.Transpose(), x)
 
 
 def dot(x: Any, y: Any) -> Node:
-    """As np.dot, for arrays of one dimension or more. ValueError for shapes that don't fit."""
+    """The product of np.dot, for arrays of one dimension or more. ValueError for shapes that don't fit."""
     return apply(_matrices.Dot(), x, y)
 
 

@@ -214,19 +214,19 @@ class Node(NoNumber):
         return apply(arithmetic.Negative(), self)
 
     def dot(self, other: Any) -> "Node":
-        """As np.dot."""
+        """The product of np.dot."""
         return apply(matrices.Dot(), self, other)
 
     def sum(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> "Node":
-        """As np.sum."""
+        """The sum, as np.sum takes it."""
         return apply(matrices.Sum(axis, keepdims), self)
 
     def mean(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> "Node":
-        """As np.mean."""
+        """The mean, as np.mean takes it."""
         return apply(matrices.Mean(axis, keepdims), self)
 
     def reshape(self, *shape: Any) -> "Node":
-        """As ndarray.reshape: the sizes one by one or as a tuple, one of them may be −1."""
+        """In another shape, as ndarray.reshape: the sizes one by one or as a tuple, one of them may be −1."""
         return apply(matrices.Reshape(shape[0] if len(shape) == 1 else shape), self)
 
     @property

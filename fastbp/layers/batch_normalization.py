@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp.boundary import arrays
-from fastbp.boundary.arguments import share
+from fastbp.boundary.arguments import fraction
 from fastbp.boundary.normalization import normalization_gradient, normalization_operands, of_each_feature
 from fastbp.kernels.batch_normalization import (
     batch_normalization_backward,
@@ -37,7 +37,7 @@ class BatchNormalization:
     ) -> None:
         self.gamma = gamma
         self.beta = beta
-        self.momentum = share(momentum, "momentum")
+        self.momentum = fraction(momentum, "momentum")
         self.input_shape: tuple[int, ...] | None = None
         self.running_mean: Any = running_mean
         self.running_var: Any = running_var

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp.boundary import arrays
-from fastbp.boundary.arguments import generator, share
+from fastbp.boundary.arguments import fraction, generator
 from fastbp.kernels.dropout import dropout_backward, dropout_forward, dropout_predict
 from fastbp.originals import original
 
@@ -21,7 +21,7 @@ class Dropout:
     """
 
     def __init__(self, dropout_ratio: float = 0.5, *, rng: np.random.Generator | None = None) -> None:
-        self.dropout_ratio = share(dropout_ratio, "dropout_ratio")
+        self.dropout_ratio = fraction(dropout_ratio, "dropout_ratio")
         self.rng = generator(rng)
         self.mask: NDArray[np.bool_] | None = None
 

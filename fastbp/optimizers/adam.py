@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.boundary.arguments import share, whole_number
+from fastbp.boundary.arguments import fraction, whole_number
 from fastbp.kernels import optimizers as kernels
 from fastbp.optimizers.optimizer import Optimizer, States
 from fastbp.originals import original
@@ -39,7 +39,7 @@ class Adam(Optimizer):
         return whole_number(self.iter, "iter", 0)
 
     def scalars(self, step: int = 1) -> tuple[float, ...]:
-        beta1, beta2 = (share(getattr(self, name), name, below_one=True) for name in ("beta1", "beta2"))
+        beta1, beta2 = (fraction(getattr(self, name), name, below_one=True) for name in ("beta1", "beta2"))
         t = self.steps_done + step
         return self.rate(step) * (1.0 - beta2**t) ** 0.5 / (1.0 - beta1**t), beta1, beta2
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from fastbp.boundary.arguments import share
+from fastbp.boundary.arguments import fraction
 from fastbp.kernels import optimizers as kernels
 from fastbp.optimizers.optimizer import Optimizer, States
 from fastbp.originals import original
@@ -26,4 +26,4 @@ class Momentum(Optimizer):
         self.scalars()
 
     def scalars(self, step: int = 1) -> tuple[float, ...]:
-        return self.rate(step), share(self.momentum, "momentum")
+        return self.rate(step), fraction(self.momentum, "momentum")

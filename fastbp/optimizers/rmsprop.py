@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from fastbp.boundary.arguments import share
+from fastbp.boundary.arguments import fraction
 from fastbp.kernels import optimizers as kernels
 from fastbp.optimizers.optimizer import Optimizer, States
 from fastbp.originals import original
@@ -27,4 +27,4 @@ class RMSprop(Optimizer):
         self.scalars()
 
     def scalars(self, step: int = 1) -> tuple[float, ...]:
-        return self.rate(step), share(self.decay_rate, "decay_rate")
+        return self.rate(step), fraction(self.decay_rate, "decay_rate")

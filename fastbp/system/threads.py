@@ -149,7 +149,7 @@ def _default() -> int:
 
 
 class _State:
-    """The only global state of the package."""
+    """What holds for the whole process: how many threads are allowed, and whether it was forked."""
 
     process = _default()
     forked = False

@@ -19,7 +19,7 @@ ARROW = 7.0
 
 @dataclass(frozen=True)
 class Colours:
-    """Of a picture. The derivative's differs from the value's in brightness, hue and, by its weight, in form."""
+    """A picture's. That of derivatives differs from that of values in brightness, hue and, by its weight, in form."""
 
     ground: str
     ink: str
