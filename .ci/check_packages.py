@@ -30,7 +30,7 @@ SDIST_HAS = (
     "fastbp/py.typed",
     "kernels/affine.py",
     "tests/conftest.py",
-    "tests/cases.py",
+    "tests/support/cases.py",
     "benchmarks/conftest.py",
     "docs/chain_rule.md",
     "docs/pictures.py",

@@ -1,4 +1,4 @@
-"""What the benchmark of each operation shares: the cases of `tests/cases.py`, timed with each system's layers."""
+"""What the benchmarks of each operation share: the cases of `tests/support/cases.py`, timed with each system."""
 
 import time
 from collections.abc import Callable

@@ -114,6 +114,7 @@ MISTAKES = {
 }
 
 
+@pytest.mark.skipif(not COMPILES, reason="found by compiled kernels, in a hundredth of the time")
 @pytest.mark.parametrize("mistake", [each for group in MISTAKES.values() for each in group], ids=lambda m: m.__name__)
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_mistakes_are_found(operation: str, mistake: Any) -> None:
@@ -126,6 +127,7 @@ def test_mistakes_are_found(operation: str, mistake: Any) -> None:
         checks.all_checks(SimpleNamespace(**{cls.__name__: wrong}), operation)
 
 
+@pytest.mark.skipif(not COMPILES, reason="found by compiled kernels, in a hundredth of the time")
 @pytest.mark.parametrize("operation", [name for name in OPERATIONS if OPERATIONS[name].trained])
 def test_wrong_gradients_of_parameters_are_found(operation: str) -> None:
     cls = type(Case(operation, example(operation), "float64").made(layers))
