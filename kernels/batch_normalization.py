@@ -4,10 +4,13 @@ Each of C features, over N samples and S places, has mean 0 and variance 1, befo
 features lie side by side, and a tile holds some of them; else a feature's places do, and a tile holds some of those.
 """
 
-from fastbp.kernels.build.flags import inlined, kernel
+from fastbp.kernels.build.flags import inlined, kernel, part
+from fastbp.kernels.loop.calls import call
 from fastbp.kernels.tiles import (
+    address_as,
     columns,
     load_row_masked,
+    moved,
     pointer,
     select,
     splat,
@@ -186,3 +189,42 @@ def batch_normalization_backward(dout, x, mean, std, gamma, dx, dgamma, dbeta):
     mean, std, gamma = pointer(mean), pointer(std), pointer(gamma)
     dx, dgamma, dbeta = pointer(dx), pointer(dgamma), pointer(dbeta)
     backward_features(0, C, N, C, S, pointer(dout), pointer(x), mean, std, gamma, dx, dgamma, dbeta)
+
+
+# --- parts of the loop: the features [left, right) of all samples, but in prediction rows [lo, hi) of all features ---
+
+
+@inlined
+def _array(addresses, n, op):
+    return address_as(addresses[n], op.x)
+
+
+@part
+def forward(lo, hi, left, right, op, step):
+    C, S = op.sizes[0], op.sizes[1]
+    running = _array(op.averages, 0, op), _array(op.averages, 1, op)
+    statistics, gamma, beta = (_array(op.keeps, 0, op), _array(op.keeps, 1, op)), op.W.value, op.b.value
+    momentum = op.numbers[0]
+    forward_features(left, right, step.N, C, S, op.x, gamma, beta, momentum, running, op.out, statistics, running)
+
+
+@part
+def predict(lo, hi, left, right, op, step):
+    C, S, x, out = op.sizes[0], op.sizes[1], moved(op.x, lo * op.D), moved(op.out, lo * op.D)
+    mean, var = _array(op.averages, 0, op), _array(op.averages, 1, op)
+    predict_features(0, C, hi - lo, C, S, x, op.W.value, op.b.value, mean, var, out)
+
+
+@part
+def backward(lo, hi, left, right, op, step):
+    C, S, gamma, beta = op.sizes[0], op.sizes[1], op.W, op.b
+    mean, std = _array(op.keeps, 0, op), _array(op.keeps, 1, op)
+    dx, dgamma, dbeta = op.dx, gamma.gradient, beta.gradient
+    backward_features(left, right, step.N, C, S, op.dout, op.x, mean, std, gamma.value, dx, dgamma, dbeta)
+
+
+@part
+def update(lo, hi, left, right, op, step):
+    """The optimizer's step on gamma and beta of the features [lo, hi)."""
+    call(step.settings.optimize, lo, hi, 0, 0, op.W, step)
+    call(step.settings.optimize, lo, hi, 0, 0, op.b, step)

@@ -1,7 +1,7 @@
 """Dropout: x, out, dout, dx (size,), mask (size,) of bool, drawn (size,) of float64: uniform numbers in [0, 1)."""
 
-from fastbp.kernels.build.flags import inlined, kernel
-from fastbp.kernels.tiles import load_row_masked, pointer, store_row_masked, width_of, zeros
+from fastbp.kernels.build.flags import inlined, kernel, part
+from fastbp.kernels.tiles import load_row_masked, moved, pointer, store_row_masked, width_of, zeros
 from fastbp.kernels.tiles.elementwise import elementwise
 
 VECTORS = 4  # a step
@@ -22,13 +22,19 @@ masked_elements = elementwise(masked, VECTORS)
 scaled_elements = elementwise(scaled, VECTORS)
 
 
+@inlined
+def kept_elements(lo, hi, drawn, ratio, mask):
+    """mask = drawn > ratio, compared in float64 whatever x is."""
+    step = zeros(1, VECTORS, drawn)
+    for i in range(lo, hi, width_of(step)):
+        store_row_masked(load_row_masked(step, drawn, i, hi - i) > ratio, mask, i, hi - i)
+
+
 @kernel
 def dropout_forward(x, drawn, ratio, out, mask):
-    """mask = drawn > ratio, compared in float64 whatever x is; out = x · mask."""
-    step, size = zeros(1, VECTORS, drawn), drawn.size
-    for i in range(0, size, width_of(step)):
-        store_row_masked(load_row_masked(step, drawn, i, size - i) > ratio, mask, i, size - i)
-    masked_elements(0, size, (pointer(x), pointer(mask)), (pointer(out),), ())
+    """mask = drawn > ratio; out = x · mask."""
+    kept_elements(0, x.size, pointer(drawn), ratio, pointer(mask))
+    masked_elements(0, x.size, (pointer(x), pointer(mask)), (pointer(out),), ())
 
 
 @kernel
@@ -41,3 +47,23 @@ def dropout_predict(x, ratio, out):
 def dropout_backward(dout, mask, dx):
     """dx = dout · mask."""
     masked_elements(0, dout.size, (pointer(dout), pointer(mask)), (pointer(dx),), ())
+
+
+@part
+def forward(lo, hi, left, right, op, step):
+    """Rows [lo, hi) of the batch, with the random numbers of this step."""
+    drawn = moved(op.draws, step.number * step.N * op.D)
+    kept_elements(lo * op.D, hi * op.D, drawn, op.numbers[0], op.mask)
+    masked_elements(lo * op.D, hi * op.D, (op.x, op.mask), (op.out,), ())
+
+
+@part
+def predict(lo, hi, left, right, op, step):
+    """Rows [lo, hi) in prediction."""
+    scaled_elements(lo * op.D, hi * op.D, (op.x,), (op.out,), (1.0 - op.numbers[0],))
+
+
+@part
+def backward(lo, hi, left, right, op, step):
+    """Rows [lo, hi) of the gradient."""
+    masked_elements(lo * op.D, hi * op.D, (op.dout, op.mask), (op.dx,), ())

@@ -18,7 +18,7 @@ from fastbp.optimizers import Optimizer
 PACKAGE = Path(fastbp.__file__).parent
 KERNELS = Path(__import__("fastbp.kernels", fromlist=["x"]).__file__).parent
 # Nodes of graphs, which no network passes batches through; and those that have no parts yet.
-WITHOUT_PARTS = {"AddLayer", "BatchNormalization", "Convolution", "Dropout", "IdentityWithLoss", "MulLayer", "Pooling"}
+WITHOUT_PARTS = {"AddLayer", "Convolution", "MulLayer", "Pooling"}
 ENGINE_WITHOUT_LAYERS = [PACKAGE / "engine" / f"{name}.py" for name in ("workspace", "compiled_step", "scores")]
 LAYERS = tuple(lazy.names("fastbp.layers"))
 

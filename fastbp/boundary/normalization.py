@@ -22,7 +22,7 @@ def normalization_operands(
     """
     values: NDArray[Any] = x if ready(x) else real_array(x, "x")
     scale, shift = real_array(gamma, "gamma"), real_array(beta, "beta")
-    places = _places(values.shape, scale)
+    places = feature_places(values.shape, scale)
     dtype = float_dtype(scale)
     if FLOAT64 in (float_dtype(shift, dtype), float_dtype(values, dtype)):
         dtype = FLOAT64
@@ -31,7 +31,7 @@ def normalization_operands(
     return rows, of_each_feature(scale, "gamma", C, dtype), of_each_feature(shift, "beta", C, dtype), values.shape
 
 
-def _places(shape: tuple[int, ...], gamma: NDArray[Any]) -> tuple[int, int, int]:
+def feature_places(shape: tuple[int, ...], gamma: NDArray[Any]) -> tuple[int, int, int]:
     """(N, C, S) for x of a shape. ValueError where gamma doesn't go with it."""
     if not shape:
         raise ValueError("x must have shape (batch, features) or (batch, channels, height, width), got a number")

@@ -15,11 +15,12 @@ __all__ = ["NotCompilable", "TrainingStep", "compile", "fit_many", "predict"]
 def compile(network: Any, optimizer: Any, *, strict: bool = False, max_norm: float | None = None) -> TrainingStep:
     """Training steps of this network with this optimizer in compiled code, without a compilation of their own.
 
-    For chains of Affine, Relu and Sigmoid that end in SoftmaxWithLoss, in float32 or float64, and the optimizers of
-    `fastbp.optimizers`. Methods `loss` and `gradient` of a network class of your own are proved to do what the layers
-    do, for every input, without being run. Where that can't be proved, and for anything else that the loop doesn't
-    know, the network itself takes the steps; `reason` of what is returned says why, and with `strict` a `NotCompilable`
-    (a ValueError) is raised, here or when steps are taken of a network that was changed since.
+    For chains of layers that say what the loop calls for them (`fastbp/layers/compiled.py`) and end in SoftmaxWithLoss
+    or IdentityWithLoss, in float32 or float64, and the optimizers of `fastbp.optimizers`. Methods `loss` and `gradient`
+    of a network class of your own are proved to do what the layers do, for every input, without being run. Where that
+    can't be proved, and for anything else that the loop doesn't know, the network itself takes the steps; `reason` of
+    what is returned says why, and with `strict` a `NotCompilable` (a ValueError) is raised, here or when steps are
+    taken of a network that was changed since.
 
     With `max_norm` all gradients of a step are multiplied by min(1, max_norm / (norm + 1e-6)) first, norm being that of
     all of them together, weight decay included: PyTorch's `clip_grad_norm_`. Zeros of the samples aren't skipped then.

@@ -26,6 +26,7 @@ from fastbp.engine.operations import (
     connect,
     decaying,
     held_in,
+    make_ready,
     one_decay,
     operations_of,
     read,
@@ -163,6 +164,11 @@ class CompiledStep:
         return self._run(data, order, n=1, goes_on=lambda: not stop.is_set())
 
     @property
+    def draws(self) -> bool:
+        """Whether layers draw random numbers in a step."""
+        return any(operation.compiled.draws for operation in self._operations)
+
+    @property
     def noted(self) -> Any:
         """An object that is another one after each look."""
         return self._operations
@@ -182,10 +188,7 @@ class CompiledStep:
         operations, shape = self._operations, data.sample_shape
         if operations[0].inputs != shape and self.takes.features is None:
             connect(operations, shape)
-        for operation in operations:
-            if operation.compiled.make_ready:
-                operation.compiled.make_ready(operation.layer, operation.inputs or (), self._dtype)
-                operation.averages = tuple(getattr(operation.layer, name) for name in operation.compiled.averages)
+        make_ready(operations, self._dtype)
         form, work = [self._dtype, *(operation.form() for operation in operations)], self._workspace
         if work is None or work.capacity < batch or form != self._form:
             work = self._workspace = Workspace(operations, self._dtype, batch, learns=True)

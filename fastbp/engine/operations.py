@@ -195,6 +195,14 @@ def connect(operations: list[Operation], shape: Shape | None) -> None:
         operation.outputs = shape
 
 
+def make_ready(operations: list[Operation], dtype: np.dtype[Any]) -> None:
+    """Has the layers make the arrays that their first forward pass would make."""
+    for operation in operations:
+        if operation.compiled.make_ready:
+            operation.compiled.make_ready(operation.layer, operation.inputs or (), dtype)
+            operation.averages = tuple(getattr(operation.layer, name) for name in operation.compiled.averages)
+
+
 def takes(operations: list[Operation], dtype: np.dtype[Any], loss: Any) -> Takes:
     """What samples and labels have to be for these operations."""
 

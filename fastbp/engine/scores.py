@@ -22,7 +22,7 @@ from fastbp.engine.data import (
     scaled,
 )
 from fastbp.engine.layer_step import layer_data
-from fastbp.engine.operations import Operation, bind, connect, held_in, operations_of, read, takes
+from fastbp.engine.operations import Operation, bind, connect, held_in, make_ready, operations_of, read, takes
 from fastbp.engine.proof import prove
 from fastbp.engine.workspace import Workspace
 from fastbp.reads import Reads
@@ -88,6 +88,7 @@ def _scores(network: Any, operations: list[Operation], data: Data) -> NDArray[An
     n = launch.threads_for(flops * N)
     parts = max(1, N // (CHUNK * n))
     borders = [N * part // parts for part in range(parts + 1)]
+    make_ready(operations, dtype)
     work = Workspace(operations, dtype, -(-N // parts), learns=False)
     in_place = data.is_sparse or (data.x.dtype == dtype and data.scale == 1)
     run, samples = work.run_for(data, None, None, 0.0, 0, n, in_place=in_place), data.table()

@@ -7,13 +7,41 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastbp.boundary import arrays
 from fastbp.boundary.arguments import fraction
-from fastbp.boundary.normalization import normalization_gradient, normalization_operands, of_each_feature
+from fastbp.boundary.normalization import (
+    feature_places,
+    normalization_gradient,
+    normalization_operands,
+    of_each_feature,
+)
+from fastbp.kernels import batch_normalization
 from fastbp.kernels.batch_normalization import (
     batch_normalization_backward,
     batch_normalization_forward,
     batch_normalization_predict,
 )
+from fastbp.layers.compiled import Compiled, Shape
 from fastbp.originals import original
+
+
+def _sizes(layer: Any, inputs: Shape) -> tuple[int, int]:
+    """(C, S): features, and places of each."""
+    return feature_places((1, *inputs), np.asarray(layer.gamma))[1:]
+
+
+def _output_shape(layer: Any, inputs: Shape) -> Shape:
+    features = _sizes(layer, inputs)[0]
+    there = {name: getattr(layer, name) for name in ("beta", "running_mean", "running_var")}
+    wrong = {name: values.shape for name, values in there.items() if values is not None and values.size != features}
+    if wrong:
+        name, shape = next(iter(wrong.items()))
+        raise ValueError(f"{name} of shape {shape} doesn't go with {features} features")
+    return inputs
+
+
+def _make_ready(layer: Any, inputs: Shape, dtype: Any) -> None:
+    if layer.running_mean is None or layer.running_var is None:
+        features = _sizes(layer, inputs)[0]
+        layer.running_mean, layer.running_var = np.zeros(features, dtype), np.zeros(features, dtype)
 
 
 @original
@@ -31,6 +59,25 @@ class BatchNormalization:
     and `xn` = xc / std. `dgamma` and `dbeta` are the gradients of the last backward. ValueError for a momentum that is
     not from 0 to 1.
     """
+
+    compiled = Compiled(
+        forward=batch_normalization.forward,
+        predict=batch_normalization.predict,
+        backward=batch_normalization.backward,
+        update=batch_normalization.update,
+        parameters=("gamma", "beta"),
+        averages=("running_mean", "running_var"),
+        make_ready=_make_ready,
+        numbers=("momentum",),
+        keeps={name: (None, lambda layer, inputs: _sizes(layer, inputs)[0]) for name in ("mean", "std")},
+        sizes=_sizes,
+        output_shape=_output_shape,
+        update_rows=lambda layer, inputs: _sizes(layer, inputs)[0],
+        units=lambda layer, inputs: _sizes(layer, inputs)[0],
+        has_flag=True,
+        backward_is_dx=False,
+        whole_batches=True,
+    )
 
     def __init__(
         self, gamma: Any, beta: Any, momentum: float = 0.9, running_mean: Any = None, running_var: Any = None

@@ -7,8 +7,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastbp.boundary import arrays
 from fastbp.boundary.arguments import fraction, generator
+from fastbp.kernels import dropout
 from fastbp.kernels.dropout import dropout_backward, dropout_forward, dropout_predict
+from fastbp.layers.compiled import Compiled
 from fastbp.originals import original
+
+
+def _draw(layer: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """The random numbers of a forward pass in training."""
+    rng: np.random.Generator | None = vars(layer).get("rng")  # which the book's pickles lack
+    return np.asarray(np.random.rand(*shape) if rng is None else rng.random(shape))
 
 
 @original
@@ -19,6 +27,16 @@ class Dropout:
     forward pass in training kept. The numbers are drawn in float64 from `rng`, or from NumPy's global state by
     `np.random.rand`, as in the book. ValueError for a ratio that is not from 0 to 1.
     """
+
+    compiled = Compiled(
+        forward=dropout.forward,
+        predict=dropout.predict,
+        backward=dropout.backward,
+        keeps={"mask": (np.uint8, None)},
+        numbers=("dropout_ratio",),
+        has_flag=True,
+        draws=_draw,
+    )
 
     def __init__(self, dropout_ratio: float = 0.5, *, rng: np.random.Generator | None = None) -> None:
         self.dropout_ratio = fraction(dropout_ratio, "dropout_ratio")
@@ -32,8 +50,7 @@ class Dropout:
         if not train_flg:
             dropout_predict(x.ravel(), float(self.dropout_ratio), out.ravel())
             return out
-        rng: np.random.Generator | None = getattr(self, "rng", None)  # which the book's pickles lack
-        drawn = np.asarray(np.random.rand(*x.shape) if rng is None else rng.random(x.shape))
+        drawn = _draw(self, x.shape)
         mask = np.empty(x.shape, np.bool_)
         dropout_forward(x.ravel(), drawn.ravel(), float(self.dropout_ratio), out.ravel(), mask.ravel())
         self.mask = mask

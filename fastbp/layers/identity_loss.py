@@ -6,7 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp.boundary import arrays
+from fastbp.kernels import identity_loss
 from fastbp.kernels.identity_loss import identity_loss_backward, identity_loss_forward
+from fastbp.kernels.loop import gather
+from fastbp.layers.compiled import CompiledLoss
 from fastbp.originals import original
 
 
@@ -16,6 +19,12 @@ class IdentityWithLoss:
 
     `y` is the output of the network, `t` the values to predict as given, `loss` the loss of the last forward.
     """
+
+    compiled = CompiledLoss(
+        labels={2: gather.labels_as_probabilities},
+        parts={2: identity_loss.loss_of_values},
+        targets=arrays.values_to_predict,
+    )
 
     def __init__(self) -> None:
         self.loss: float | None = None

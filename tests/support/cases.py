@@ -166,6 +166,9 @@ class SameAgain(np.random.Generator):
     def random(self, *arguments: Any, **named: Any) -> Any:
         return np.random.default_rng(6).random(*arguments, **named)
 
+    def __reduce__(self) -> Any:
+        return SameAgain, (np.random.PCG64(),)  # a copy of a Generator is else a plain one
+
 
 def _batch_normalization(layers: Any, a: Arrays) -> Any:
     return layers.BatchNormalization(a["gamma"], a["beta"])
