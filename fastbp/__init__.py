@@ -13,6 +13,8 @@ if not (Path(__file__).parent / "kernels").is_dir():
 
 __getattr__, __dir__ = attach(__name__)
 
-# What networks use of the floors above them, which they don't know.
+# What networks use of the floors above them, which they don't know; and what stood lower in earlier releases.
 provide("scores", "fastbp.engine.scores", "predict")
 provide("numerical gradients", "fastbp.gradcheck", "numerical_gradients")
+for _name in ("GradientCheck", "ParameterCheck", "check_gradients"):
+    provide(_name, "fastbp.gradcheck", _name)
