@@ -7,11 +7,14 @@ from typing import Any
 import checks
 import numpy as np
 import pytest
+from chains import COMPILES
 from nets import same_bits
 
 import fastbp
 from fastbp import MultiLayerNet, MultiLayerNetExtend, check_gradients, reference
 from fastbp.boundary.arrays import TOLERANCE
+from fastbp.gradcheck.chain_losses import ChainLosses
+from fastbp.gradcheck.losses import NetworkLosses, gradient_of, losses_of
 
 RNG = np.random.default_rng(65)
 X, T = RNG.standard_normal((20, 6)), RNG.integers(0, 3, 20)
@@ -149,6 +152,17 @@ def test_numerical_gradients_are_those_of_training() -> None:
     numerical = network.numerical_gradient(X, T)
     for name, gradient in network.gradient(X, T).items():
         checks.close(gradient, numerical[name], 1e-7, name)
+
+
+@pytest.mark.skipif(not COMPILES, reason="as Python, kernels are too slow for this")
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh"])
+def test_numerical_gradients_of_a_plain_chain_are_fast(activation: str) -> None:
+    network = plain(activation=activation, weight_decay_lambda=0.1)
+    own = NetworkLosses(network, X, T)
+    fast = losses_of(own)
+    assert isinstance(fast, ChainLosses)
+    for name in network.params:
+        np.testing.assert_allclose(gradient_of(fast, name), gradient_of(own, name), rtol=1e-8, atol=1e-10)
 
 
 def test_training_and_prediction_differ() -> None:

@@ -30,7 +30,7 @@ Indices = NDArray[np.intp]
 # second-level cache.
 CHUNK = 1 << 15
 
-ELEMENTWISE = (layers.Relu, layers.Sigmoid)  # through which a changed column stays one
+ELEMENTWISE = (layers.Relu, layers.Sigmoid, layers.Tanh)  # through which a changed column stays one
 
 
 class ChainLosses:
