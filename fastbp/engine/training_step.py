@@ -28,7 +28,7 @@ class TrainingStep:
         self._compiled: CompiledStep | None = None
         self._layers: LayerStep | None = None
         self._noted: Any = None
-        self._report: Any = None
+        self._reporter: Any = None
         self.refusal = ""  # why the compiled loop can't take the next steps
         self._note(self.runner())
 
@@ -88,9 +88,9 @@ class TrainingStep:
 
     def report(self, batch: int = 100) -> str:
         """What took the last steps: with a batch of so many samples, the operations and bytes of each layer."""
-        if self._report is None:  # a copy, before its first step
+        if self._reporter is None:  # a copy, before its first step
             self._note(self.runner())
-        return str(self._report(batch))
+        return str(self._reporter(batch))
 
     def flops(self, batch: int, share_used: float = 1.0) -> float:
         """Useful floating-point operations of a compiled step whose first layer multiplies a share of its inputs."""
@@ -128,15 +128,16 @@ class TrainingStep:
         self._noted = runner.noted
         self.compiled = isinstance(runner, CompiledStep)
         self.reason = "" if self.compiled else self.refusal
-        self._report = runner.reporter(self.reason)
+        self._reporter = runner.reporter(self.reason)
 
     def __getstate__(self) -> dict[str, Any]:
         """What was compiled holds addresses of this network's arrays: a copy looks at its own at its first use."""
-        return vars(self) | dict.fromkeys(("_compiled", "_layers", "_noted", "_report"))
+        return vars(self) | dict.fromkeys(("_compiled", "_layers", "_noted"))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """That of an earlier release has a report in another form."""
-        vars(self).update(state | {"_report": None})
+        """Also that of an earlier release, whose `_report` is of another form."""
+        state.pop("_report", None)
+        vars(self).update({"_reporter": None} | state)
 
     def _check_sparse(self, sparse: bool | None) -> None:
         if sparse:
