@@ -6,7 +6,7 @@ once, and in order. W and what belongs to it are copies whose rows are padded to
 or store needs a mask, nor straddles two cache lines.
 """
 
-from fastbp.kernels.build.flags import inlined, shared
+from fastbp.kernels.build.flags import inlined
 from fastbp.kernels.matmul.product import DEPTH
 from fastbp.kernels.tiles import (
     absolute,
@@ -234,17 +234,3 @@ def all_finite(lo, hi, values):
     for i in range(lo, hi, width_of(check)):
         check = fma(load_row_masked(check, values, i, hi - i), 0.0, check)
     return row_sum(check, 0) == 0.0
-
-
-@shared
-def column_sums(N, M, dout, db):
-    """db = the column sums of dout."""
-    step = zeros(1, VECTORS, dout)
-    for j in range(0, M, width_of(step)):
-        total = splat(step, 0.0)
-        for start in range(0, N, CHAIN):
-            sums = splat(step, 0.0)
-            for i in range(start, min(N, start + CHAIN)):
-                sums = add(sums, load_row_masked(step, dout, i * M + j, M - j))
-            total = add(total, sums)
-        store_row_masked(total, db, j, M - j)

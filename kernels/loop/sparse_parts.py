@@ -11,11 +11,11 @@ from fastbp.kernels.loop.sparse import (
     add_bias_rows,
     add_sparse_outer,
     all_finite,
-    column_sums,
     copy_rows,
     magnitude,
     sparse_product_rows,
 )
+from fastbp.kernels.matmul.edges import column_sums
 
 LARGEST_SUM = 1e37  # of magnitudes, so that nothing overflows
 
@@ -87,7 +87,7 @@ def update(lo, hi, left, right, op, step):
         copy_rows(lo, hi, op.M, op.W.value, op.M, W, stride)
         finite = all_finite(lo * stride, hi * stride, W)
     if lo == 0:
-        column_sums(step.N, op.M, op.dout, op.b.gradient)
+        column_sums(0, op.M, step.N, op.M, op.dout, op.b.gradient)
         call(settings.optimize, 0, op.M, 0, 0, op.b, step)
     return not finite
 
