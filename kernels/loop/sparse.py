@@ -18,74 +18,52 @@ from fastbp.kernels.tiles import (
     less_equal,
     load_row,
     load_row_masked,
-    prefetch_line,
     row_sum,
     select,
     splat,
     store,
     store_row_masked,
+    vecs_of,
     width_of,
     zeros,
 )
 from fastbp.kernels.tiles.target import TARGET
 
-VECTORS = 4  # columns of W at a time; 1 or 2 where it has no more
+VECTORS = 4  # a step of what is passed over once
+# Vectors of W at a time. On AVX2, whose vectors are half as long, 7 hold the book's 50 columns, which by fours take two
+# passes over the non-zeros and a seventh more multiply-adds.
+WIDTHS = (1, 2, 4) if TARGET.registers == 32 else (1, 2, 4, 7, 8)
+WIDER = len(WIDTHS) > 3
 BLOCK_BYTES = 40 * 1024  # of W, which stay in the first-level cache while all samples pass over them
 SUMS_BYTES = 24 * 1024  # the same of sums, which leave room for W; 40 KiB take 7 % longer
 CHAIN = DEPTH  # samples that are summed one after the other: as many as the dense products take in one chain
 
 
 def padded_columns(M, lanes):
-    """The stride for M columns: 1, 2 or a multiple of VECTORS vectors of so many lanes."""
+    """The stride for M columns, in vectors of so many lanes: the least multiple of one of WIDTHS."""
     vectors = -(-M // lanes)
-    return lanes * (vectors if vectors <= 2 else -(-vectors // VECTORS) * VECTORS)
-
-
-@inlined
-def gather_compressed(lo, hi, rows, starts, columns, values, begins, batch_columns, batch_values):
-    """The batch's rows [lo, hi), side by side, and where they begin.
-
-    All are asked for first: 21 µs instead of 27 for a batch of MNIST. Asked for bit by bit during the update before,
-    they take 6 µs here, and the update takes 17 longer.
-    """
-    for i in range(lo, hi):
-        for e in range(starts[rows[i]], starts[rows[i] + 1], lanes_of(values)):
-            prefetch_line(columns, e)
-            prefetch_line(values, e)
-    at = 0
-    for i in range(lo, hi):
-        begins[i] = at
-        first, count = starts[rows[i]], starts[rows[i] + 1] - starts[rows[i]]
-        for e in range(count):
-            batch_columns[at + e] = columns[first + e]
-        for e in range(count):
-            batch_values[at + e] = values[first + e]
-        at += count
-    begins[hi] = at
-
-
-@inlined
-def ask_for_compressed(first, end, columns, values):
-    """Non-zeros [first, end)."""
-    for e in range(first, end, lanes_of(values)):
-        prefetch_line(columns, e)
-        prefetch_line(values, e)
+    return lanes * (vectors if vectors <= 2 else min(-(-vectors // width) * width for width in WIDTHS[2:]))
 
 
 @inlined
 def sparse_product_rows(lo, hi, begins, columns, values, D, W, stride, out, cursors):
     """out[i] = x[i] @ W for i in [lo, hi), in rows of `stride`; `cursors` (hi,) of int64 is memory to work in."""
-    if stride == lanes_of(out):
+    vectors = stride // lanes_of(out)
+    if vectors == 1:
         _product(zeros(1, 1, out), lo, hi, begins, columns, values, D, W, stride, out, cursors)
-    elif stride == 2 * lanes_of(out):
+    elif vectors == 2:
         _product(zeros(1, 2, out), lo, hi, begins, columns, values, D, W, stride, out, cursors)
+    elif WIDER and vectors % 8 == 0:
+        _product(zeros(1, 8, out), lo, hi, begins, columns, values, D, W, stride, out, cursors)
+    elif WIDER and vectors % 7 == 0:
+        _product(zeros(1, 7, out), lo, hi, begins, columns, values, D, W, stride, out, cursors)
     else:
-        _product(zeros(1, VECTORS, out), lo, hi, begins, columns, values, D, W, stride, out, cursors)
+        _product(zeros(1, 4, out), lo, hi, begins, columns, values, D, W, stride, out, cursors)
 
 
 @inlined
 def _product(tile, lo, hi, begins, columns, values, D, W, stride, out, cursors):
-    height = _height(stride, out)
+    height, narrow = _height(stride, out), vecs_of(tile) <= 4
     for i in range(lo, hi):
         cursors[i] = begins[i]
     for block in range(0, D, height):
@@ -93,12 +71,15 @@ def _product(tile, lo, hi, begins, columns, values, D, W, stride, out, cursors):
         for i in range(lo, hi):
             e, end = cursors[i], begins[i + 1]
             for j in range(0, stride, width_of(tile)):
-                even, odd, e = splat(tile, 0.0), splat(tile, 0.0), cursors[i]  # two chains: half the latency
+                even, odd, e = splat(tile, 0.0), splat(tile, 0.0), cursors[i]
                 if block > 0:
                     even = load_row(tile, out, i * stride + j)
                 while e + 1 < end and columns[e + 1] < stop:
                     even = fma_step(even, values, e, 0, 1, load_row(tile, W, columns[e] * stride + j))
-                    odd = fma_step(odd, values, e + 1, 0, 1, load_row(tile, W, columns[e + 1] * stride + j))
+                    if narrow:  # two chains: half the latency; two of 7 vectors spill
+                        odd = fma_step(odd, values, e + 1, 0, 1, load_row(tile, W, columns[e + 1] * stride + j))
+                    else:
+                        even = fma_step(even, values, e + 1, 0, 1, load_row(tile, W, columns[e + 1] * stride + j))
                     e += 2
                 if e < end and columns[e] < stop:
                     even = fma_step(even, values, e, 0, 1, load_row(tile, W, columns[e] * stride + j))
@@ -129,15 +110,22 @@ def add_sparse_outer(lo, hi, N, begins, columns, values, dout, alpha, adds, W, s
     finite: see `magnitude`. They are made CHAIN samples at a time, beside W: added to W one by one, most of a small
     gradient would be rounded away.
     """
-    if stride == lanes_of(W):
-        one = zeros(1, 1, W)
-        _add_outer(one, lo, hi, N, begins, columns, values, dout, alpha, adds, W, stride, cursors, scratch)
-    elif stride == 2 * lanes_of(W):
-        two = zeros(1, 2, W)
-        _add_outer(two, lo, hi, N, begins, columns, values, dout, alpha, adds, W, stride, cursors, scratch)
+    vectors = stride // lanes_of(W)
+    if vectors == 1:
+        by_one = zeros(1, 1, W)
+        _add_outer(by_one, lo, hi, N, begins, columns, values, dout, alpha, adds, W, stride, cursors, scratch)
+    elif vectors == 2:
+        by_two = zeros(1, 2, W)
+        _add_outer(by_two, lo, hi, N, begins, columns, values, dout, alpha, adds, W, stride, cursors, scratch)
+    elif WIDER and vectors % 8 == 0:
+        by_eight = zeros(1, 8, W)
+        _add_outer(by_eight, lo, hi, N, begins, columns, values, dout, alpha, adds, W, stride, cursors, scratch)
+    elif WIDER and vectors % 7 == 0:
+        by_seven = zeros(1, 7, W)
+        _add_outer(by_seven, lo, hi, N, begins, columns, values, dout, alpha, adds, W, stride, cursors, scratch)
     else:
-        more = zeros(1, VECTORS, W)
-        _add_outer(more, lo, hi, N, begins, columns, values, dout, alpha, adds, W, stride, cursors, scratch)
+        by_four = zeros(1, 4, W)
+        _add_outer(by_four, lo, hi, N, begins, columns, values, dout, alpha, adds, W, stride, cursors, scratch)
 
 
 @inlined
