@@ -525,6 +525,31 @@ print(net.loss(x, t), grads['W1'].sum())
     assert single != double
 
 
+def test_later_layers_in_float32(japanese: Project) -> None:
+    script = japanese.write(
+        """
+        from common.layers import *
+        np.random.seed(3)
+        x, W = np.random.randn(6, 2, 8, 8), np.random.randn(2, 2, 3, 3)
+        gamma = np.ones(32)
+        layers = [Convolution(W, np.zeros(2), pad=1), Pooling(2, 2), Dropout(0.3), BatchNormalization(gamma, 0 * gamma)]
+        for _ in range(2):
+            out = x
+            for layer in layers: out = layer.forward(out)
+            dout = out ** 2
+            for layer in reversed(layers): dout = layer.backward(dout)
+        assert layers[0].W is W and layers[3].gamma is gamma
+        kept = (out, dout, layers[0].dW, layers[0].db, layers[3].dgamma, layers[3].running_mean, layers[3].running_var)
+        assert {array.dtype.name for array in kept} == {'float64'}
+        for array in kept: print(np.abs(array).sum())
+        """
+    )
+    plain = numbers(japanese.plain(script))
+    single = numbers(japanese.fastbp("--dtype", "float32", script)[0])
+    np.testing.assert_allclose(single, plain, rtol=1e-4)
+    assert single != plain
+
+
 def test_install_in_a_notebook(japanese: Project) -> None:
     script = japanese.write(
         """
