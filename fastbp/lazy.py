@@ -21,7 +21,10 @@ def attach(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]
         module = None if name.startswith("__") else names(package).get(name)
         if module is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = import_module(f"{package}.{name}") if module == package else getattr(import_module(module), name)
+        home: Any = import_module(f"{package}.{name}" if module == package else module)
+        # A module that can be called stands for what it calls: an import of it would bind it to the name anyway.
+        is_itself = home.__name__ == f"{package}.{name}" and (module == package or callable(home))
+        value = home if is_itself else getattr(home, name)
         setattr(sys.modules[package], name, value)
         return value
 

@@ -10,7 +10,7 @@ from numba import config, njit
 
 from fastbp.kernels import affine
 from fastbp.kernels.matmul.gemm import backward_input_rows, backward_params_rows, forward_rows
-from fastbp.kernels.matmul.product import scratch_size
+from fastbp.kernels.matmul.product import FEW_DOT, scratch_size
 from fastbp.kernels.tiles import pointer
 
 Shape = tuple[int, int, int]
@@ -195,24 +195,47 @@ def in_pieces(cuts, dout, x, W, b, out, mask, stopped, dW, db, dx, scratch):
         )
 
 
+@njit
+def in_columns(cuts, dout, x, W, b, out, mask, stopped, dW, db, dx, scratch):
+    (n, d), m, work = x.shape, W.shape[1], pointer(scratch)
+    for c in range(len(cuts) - 1):
+        left, right = min(cuts[c], m), min(cuts[c + 1], m)
+        if left < right:
+            forward_rows(
+                *(0, n, left, right, n, d, m, pointer(x), pointer(W), pointer(b), pointer(out), pointer(mask), False),
+                work,
+            )
+            backward_params_rows(
+                *(0, d, left, right, n, d, m, pointer(dout), pointer(x), 0.0, False, pointer(dW), pointer(db)), work
+            )
+        left, right = min(cuts[c], d), min(cuts[c + 1], d)
+        if left < right:
+            backward_input_rows(
+                *(0, n, left, right, n, d, m, pointer(dout), pointer(stopped), True, pointer(W), pointer(dx)), work
+            )
+
+
 CUTS = ([0, 2000], [0, 1, 2000], [0, 13, 14, 40, 90, 250, 2000], list(range(0, 2001, 7)))
+COLUMN_CUTS = ([0, 112, 2000], [0, 16, 48, 224, 2000])  # whole vectors, as threads take them
 CUT_SHAPES = [(100, 784, 50), (37, 70, 66), (300, 280, 48), (260, 600, 35), (8, 90, 300), (100, 784, 1), (1, 300, 600)]
-CUT_SHAPES += [(140, 500, 200), (300, 40, 800)]
+CUT_SHAPES += [(20, 256, 208), (140, 500, 200), (300, 40, 800)]
 CUT_SHAPES += [(1200, 64, 20), (33, 1024, 64), (10, 10, 1100), (5, 64, 256), (3, 784, 50), (30, 129, 257)]
 
 
 def test_same_bits_for_any_cut() -> None:
-    """Rows may be split over threads anywhere: each element is summed in one order."""
+    """Rows may be split over threads anywhere, columns by vectors: each element is summed in one order."""
     for n, d, m in as_python_can(CUT_SHAPES):
         rng = np.random.default_rng((n, d, m))
         scratch = np.empty(scratch_size(np.dtype("float32")), np.float32)
         x, W, b, dout = (rng.standard_normal(each).astype(np.float32) for each in ((n, d), (d, m), m, (n, m)))
         mask, stopped = np.zeros((n, m), np.bool_), rng.random((n, d)) < 0.3
-        results = []
-        for cuts in CUTS:
+        results, ways = [], [(in_pieces, cuts) for cuts in CUTS]
+        if n > FEW_DOT:
+            ways += [(in_columns, cuts) for cuts in COLUMN_CUTS]
+        for cut, cuts in ways:
             out, dW, db, dx = (np.full(each, np.nan, np.float32) for each in ((n, m), (d, m), m, (n, d)))
-            in_pieces(np.array(cuts), dout, x, W, b, out, mask, stopped, dW, db, dx, scratch)
+            cut(np.array(cuts), dout, x, W, b, out, mask, stopped, dW, db, dx, scratch)
             results.append((out, dW, db, dx))
-        for other, cuts in zip(results, CUTS, strict=True):
+        for other, (_, cuts) in zip(results, ways, strict=True):
             for one, same, name in zip(results[0], other, ("out", "dW", "db", "dx"), strict=True):
                 np.testing.assert_array_equal(one, same, err_msg=f"{name} of {(n, d, m)} cut at {cuts[:8]}")
