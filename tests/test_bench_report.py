@@ -187,6 +187,7 @@ def test_a_command_that_fails_is_an_error() -> None:
 
 
 @pytest.mark.command
+@pytest.mark.full  # a minute and a half: each kernel of the layers is compiled
 def test_cold_start(tmp_path: Path, environment: dict[str, str]) -> None:
     file = tmp_path / "cold_start.json"
     script = Path(cold_start.__file__)
