@@ -11,7 +11,7 @@ from fastbp import optimizers as optimizers
 from fastbp import reference as reference
 from fastbp import trainer as trainer
 from fastbp import util as util
-from fastbp._warmup import warmup as warmup
+from fastbp.command.warmup import warmup as warmup
 from fastbp.engine import NotCompilable as NotCompilable
 from fastbp.engine import compile as compile
 from fastbp.engine import fit_many as fit_many

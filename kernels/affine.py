@@ -39,7 +39,7 @@ def _no_mask():
     return address_as_bytes(0)
 
 
-@kernel
+@kernel("given[:, ::1], real[:, ::1], real[::1], real[:, ::1], real[::1]")
 def affine_forward(x, W, b, out, scratch):
     """out = x @ W + b. x may be float32 where the others are float64."""
     _forward(0, x.shape[0], 0, W.shape[1], x, W, b, out, _no_mask(), False, scratch)
@@ -62,7 +62,10 @@ def _backward_products(dout, x, W, *others):
     ]
 
 
-@kernel(needs=_backward_products)
+@kernel(
+    "real[:, ::1], given[:, ::1], real[:, ::1], real[:, ::1], real[:, ::1], real[::1], real[::1]",
+    needs=_backward_products,
+)
 def affine_backward(dout, x, W, dx, dW, db, scratch):
     """dx = dout @ W.T, dW = x.T @ dout, db = the column sums of dout."""
     _backward_params(0, x.shape[1], dout, x, 0.0, False, dW, db, scratch)
@@ -107,7 +110,7 @@ def _part_of_dx(part, threads, N, D, lanes):
     return N * part // threads, N * (part + 1) // threads, 0, D
 
 
-@parallel_kernel
+@parallel_kernel("given[:, ::1], real[:, ::1], real[::1], real[:, ::1], real[::1], int64")
 def affine_forward_threads(x, W, b, out, scratch, threads):
     """affine_forward, its rows split over threads."""
     (N, M), size = out.shape, scratch.size // threads
@@ -116,7 +119,10 @@ def affine_forward_threads(x, W, b, out, scratch, threads):
         _forward(N * part // threads, N * (part + 1) // threads, 0, M, x, W, b, out, _no_mask(), False, own)
 
 
-@parallel_kernel(needs=_backward_products)
+@parallel_kernel(
+    "real[:, ::1], given[:, ::1], real[:, ::1], real[:, ::1], real[:, ::1], real[::1], real[::1], int64",
+    needs=_backward_products,
+)
 def affine_backward_threads(dout, x, W, dx, dW, db, scratch, threads):
     """affine_backward, the rows of dW, and the rows or columns of dx, split over threads."""
     (N, D), size = dx.shape, scratch.size // threads

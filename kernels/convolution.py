@@ -107,14 +107,17 @@ def _parts(N):
     return min(N, PARTS)
 
 
-@kernel
+@kernel("given[:, :, :, ::1], real[:, :, :, ::1], real[::1], int64, int64, real[:, :, :, ::1], real[::1]")
 def convolution_forward(x, W, b, stride, pad, out, scratch):
     """out = W @ cols + b for each image. x may be float32 where the others are float64."""
     s, own = _shape(x, W, stride, pad, out), aligned(scratch)
     convolve(0, x.shape[0], s, pointer(x), pointer(W), pointer(b), pointer(out), moved(pointer(scratch), own))
 
 
-@kernel
+@kernel(
+    "real[:, :, :, ::1], given[:, :, :, ::1], real[:, :, :, ::1], int64, int64, real[:, :, :, ::1], "
+    "real[:, :, :, ::1], real[::1], real[::1], real[::1]"
+)
 def convolution_backward(dout, x, W, stride, pad, dx, dW, db, sums, scratch):
     """dx, dW and db, the sums of the gradients over the batch. `sums` takes the gradients of its parts."""
     s, N = _shape(x, W, stride, pad, dout), x.shape[0]
@@ -128,7 +131,9 @@ def convolution_backward(dout, x, W, stride, pad, dx, dW, db, sums, scratch):
     store_gradients(0, s.FN, s.FN, s.C * s.FH * s.FW, parts, size, together, pointer(dW), pointer(db))
 
 
-@parallel_kernel
+@parallel_kernel(
+    "given[:, :, :, ::1], real[:, :, :, ::1], real[::1], int64, int64, real[:, :, :, ::1], real[::1], int64"
+)
 def convolution_forward_threads(x, W, b, stride, pad, out, scratch, threads):
     """convolution_forward, its images split over threads."""
     s, N, size = _shape(x, W, stride, pad, out), x.shape[0], scratch.size // threads
@@ -138,7 +143,10 @@ def convolution_forward_threads(x, W, b, stride, pad, out, scratch, threads):
         convolve(lo, hi, s, pointer(x), pointer(W), pointer(b), pointer(out), to)
 
 
-@parallel_kernel
+@parallel_kernel(
+    "real[:, :, :, ::1], given[:, :, :, ::1], real[:, :, :, ::1], int64, int64, real[:, :, :, ::1], "
+    "real[:, :, :, ::1], real[::1], real[::1], real[::1], int64"
+)
 def convolution_backward_threads(dout, x, W, stride, pad, dx, dW, db, sums, scratch, threads):
     """convolution_backward, its parts and its images split over threads."""
     s, N, size = _shape(x, W, stride, pad, dout), x.shape[0], scratch.size // threads

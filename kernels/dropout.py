@@ -30,20 +30,20 @@ def kept_elements(lo, hi, drawn, ratio, mask):
         store_row_masked(load_row_masked(step, drawn, i, hi - i) > ratio, mask, i, hi - i)
 
 
-@kernel
+@kernel("real[::1], float64[::1], float64, real[::1], boolean[::1]")
 def dropout_forward(x, drawn, ratio, out, mask):
     """mask = drawn > ratio; out = x · mask."""
     kept_elements(0, x.size, pointer(drawn), ratio, pointer(mask))
     masked_elements(0, x.size, (pointer(x), pointer(mask)), (pointer(out),), ())
 
 
-@kernel
+@kernel("real[::1], float64, real[::1]")
 def dropout_predict(x, ratio, out):
     """out = x · (1 − ratio)."""
     scaled_elements(0, x.size, (pointer(x),), (pointer(out),), (1.0 - ratio,))
 
 
-@kernel
+@kernel("real[::1], boolean[::1], real[::1]")
 def dropout_backward(dout, mask, dx):
     """dx = dout · mask."""
     masked_elements(0, dout.size, (pointer(dout), pointer(mask)), (pointer(dx),), ())

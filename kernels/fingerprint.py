@@ -18,7 +18,7 @@ def _spread(hash_, lane):
     return _mixed(_mixed(hash_, lane), lane)
 
 
-@kernel
+@kernel("int64, int64")
 def fingerprint(address, words):
     """A hash of so many 64-bit words, which depends on their order too.
 

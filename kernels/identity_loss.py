@@ -33,13 +33,13 @@ def squared_error(lo, hi, y, t):
     return squares
 
 
-@kernel
+@kernel("real[::1], real[::1], int64")
 def identity_loss_forward(y, t, N):
     """½·Σ(y − t)² / N."""
     return 0.5 * squared_error(0, y.size, pointer(y), pointer(t)) / N
 
 
-@kernel
+@kernel("float64, real[::1], real[::1], int64, real[::1]")
 def identity_loss_backward(dout, y, t, N, dx):
     """dx = dout · (y − t) / N; dout is a scalar."""
     gradient_elements(0, y.size, (pointer(y), pointer(t)), (pointer(dx),), (dout / N,))

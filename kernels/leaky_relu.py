@@ -24,13 +24,13 @@ forward_elements = elementwise(leaky_relu, VECTORS)
 backward_elements = elementwise(leaky_relu_gradient, VECTORS)
 
 
-@kernel
+@kernel("real[::1], float64, real[::1], boolean[::1]")
 def leaky_relu_forward(x, alpha, out, mask):
     """out = x where x > 0 or NaN, else alpha · x; mask = x <= 0."""
     forward_elements(0, x.size, (pointer(x),), (pointer(out), pointer(mask)), (alpha,))
 
 
-@kernel
+@kernel("real[::1], boolean[::1], float64, real[::1]")
 def leaky_relu_backward(dout, mask, alpha, dx):
     """dx = dout where the mask is off, else alpha · dout."""
     backward_elements(0, dout.size, (pointer(dout), pointer(mask)), (pointer(dx),), (alpha,))

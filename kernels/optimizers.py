@@ -92,37 +92,37 @@ _sgd, _momentum, _nesterov, _adagrad, _rmsprop, _adam = [elementwise(step, VECTO
 _weight_decay = elementwise(weight_decay, VECTORS)
 
 
-@kernel
+@kernel("real[::1], real[::1], float64")
 def sgd_update(W, dW, lr):
     """W −= lr·dW."""
     _sgd(0, W.size, (pointer(W), pointer(dW)), (pointer(W),), (lr,))
 
 
-@kernel
+@kernel("real[::1], real[::1], real[::1], float64, float64")
 def momentum_update(W, dW, v, lr, momentum):
     """v = momentum·v − lr·dW; W += v."""
     _momentum(0, W.size, (pointer(W), pointer(dW), pointer(v)), (pointer(W), pointer(v)), (lr, momentum))
 
 
-@kernel
+@kernel("real[::1], real[::1], real[::1], float64, float64")
 def nesterov_update(W, dW, v, lr, momentum):
     """W += momentum²·v − (1 + momentum)·lr·dW; v = momentum·v − lr·dW."""
     _nesterov(0, W.size, (pointer(W), pointer(dW), pointer(v)), (pointer(W), pointer(v)), (lr, momentum))
 
 
-@kernel
+@kernel("real[::1], real[::1], real[::1], float64")
 def adagrad_update(W, dW, h, lr):
     """h += dW²; W −= lr·dW / (√h + 1e-7)."""
     _adagrad(0, W.size, (pointer(W), pointer(dW), pointer(h)), (pointer(W), pointer(h)), (lr,))
 
 
-@kernel
+@kernel("real[::1], real[::1], real[::1], float64, float64")
 def rmsprop_update(W, dW, h, lr, decay_rate):
     """h = decay_rate·h + (1 − decay_rate)·dW²; W −= lr·dW / (√h + 1e-7)."""
     _rmsprop(0, W.size, (pointer(W), pointer(dW), pointer(h)), (pointer(W), pointer(h)), (lr, decay_rate))
 
 
-@kernel
+@kernel("real[::1], real[::1], real[::1], real[::1], float64, float64, float64")
 def adam_update(W, dW, m, v, lr_t, beta1, beta2):
     """m += (1 − beta1)·(dW − m); v += (1 − beta2)·(dW² − v); W −= lr_t·m / (√v + 1e-7)."""
     before, after = (pointer(W), pointer(dW), pointer(m), pointer(v)), (pointer(W), pointer(m), pointer(v))

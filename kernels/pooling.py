@@ -129,7 +129,7 @@ def gradient_of_planes(lo, hi, windows, dout, places, dx, scratch):
             _copy_rows(moved(scratch, pad * wide + pad), wide, pixels, W, H, W)
 
 
-@kernel
+@kernel("real[:, :, :, ::1], int64, int64, int64, int64, real[:, :, :, ::1], real[:, :, :, ::1], real[::1]")
 def pooling_forward(x, pool_h, pool_w, stride, pad, out, places, scratch):
     """out = the largest of each window of x, NaN where there is one; pixels outside of x are 0."""
     (N, C, H, W), (_, _, OH, OW) = x.shape, out.shape
@@ -137,7 +137,7 @@ def pooling_forward(x, pool_h, pool_w, stride, pad, out, places, scratch):
     max_of_planes(0, N * C, windows, pointer(x), pointer(out), pointer(places), pointer(scratch))
 
 
-@kernel
+@kernel("real[:, :, :, ::1], real[:, :, :, ::1], int64, int64, real[:, :, :, ::1], real[::1]")
 def pooling_backward(dout, places, stride, pad, dx, scratch):
     """dx = the sum of dout over the windows whose maximum a pixel is."""
     (N, C, H, W), (_, _, OH, OW) = dx.shape, dout.shape

@@ -24,13 +24,13 @@ forward_elements = elementwise(relu, VECTORS)
 backward_elements = elementwise(relu_gradient, VECTORS)
 
 
-@kernel
+@kernel("real[::1], real[::1], boolean[::1]")
 def relu_forward(x, out, mask):
     """out = x where x > 0 or NaN, else 0; mask = x <= 0."""
     forward_elements(0, x.size, (pointer(x),), (pointer(out), pointer(mask)), ())
 
 
-@kernel
+@kernel("real[::1], boolean[::1], real[::1]")
 def relu_backward(dout, mask, dx):
     """dx = dout where the mask is off, else 0."""
     backward_elements(0, dout.size, (pointer(dout), pointer(mask)), (pointer(dx),), ())

@@ -25,13 +25,13 @@ forward_elements = elementwise(sigmoid, VECTORS)
 backward_elements = elementwise(sigmoid_gradient, VECTORS)
 
 
-@kernel
+@kernel("real[::1], real[::1]")
 def sigmoid_forward(x, out):
     """out = 1 / (1 + exp(-x))."""
     forward_elements(0, x.size, (pointer(x),), (pointer(out),), ())
 
 
-@kernel
+@kernel("real[::1], real[::1], real[::1]")
 def sigmoid_backward(dout, out, dx):
     """dx = dout · (1 − out) · out."""
     backward_elements(0, dout.size, (pointer(dout), pointer(out)), (pointer(dx),), ())

@@ -188,7 +188,7 @@ def _gradient_of_probabilities(lo, hi, classes, factor, y, t, dx):
 # --- kernels ---
 
 
-@kernel
+@kernel("real[:, ::1], int64[::1], float64, real[:, ::1]", "real[:, ::1], real[:, ::1], float64, real[:, ::1]")
 def softmax_loss_forward(x, t, eps, y):
     """y = softmax of each row; returns the mean loss, −Σ t·log(y + eps), by log-sum-exp where eps is 0."""
     (N, classes), nowhere = x.shape, address_as_float64(0)
@@ -197,7 +197,7 @@ def softmax_loss_forward(x, t, eps, y):
     return _losses_of_probabilities(0, N, N, classes, pointer(x), pointer(t), eps, pointer(y), nowhere) / N
 
 
-@kernel
+@kernel("real, real[:, ::1], int64[::1], real[:, ::1]", "real, real[:, ::1], real[:, ::1], real[:, ::1]")
 def softmax_loss_backward(dout, y, t, dx):
     """dx = dout · (y·Σt − t) / N, with Σt = 1 for class indices; dout is a scalar."""
     N, classes = y.shape

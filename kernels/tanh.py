@@ -33,13 +33,13 @@ forward_elements = elementwise(tanh, VECTORS)
 backward_elements = elementwise(tanh_gradient, VECTORS)
 
 
-@kernel
+@kernel("real[::1], real[::1]")
 def tanh_forward(x, out):
     """out = tanh(x)."""
     forward_elements(0, x.size, (pointer(x),), (pointer(out),), ())
 
 
-@kernel
+@kernel("real[::1], real[::1], real[::1]")
 def tanh_backward(dout, out, dx):
     """dx = dout · (1 − out²)."""
     backward_elements(0, dout.size, (pointer(dout), pointer(out)), (pointer(dx),), ())

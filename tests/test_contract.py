@@ -89,7 +89,7 @@ def test_a_star_import_brings_what_hides_nothing() -> None:
 # which import nothing of the package but each other.
 FLOORS = (
     ("__main__",),
-    ("command", "bench", "_warmup", "graph.command", "graph.figures"),
+    ("command", "bench", "graph.command", "graph.figures"),
     ("book",),
     ("trainer",),
     ("gradcheck",),

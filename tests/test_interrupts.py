@@ -94,8 +94,8 @@ def test_the_training_loop_ends_compiling(tmp_path: Path, moment: float) -> None
 def test_the_helper_of_a_warm_up_ends_with_its_parent(tmp_path: Path) -> None:
     code = """
     import os, signal
-    from fastbp import _warmup
-    helper = _warmup.Helper(("float32",))
+    from fastbp.command import warmup
+    helper = warmup.Helper(("float32",))
     print(helper.process.stdout.readline(), helper.process.pid, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
     """

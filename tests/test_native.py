@@ -25,6 +25,7 @@ from fastbp.kernels.build.native import CFunction
 from fastbp.kernels.build.tables import TableType
 from fastbp.kernels.loop import plan, training
 
+# Beside the mathematics and the memory of the C library: how the threads of the loop wait for each other.
 LIBRARY = {"memcpy", "memset", "memmove", "log", "exp", "sched_yield", "usleep"}
 
 

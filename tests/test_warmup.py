@@ -12,7 +12,7 @@ from processes import python
 from test_cli_process import on_terminal
 
 import fastbp
-from fastbp import _warmup
+from fastbp.command import warmup
 from fastbp.kernels.build.cache import cache_folder
 from fastbp.system import threads
 
@@ -64,7 +64,7 @@ def use(dtype, x_dtype):
 def test_progress_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     done, told = [], []
     todo = [(name, lambda name=name: done.append(name)) for name in "abc"]
-    monkeypatch.setattr(_warmup, "steps", lambda dtypes: todo)
+    monkeypatch.setattr(warmup, "steps", lambda dtypes: todo)
     fastbp.warmup(progress=lambda *step: told.append((*step, len(done))))
     assert done == ["a", "b", "c"]
     assert told == [(0, 3, "a", 0), (1, 3, "b", 1), (2, 3, "c", 2), (3, 3, "", 3)]
@@ -111,6 +111,9 @@ from fastbp.kernels.peak import fma_peak
 fma_peak(memory, 1)
 idle = [kernel.__name__ for kernel in kernels if not kernel.overloads]
 assert set(idle) <= {"affine_forward_threads", "affine_backward_threads"}, idle
+from fastbp.kernels.build.signatures import declared
+for kernel, types in declared("float32"):
+    assert types in kernel.overloads or "_threads" in kernel.__name__, (kernel, types)
 for kernel in kernels:
     for signature, result in kernel.overloads.items():
         assert not result.library.has_dynamic_globals, kernel
@@ -133,10 +136,10 @@ def last_line(output: str) -> tuple[int, int]:
 def test_command(command: Any) -> None:
     output = command("warmup", **WARM)
     lines = [line.split(maxsplit=1) for line in output.splitlines()[:-1]]
-    names = [name for name, _ in _warmup.steps(())]
+    names = [name for name, _ in warmup.steps(())]
     assert lines == [[f"{number}/{len(names)}", name] for number, name in enumerate(names, 1)]
     assert last_line(output)[0] == len(names) <= last_line(output)[1]
-    assert last_line(command("warmup", "--dtype", "float32", **WARM))[0] == len(_warmup.steps(("float32",)))
+    assert last_line(command("warmup", "--dtype", "float32", **WARM))[0] == len(warmup.steps(("float32",)))
     assert "'float16' is not one of" in command.mistake("warmup", "--dtype", "float16", **WARM)
 
 
@@ -146,7 +149,7 @@ def test_bar_on_a_terminal(command: Any) -> None:
     command.environment = command.environment | WARM
     status, shown = on_terminal(command, "warmup")
     assert status == 0
-    assert re.search(r"kernel.*\d+/\d+.*━.*(Affine|Relu|Sigmoid|SoftmaxWithLoss)", shown)
+    assert re.search(r"kernel.*\d+/\d+.*━.*(affine|relu|sigmoid|softmax)", shown)
     assert last_line(re.sub(r".*\r(?!\n)|\x1b\[[?\d]*[A-Za-z]", "", shown).replace("\r\n", "\n"))
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")  # the cursor is there again
 
@@ -155,15 +158,15 @@ def test_bar_on_a_terminal(command: Any) -> None:
 @pytest.mark.parametrize("cold", [False, pytest.param(True, marks=pytest.mark.full)])
 def test_helping_process(tmp_path: Path, cold: bool) -> None:
     code = """
-    from fastbp import _warmup
-    with _warmup.Helper(("float32",)) as helper:
+    from fastbp.command import warmup
+    with warmup.Helper(("float32",)) as helper:
         helper.process.wait()
     from fastbp.kernels.build.cache import cached_kernels
     print(helper.process.returncode, cached_kernels()[0])
     """
     status, count = map(int, python(code, **({"FASTBP_CACHE_DIR": str(tmp_path)} if cold else {})).split())
     assert status == 0
-    assert count >= len(_warmup.steps(("float32",))) - (0 if layer_runs else 2)
+    assert count >= len(warmup.steps(("float32",))) - (0 if layer_runs else 2)
 
 
 @pytest.mark.command
@@ -171,9 +174,9 @@ def test_what_the_helper_compiles_is_waited_for() -> None:
     """Its steps come in reverse order; while it is at one, `wait_for` does not return, and for others at once."""
     code = """
     import time
-    from fastbp import _warmup
-    names = [name for name, _ in _warmup.steps(("float32",))]
-    with _warmup.Helper(("float32",)) as helper:
+    from fastbp.command import warmup
+    names = [name for name, _ in warmup.steps(("float32",))]
+    with warmup.Helper(("float32",)) as helper:
         while not helper._step:
             time.sleep(0.001)
         seen = helper._step
@@ -190,10 +193,10 @@ def test_what_the_helper_compiles_is_waited_for() -> None:
 def test_the_helper_ends_with_the_block(tmp_path: Path) -> None:
     code = """
     import time
-    from fastbp import _warmup
+    from fastbp.command import warmup
     start = time.perf_counter()
     try:
-        with _warmup.Helper(("float32",)) as helper:
+        with warmup.Helper(("float32",)) as helper:
             while not helper._step:
                 time.sleep(0.001)
             raise BrokenPipeError

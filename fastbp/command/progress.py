@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from fastbp._warmup import Helper, steps, take
+from fastbp.command.warmup import Helper, steps, take
 from fastbp.engine import compile
 from fastbp.kernels.build.cache import cache_folder, cached_kernels
 from fastbp.kernels.build.folder import is_nowhere

@@ -9,6 +9,7 @@ from fastbp.kernels.build.cache import KernelCache
 from fastbp.kernels.build.compiling import at_ease
 from fastbp.kernels.build.frontend import Merged, Part
 from fastbp.kernels.build.native import Native
+from fastbp.kernels.build.signatures import declare
 from fastbp.kernels.tiles.interpreter import silent
 
 OPTIONS = {
@@ -42,27 +43,27 @@ def part(function):
 entry = part  # what Python calls by its address: the loop itself
 
 
-def kernel(function=None, *, needs=None):
-    """Compiles a function as a kernel, kept on disk.
+def kernel(*signatures, needs=None, **options):
+    """Compiles a function as a kernel, kept on disk; its signatures are what is compiled ahead of its first call.
 
-    `needs` says of its types which C functions it calls, where these are worth compiling side by side.
+    In each of them, Numba's `"given[:, ::1], real[::1], int64"`, `real` stands for the precision of the weights and
+    `given` for that of x. `@kernel` alone is compiled when it is called. `needs` says of its types which C functions it
+    calls, where these are worth compiling side by side.
     """
-    if function is None:
-        return partial(kernel, needs=needs)
-    return _compiled(function, needs)
+    if signatures and callable(signatures[0]):
+        return _compiled(signatures[0], (), needs, options)
+    return lambda function: _compiled(function, signatures, needs, options)
 
 
-def parallel_kernel(function=None, *, needs=None):
-    """The same for a function whose `prange` runs on several threads."""
-    if function is None:
-        return partial(parallel_kernel, needs=needs)
-    return _compiled(function, needs, parallel=True)
+parallel_kernel = partial(kernel, parallel=True)  # for a function whose `prange` runs on several threads
 
 
-def _compiled(function, needs, **options):
+def _compiled(function, signatures, needs, options):
     if config.DISABLE_JIT:
         return silent(function)
     compiled = njit(**OPTIONS, **options)(function)
     compiled._cache = KernelCache(function)
     compiled.compile = at_ease(compiled.compile, needs and (lambda signature: objects.load(needs(*signature))))
+    if signatures:
+        declare(compiled, signatures)
     return compiled
