@@ -167,7 +167,8 @@ def _step(
 def _step_as_python(kind: str, changed: tuple[NDArray[Any], ...], numbers: tuple[float, ...]) -> None:
     """A step by the kernel's own function of tiles, which called from Python is NumPy: each array is one wide tile."""
     W, _, *state = changed
-    dtype = np.result_type(*changed, np.float32)
+    # By dtypes: NumPy 1 lets arrays of one element count for less.
+    dtype = np.result_type(*(array.dtype for array in changed), np.float32)
     tiles = [Tile(array.astype(dtype).reshape(1, -1)) for array in changed]
     result = kernels.STEPS[kind](*tiles, *numbers)
     for array, tile in zip((W, *state), result if state else (result,), strict=True):
