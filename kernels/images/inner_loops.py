@@ -6,40 +6,9 @@ They are never merged with their callers: the register allocator sees one loop a
 in registers.
 """
 
-from llvmlite import ir
-from numba import types
-
-from fastbp.kernels.build.flags import merged, shared
-from fastbp.kernels.tiles import add, fma_step, load, load_row, store, width_of, zeros
-from fastbp.kernels.tiles.operation import operation
+from fastbp.kernels.matmul.microkernel import apart, never_unrolled, put
+from fastbp.kernels.tiles import fma_step, load_row, store, width_of, zeros
 from fastbp.kernels.tiles.strided import fma_step_of_rows, row_pointers
-
-
-@operation(interpreted=lambda: None)
-def never_unrolled(typingctx):
-    """The loop that says this is not unrolled: LLVM takes an empty line of assembly for a call.
-
-    A tile is work enough for one round, and of several rounds so many addresses are kept that they spill.
-    """
-
-    def codegen(context, builder, sig, args):
-        builder.asm(ir.FunctionType(ir.VoidType(), []), "", "", [], True)
-        return context.get_dummy_value()
-
-    return types.void(), codegen
-
-
-def apart(function, name):
-    """Compiles a function of its own, under this name."""
-    function.__name__ = function.__qualname__ = name  # a part of the symbol: each shape has its own
-    return shared(function)
-
-
-@merged
-def _put(acc, adds, c, c_row):
-    if adds:
-        acc = add(acc, load(acc, c, 0, c_row))
-    store(acc, c, 0, c_row)
 
 
 def reading_kernel(rows, vectors):
@@ -50,7 +19,7 @@ def reading_kernel(rows, vectors):
         for k in range(depth):
             acc = fma_step(acc, a, k, a_row, rows, load_row(acc, panel, k * width_of(acc)))
             never_unrolled()
-        _put(acc, adds, c, c_row)
+        put(acc, adds, c, c_row)
 
     return apart(read_and_multiply, f"read_and_multiply_{rows}x{vectors}")
 
@@ -65,7 +34,7 @@ def gathering_kernel(rows, vectors):
             store(terms, panel, k * width_of(acc), 0)
             acc = fma_step(acc, a, k, a_row, rows, terms)
             never_unrolled()
-        _put(acc, adds, c, c_row)
+        put(acc, adds, c, c_row)
 
     return apart(gather_and_multiply, f"gather_and_multiply_{rows}x{vectors}")
 
@@ -79,6 +48,6 @@ def scattered_kernel(rows, vectors):
         for k in range(depth):
             acc = fma_step_of_rows(acc, begins, k, load_row(acc, panel, k * width_of(acc)))
             never_unrolled()
-        _put(acc, adds, c, c_row)
+        put(acc, adds, c, c_row)
 
     return apart(multiply_scattered, f"multiply_scattered_{rows}x{vectors}")

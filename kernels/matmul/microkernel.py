@@ -42,7 +42,8 @@ def apart(function, name):
 
 
 @merged
-def _put(acc, adds, c, c_row):
+def put(acc, adds, c, c_row):
+    """A tile to its place, or added to what lies there."""
     if adds:
         acc = add(acc, load(acc, c, 0, c_row))
     store(acc, c, 0, c_row)
@@ -56,7 +57,7 @@ def reading_kernel(rows, vectors):
         for k in range(depth):
             acc = fma_step(acc, a, k * a_k, a_row, rows, load_row(acc, panel, k * width_of(acc)))
             never_unrolled()
-        _put(acc, adds, c, c_row)
+        put(acc, adds, c, c_row)
 
     return apart(multiply, f"multiply_{rows}x{vectors}")
 
@@ -87,7 +88,7 @@ def filling_kernel(rows, vectors):
             store(terms, panel, k * width_of(acc), 0)
             acc = fma_step(acc, a, k * a_k, a_row, rows, terms)
             never_unrolled()
-        _put(acc, adds, c, c_row)
+        put(acc, adds, c, c_row)
 
     return apart(fill_and_multiply, f"fill_and_multiply_{rows}x{vectors}")
 
@@ -105,7 +106,7 @@ def prefetching_kernel(rows, vectors):
             prefetch_line(ahead, k * step)
             prefetch_line(a, k * a_k + rows_of(acc) * a_row)
             never_unrolled()
-        _put(acc, adds, c, c_row)
+        put(acc, adds, c, c_row)
 
     return apart(prefetch_and_multiply, f"prefetch_and_multiply_{rows}x{vectors}")
 
