@@ -147,7 +147,16 @@ def test_interrupt_on_a_terminal(command: Any, until: str) -> None:
     status, shown = on_terminal(command, *ENDLESS, until=until, act=lambda process: process.send_signal(signal.SIGINT))
     assert status == 130
     assert "Traceback" not in shown
-    assert shown.endswith(("\n", "\r\x1b[1A\x1b[2K"))  # the prompt has a line of its own
+    lines = re.sub(r"\x1b\[\?25[hl]", "", shown)  # without those that hide and show the cursor
+    assert lines.endswith(("\n", "\r\x1b[1A\x1b[2K"))  # the prompt has a line of its own
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
+
+
+def test_interrupt_while_the_bar_begins(command: Any) -> None:
+    """The cursor is hidden then, and the bar not there yet to show it again."""
+    hidden = r"\x1b\[2K\x1b\[\?25l"
+    status, shown = on_terminal(command, *ENDLESS, until=hidden, act=lambda process: process.send_signal(signal.SIGINT))
+    assert status == 130
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
 
 

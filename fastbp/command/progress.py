@@ -26,9 +26,19 @@ def train_with_progress(trainer: Trainer, quiet: bool = False) -> float:
         _use_all_kernels(trainer)
     trainer.verbose, trainer._say = not quiet, lambda line: None if line == COMPILING else console.print(line)  # told
     start = time.perf_counter()
-    with interrupts_raised(), _TrainingProgress(trainer, console) if shown else nullcontext():
+    with interrupts_raised(), _cursor_back(console), _TrainingProgress(trainer, console) if shown else nullcontext():
         trainer.train()
     return time.perf_counter() - start
+
+
+@contextmanager
+def _cursor_back(console: Console) -> Iterator[None]:
+    """Shows the cursor after a Ctrl-C while the bar begins: it has hidden it, and isn't there yet to show it again."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.show_cursor(True)
+        raise
 
 
 def warmup_with_progress(dtypes: tuple[str, ...]) -> None:
