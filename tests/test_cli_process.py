@@ -2,16 +2,15 @@
 
 import os
 import re
-import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from terminal import on_terminal
 
 pytestmark = [
     pytest.mark.command,
@@ -98,30 +97,6 @@ def test_ignored_interrupts_stay_ignored(command: Any, tmp_path: Path) -> None:
 
 
 # A terminal ----------------------------------------------------------------------------------------------------------
-
-
-def on_terminal(
-    command: Any, *arguments: object, until: str = "$^", act: Callable[[Any], None] = lambda _: None
-) -> Any:
-    """(Status, what the terminal got) of a command; `act` is called with the process once `until` is shown."""
-    pty = pytest.importorskip("pty")
-    ours, theirs = pty.openpty()
-    with command.start(*arguments, stdout=theirs, stderr=theirs) as process:
-        os.close(theirs)
-        shown, acted = b"", False
-        while select.select([ours], [], [], 60)[0]:
-            try:
-                piece = os.read(ours, 1 << 16)
-            except OSError:  # how Linux says that nobody writes any more
-                break
-            if not piece:
-                break
-            shown += piece
-            if not acted and re.search(until.encode(), shown):
-                act(process)
-                acted = True
-    os.close(ours)
-    return process.returncode, shown.decode()
 
 
 def test_bar_on_a_terminal(command: Any) -> None:

@@ -10,13 +10,12 @@ from types import ModuleType
 
 import pytest
 from processes import python
+from sources import KERNELS, PACKAGE, kernel_functions
 
 import fastbp
 from fastbp import layers, lazy, reference
 from fastbp.optimizers import Optimizer
 
-PACKAGE = Path(fastbp.__file__).parent
-KERNELS = Path(__import__("fastbp.kernels", fromlist=["x"]).__file__).parent
 # Nodes of graphs, which no network passes batches through; and those that have no parts yet.
 WITHOUT_PARTS = {"AddLayer", "Convolution", "MulLayer", "Pooling"}
 ENGINE_WITHOUT_LAYERS = [PACKAGE / "engine" / f"{name}.py" for name in ("workspace", "compiled_step", "scores")]
@@ -213,16 +212,6 @@ def test_layers_hold_no_loops() -> None:
     for file in (PACKAGE / "layers").glob("*.py"):
         loops = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.For | ast.While)]
         assert not loops, f"{file.name}:{loops[0].lineno} has a loop: that is a kernel's work"
-
-
-def is_kernel(node: ast.AST) -> bool:
-    kinds = {"kernel", "parallel_kernel"}
-    return isinstance(node, ast.FunctionDef) and any(ast.unparse(d).split("(")[0] in kinds for d in node.decorator_list)
-
-
-def kernel_functions() -> list[tuple[str, ast.FunctionDef]]:
-    files = sorted(KERNELS.rglob("*.py"))
-    return [(file.name, node) for file in files for node in ast.parse(file.read_text()).body if is_kernel(node)]
 
 
 @pytest.mark.parametrize(("file", "function"), kernel_functions(), ids=lambda v: v if isinstance(v, str) else v.name)

@@ -6,6 +6,7 @@ import checks
 import numpy as np
 import pytest
 from cases import Case
+from guarded import Guarded, empty
 from hypothesis import given
 from hypothesis import strategies as st
 from processes import python
@@ -173,8 +174,6 @@ def test_writes_and_reads_inside_alone(x_dtype: str, dtype: str) -> None:
 
 
 def _guarded(case: Case, x_dtype: str) -> None:
-    from test_gemm import Guarded, empty
-
     from fastbp.kernels.convolution import convolution_backward, convolution_forward
     from fastbp.kernels.images.shape import scratch_sizes
 

@@ -2,10 +2,10 @@
 
 import itertools
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import numpy as np
 import pytest
+from guarded import Guarded, empty
 from numba import config, njit
 
 from fastbp.kernels import affine
@@ -15,7 +15,6 @@ from fastbp.kernels.tiles import pointer
 
 Shape = tuple[int, int, int]
 
-GUARD = 70  # elements before and after an array: more than any tile is wide
 DTYPES = (("float32", "float32"), ("float64", "float64"), ("float32", "float64"))  # of x, and of all else
 
 SWEEP = list(itertools.product(range(1, 35), repeat=3))
@@ -31,24 +30,6 @@ BLOCKED += [(1, 900, 2100), (1, 2100, 1), (2100, 1, 1), (1, 1, 2100)]  # one row
 def some(shapes: list[Shape], count: int, seed: int = 7) -> list[Shape]:
     """The same random shapes at each call."""
     return [shapes[i] for i in np.random.default_rng(seed).choice(len(shapes), count, replace=False)]
-
-
-class Guarded:
-    """An array inside a longer one full of NaN, or of ones in a mask: what is read or written outside shows."""
-
-    def __init__(self, values: np.ndarray) -> None:
-        fill: Any = np.nan if values.dtype.kind == "f" else 1
-        self.memory = np.full(values.size + 2 * GUARD, fill, values.dtype)
-        self.array = self.memory[GUARD : GUARD + values.size].reshape(values.shape)
-        self.array[...] = values
-
-    def untouched(self) -> bool:
-        outside = np.concatenate([self.memory[:GUARD], self.memory[len(self.memory) - GUARD :]])
-        return bool((np.isnan(outside) if outside.dtype.kind == "f" else outside == 1).all())
-
-
-def empty(*shape: int, dtype: str) -> Guarded:
-    return Guarded(np.full(shape, np.nan, dtype))
 
 
 def close(what: str, result: Guarded, expected: np.ndarray, bound: np.ndarray) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from cases import DTYPES, OPERATIONS
 from numba import config
-from test_contract import KERNELS, kernel_functions
+from sources import KERNELS, kernel_functions
 
 from fastbp.kernels import (
     affine,

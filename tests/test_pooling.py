@@ -4,6 +4,7 @@ import checks
 import numpy as np
 import pytest
 from cases import Case
+from guarded import Guarded, empty
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -86,8 +87,6 @@ def test_what_changes_after_forward_leaves_backward_alone() -> None:
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("pad", [0, 2])
 def test_writes_and_reads_inside_alone(dtype: str, stride: int, pad: int) -> None:
-    from test_gemm import Guarded, empty
-
     from fastbp.kernels.pooling import pooling_backward, pooling_forward
 
     rng = np.random.default_rng(6)

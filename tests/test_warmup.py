@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from processes import python
-from test_cli_process import on_terminal
+from terminal import on_terminal
 
 import fastbp
 from fastbp.command import warmup
