@@ -75,17 +75,17 @@ def test_layers_on_target(name: str, tmp_path: Path) -> None:
 def test_suite_on_target(name: str, tmp_path: Path) -> None:
     """The tests of all kernels."""
     parts = (
-        "tiles",
-        "tiles_memory",
-        "exponential",
-        "gemm",
-        "affine",
-        "relu",
-        "sigmoid",
-        "softmax_loss",
-        "engine_sparse",
+        "kernels/tiles/test_tiles",
+        "kernels/tiles/test_tiles_memory",
+        "kernels/tiles/test_exponential",
+        "kernels/matmul/test_gemm",
+        "layers/test_affine",
+        "layers/test_relu",
+        "layers/test_sigmoid",
+        "layers/test_softmax_loss",
+        "engine/test_engine_sparse",
     )
     settings, _ = TARGETS[name]
-    here = Path(__file__).parent
-    options = ("-q", "-p", "no:cacheprovider", f"--rootdir={here.parent}")
-    python("-m", "pytest", *options, *(str(here / f"test_{part}.py") for part in parts), cache=tmp_path, **settings)
+    tests = Path(__file__).parents[2]
+    options = ("-q", "-p", "no:cacheprovider", f"--rootdir={tests.parent}")
+    python("-m", "pytest", *options, *(str(tests / f"{part}.py") for part in parts), cache=tmp_path, **settings)

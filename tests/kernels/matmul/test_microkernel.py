@@ -20,7 +20,7 @@ from numba import config
 if config.DISABLE_JIT:
     pytest.skip("nothing is compiled", allow_module_level=True)
 
-HERE = Path(__file__).parent
+MACHINE_CODE = str(Path(__file__).parents[2] / "support" / "machine_code.py")
 X86 = ("x86-64-v2", "haswell", "znver3", "skylake-avx512", "sapphirerapids", "znver4")
 ARM = ("neoverse-n1", "apple-m1")
 x86_only = pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names of x86 processors")
@@ -92,7 +92,7 @@ def check(found: dict[str, Any]) -> None:
 @pytest.mark.parametrize("processor", X86)
 def test_inner_loops_stay_in_registers(processor: str, tmp_path: Path) -> None:
     settings = {"NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": ""}
-    check(json.loads(run(str(HERE / "support" / "machine_code.py"), cache=tmp_path, **settings)))
+    check(json.loads(run(MACHINE_CODE, cache=tmp_path, **settings)))
 
 
 @x86_only
@@ -100,7 +100,7 @@ def test_inner_loops_stay_in_registers(processor: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("processor", ARM)
 def test_inner_loops_stay_in_registers_on_arm(processor: str, tmp_path: Path) -> None:
     settings = {"NUMBA_CPU_NAME": "x86-64-v2", "NUMBA_CPU_FEATURES": ""}
-    check(json.loads(run(str(HERE / "support" / "machine_code.py"), processor, cache=tmp_path, **settings)))
+    check(json.loads(run(MACHINE_CODE, processor, cache=tmp_path, **settings)))
 
 
 @pytest.mark.parametrize(
