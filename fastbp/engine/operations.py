@@ -154,8 +154,7 @@ def bind(chain: Chain, operations: list[Operation], reads: Reads) -> tuple[np.dt
     if chain.params.keys() - found:
         chain.check_held()
     for name, array in chain.params.items():
-        reads.result(form_of, array)
-        _check_array(name, array)
+        _check_array(name, array, reads)
     averages = [array for operation in operations for array in _averages(operation, reads)]
     if share_memory(array for array in (*arrays, *averages) if type(array) is np.ndarray and array.flags.c_contiguous):
         raise NotCompilable("two layers share one W or b, or the memory of one")
@@ -287,12 +286,7 @@ def decaying(operations: list[Operation]) -> set[str]:
     }
 
 
-_form = attrgetter("shape", "dtype", "flags.carray")
-
-
-def form_of(array: Any) -> Any:
-    """What of an array can be changed in place, beside its elements."""
-    return _form(array) if isinstance(array, np.ndarray) else None
+form_of = attrgetter("shape", "dtype", "flags.carray")  # what of an array can be changed in place, beside its elements
 
 
 def held_in(operations: list[Operation]) -> list[tuple[Any, str, str]]:
@@ -319,14 +313,15 @@ def _averages(operation: Operation, reads: Reads) -> list[NDArray[Any]]:
     for key in operation.compiled.averages:
         array = reads.item(own, key)
         if array is not None:
-            reads.result(form_of, array)
-            _check_array(f"{key} of {operation.names}", array)
+            _check_array(f"{key} of {operation.names}", array, reads)
         found.append(array)
     operation.averages = tuple(found)
     return [array for array in found if array is not None]
 
 
-def _check_array(name: str, array: Any) -> None:
+def _check_array(name: str, array: Any, reads: Reads) -> None:
+    if isinstance(array, np.ndarray):
+        reads.result(form_of, array)
     if type(array) is not np.ndarray or not array.flags.carray or array.size == 0:
         raise NotCompilable(f"{name} is no writable, C-contiguous array with elements")
 

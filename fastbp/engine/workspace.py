@@ -61,6 +61,8 @@ class Workspace:
         self.batch = np.zeros(0, plan.Batch.dtype)
         self.settings, self.run = plan.Settings.row(), plan.Run.row()
         self.numbers, self.loss_numbers = np.zeros(8), np.zeros(8)
+        self._entered: Any = None  # which numbers, and of which operations
+        self._entered_of: Any = None
         self.costs = np.zeros(capacity)
         self._parameters: dict[str, NDArray[Any]] = {}
         self._states: dict[str, NDArray[np.int64]] = {}
@@ -176,6 +178,8 @@ class Workspace:
 
     def enter_numbers(self, optimizer: tuple[float, ...], loss: tuple[float, ...]) -> None:
         """The numbers of the optimizer, after the step size, of the loss, and of the layers."""
+        if self._entered == (optimizer, loss) and self._entered_of is self.operations:
+            return  # 5 µs less
         for own, operation in zip(self._own, self.operations, strict=True):
             own.numbers[:] = operation.numbers
         if len(optimizer) > len(self.numbers):
@@ -184,6 +188,7 @@ class Workspace:
             self.loss_numbers = np.zeros(len(loss))
         self.numbers[: len(optimizer)], self.loss_numbers[: len(loss)] = optimizer, loss
         self.settings.numbers, self.settings.loss_numbers = address(self.numbers), address(self.loss_numbers)
+        self._entered, self._entered_of = (optimizer, loss), self.operations
 
     @property
     def drawn(self) -> int:

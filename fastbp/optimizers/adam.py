@@ -39,15 +39,18 @@ class Adam(Optimizer):
         return whole_number(self.iter, "iter", 0)
 
     def scalars(self, step: int = 1) -> tuple[float, ...]:
-        beta1, beta2 = (fraction(getattr(self, name), name, below_one=True) for name in ("beta1", "beta2"))
+        beta1, beta2 = self._betas()
         t = self.steps_done + step
         return self.rate(step) * (1.0 - beta2**t) ** 0.5 / (1.0 - beta1**t), beta1, beta2
 
     def step_sizes(self, rates: NDArray[np.float64]) -> NDArray[np.float64]:
-        _, beta1, beta2 = self.scalars()
+        beta1, beta2 = self._betas()
         # By Python's own powers, whose bits `scalars` has: 0.3 µs a step.
-        numbers = enumerate(rates.tolist(), self.iter + 1)
+        numbers = enumerate(rates.tolist(), self.steps_done + 1)
         return np.array([lr * (1.0 - beta2**t) ** 0.5 / (1.0 - beta1**t) for t, lr in numbers])
+
+    def _betas(self) -> tuple[float, float]:
+        return fraction(self.beta1, "beta1", below_one=True), fraction(self.beta2, "beta2", below_one=True)
 
     def advance(self, steps: int) -> None:
         self.iter += steps

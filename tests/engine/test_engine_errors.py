@@ -312,3 +312,40 @@ def test_an_optimizer_of_another_kind_is_read_at_each_call() -> None:
     step.optimizer = optimizer("Adam")
     losses = step.run(x, t, batches(20, 3, 5))
     assert losses.tolist() == compiled(expected, optimizer("Adam")).run(x, t, batches(20, 3, 5)).tolist()
+
+
+CHANGED_STATES: dict[str, Any] = {
+    "read-only": lambda v: v["W1"].setflags(write=False),
+    "of another shape": lambda v: setattr(v["W1"], "shape", (3, 10)),
+    "of another dtype": lambda v: v.update(W1=v["W1"].astype(np.float32)),
+    "without a parameter": lambda v: v.pop("W1"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGED_STATES.values(), ids=CHANGED_STATES)
+def test_a_state_that_was_changed_between_two_calls(change: Any) -> None:
+    """It was checked at the call before; the optimizer's own step refuses it with the same words."""
+    x, t = data(20, 6, 3)
+    network, steps = chain("ARA", (6, 5, 3)), optimizer("Momentum")
+    step = compiled(network, steps)
+    for _ in range(3):
+        step(x, t)
+    params = {name: array.copy() for name, array in network.params.items()}
+    change(steps.v)
+    with pytest.raises((KeyError, TypeError, ValueError)) as own:
+        steps.update(params, {name: np.zeros_like(array) for name, array in params.items()})
+    with pytest.raises(own.type) as raised:
+        step(x, t)
+    assert str(raised.value) == str(own.value)
+    assert all((network.params[name] == array).all() for name, array in params.items())
+    assert steps.steps_done == 3
+
+
+def test_a_state_that_was_exchanged_between_two_calls() -> None:
+    x, t = data(20, 6, 3)
+    networks, steps = [chain("ARA", (6, 5, 3)) for _ in range(2)], [optimizer("Momentum") for _ in range(2)]
+    ours, expected = compiled(networks[0], steps[0]), by_layers(networks[1], steps[1])
+    for _ in range(4):
+        assert ours(x, t) == pytest.approx(float(expected.run(x, t, np.arange(20)[None])[0]), rel=1e-12)
+        for each in steps:
+            each.v = {name: array + 0.01 for name, array in each.v.items()}
