@@ -8,15 +8,11 @@ from fastbp.originals import original
 
 
 @original
-class AdaGrad(Optimizer):
+class AdaGrad(Optimizer, step=kernels.adagrad):
     """h ← h + gradient², p ← p − lr · gradient / (√h + 1e-7) (the book's section 6.1.5; Duchi, Hazan, Singer 2011).
 
     ValueError when lr is negative or not finite.
     """
-
-    kind = "adagrad"
-    part = kernels.adagrad_part
-    state_names = ("h",)
 
     def __init__(self, lr: float | Callable[[int], float] = 0.01) -> None:
         self.lr = lr

@@ -12,17 +12,13 @@ from fastbp.originals import original
 
 
 @original
-class Adam(Optimizer):
+class Adam(Optimizer, step=kernels.adam):
     """m ← m + (1 − beta1) · (gradient − m), v ← v + (1 − beta2) · (gradient² − v), p ← p − lr_t · m / (√v + 1e-7).
 
     lr_t = lr · √(1 − beta2^t) / (1 − beta1^t), t the number of the step, from 1; `iter` is how many are done. The
     book's section 6.1.6; Kingma and Ba 2014, arXiv 1412.6980. ValueError when lr is negative or not finite, or beta1
     or beta2 not from 0 to below 1.
     """
-
-    kind = "adam"
-    part = kernels.adam_part
-    state_names = ("m", "v")
 
     def __init__(self, lr: float | Callable[[int], float] = 0.001, beta1: float = 0.9, beta2: float = 0.999) -> None:
         self.lr = lr

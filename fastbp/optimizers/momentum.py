@@ -9,15 +9,11 @@ from fastbp.originals import original
 
 
 @original
-class Momentum(Optimizer):
+class Momentum(Optimizer, step=kernels.momentum):
     """v ← momentum · v − lr · gradient, p ← p + v (the book's section 6.1.4; Polyak 1964).
 
     ValueError when lr is negative or not finite, or momentum not from 0 to 1.
     """
-
-    kind = "momentum"
-    part = kernels.momentum_part
-    state_names = ("v",)
 
     def __init__(self, lr: float | Callable[[int], float] = 0.01, momentum: float = 0.9) -> None:
         self.lr = lr

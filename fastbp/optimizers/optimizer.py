@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from fastbp.boundary import arrays
 from fastbp.boundary.arguments import not_negative
-from fastbp.kernels import optimizers as kernels
 from fastbp.kernels.tiles.interpreter import Tile
 from fastbp.originals import original
 
@@ -17,7 +16,7 @@ States = dict[str, NDArray[Any]]
 
 @original
 class Optimizer:
-    """What the optimizers share. Each knows its kernel, the numbers that go into it, and the names of its state.
+    """What the optimizers share. Each knows its step, the numbers that go into it, and its state, an attribute each.
 
     `lr` is a number, or a function of the number of the step that gives one, and may be assigned to between steps.
 
@@ -25,11 +24,17 @@ class Optimizer:
     `state_for(params)`, takes the steps on the very arrays, and tells how many they were: `advance(steps)`.
     """
 
-    kind: ClassVar[str]  # the kernel is `{kind}_update`, its part for a range of elements `{kind}_range`
-    part: ClassVar[Any] = None  # of the compiled loop, its step for the elements [lo, hi) of a parameter
+    _step: ClassVar[Any]  # a `kernels.loop.optimizer_step.OptimizerStep`, whose numbers are `scalars`
+    part: ClassVar[Any] = None  # of the compiled loop, the same for the elements [lo, hi) of a parameter
     adds: ClassVar[bool] = False  # whether that is W -= rate · dW
     state_names: ClassVar[tuple[str, ...]] = ()  # attributes, in the kernel's order
     lr: float | Callable[[int], float]
+
+    def __init_subclass__(cls, *, step: Any = None, **arguments: Any) -> None:
+        """Takes the step of an optimizer of the package; a class of your own has that of the class it extends."""
+        super().__init_subclass__(**arguments)
+        if step is not None:
+            cls._step, cls.part, cls.state_names = step, step.part, step.state_names
 
     @property
     def steps_done(self) -> int:
@@ -96,7 +101,7 @@ class Optimizer:
         numbers = self.scalars()
         gradients = {key: _gradient(key, parameter, grads) for key, parameter in params.items()}
         for key, state in self.state_for(params).items():
-            _step(self.kind, params, key, gradients[key], state, numbers)
+            _take_step(self._step, params, key, gradients[key], state, numbers)
         self.advance(1)
 
 
@@ -141,8 +146,8 @@ def _check_state(name: str, states: States, key: str, shape: tuple[int, ...], dt
         raise ValueError(f"{name} of {key} is read-only, but a step changes it in place")
 
 
-def _step(
-    kind: str,
+def _take_step(
+    step: Any,
     params: MutableMapping[str, Any],
     key: str,
     gradient: NDArray[Any],
@@ -154,23 +159,22 @@ def _step(
     in_place = isinstance(parameter, np.ndarray)
     flat = arrays.flat_views((parameter, gradient, *state)) if in_place else None
     if flat is not None:
-        kernel: Callable[..., None] = getattr(kernels, f"{kind}_update")
-        kernel(*flat, *numbers)
+        step.kernel(*flat, *numbers)
         return
     # A view of any subclass, whose operators may mean something else; a number becomes an array of one.
     array = np.asarray(parameter) if in_place else np.array(parameter, _dtype(key, parameter))
-    _step_as_python(kind, (array, gradient, *state), numbers)
+    _step_as_python(step, (array, gradient, *state), numbers)
     if not in_place:
         params[key] = array[()] if isinstance(parameter, np.generic) or array.ndim else array.item()
 
 
-def _step_as_python(kind: str, changed: tuple[NDArray[Any], ...], numbers: tuple[float, ...]) -> None:
+def _step_as_python(step: Any, changed: tuple[NDArray[Any], ...], numbers: tuple[float, ...]) -> None:
     """A step by the kernel's own function of tiles, which called from Python is NumPy: each array is one wide tile."""
     W, _, *state = changed
     # By dtypes: NumPy 1 lets arrays of one element count for less.
     dtype = np.result_type(*(array.dtype for array in changed), np.float32)
     tiles = [Tile(array.astype(dtype).reshape(1, -1)) for array in changed]
-    result = kernels.STEPS[kind](*tiles, *numbers)
+    result = step(*tiles, *numbers)
     for array, tile in zip((W, *state), result if state else (result,), strict=True):
         with np.errstate(all="ignore"):
             array[...] = tile.values.reshape(array.shape)

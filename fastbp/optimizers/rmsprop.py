@@ -9,16 +9,12 @@ from fastbp.originals import original
 
 
 @original
-class RMSprop(Optimizer):
+class RMSprop(Optimizer, step=kernels.rmsprop):
     """h ← decay_rate · h + (1 − decay_rate) · gradient², p ← p − lr · gradient / (√h + 1e-7).
 
     The book's section 6.1.5; Tieleman and Hinton 2012. ValueError when lr is negative or not finite, or decay_rate not
     from 0 to 1.
     """
-
-    kind = "rmsprop"
-    part = kernels.rmsprop_part
-    state_names = ("h",)
 
     def __init__(self, lr: float | Callable[[int], float] = 0.01, decay_rate: float = 0.99) -> None:
         self.lr = lr

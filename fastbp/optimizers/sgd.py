@@ -8,11 +8,9 @@ from fastbp.originals import original
 
 
 @original
-class SGD(Optimizer):
+class SGD(Optimizer, step=kernels.sgd):
     """p ← p − lr · gradient (the book's section 6.1.2). ValueError when lr is negative or not finite."""
 
-    kind = "sgd"
-    part = kernels.sgd_part
     adds = True
 
     def __init__(self, lr: float | Callable[[int], float] = 0.01) -> None:

@@ -8,7 +8,7 @@ is its place in the result, or a buffer. What else a product needs is done befor
 These functions are never merged with their callers. Where they were, the register allocator saw thousands of
 instructions at once: with AVX2 it spilled three of twelve accumulators in the hottest loop, which then ran at 0.6 of
 the multiply-add peak instead of 0.9 (Zen 3). A C function is the same machine code when it is loaded as when it was
-compiled. `tests/test_microkernel.py` reads that code for a list of processors.
+compiled. `tests/kernels/matmul/test_microkernel.py` reads that code for a list of processors.
 """
 
 from typing import Any, NamedTuple

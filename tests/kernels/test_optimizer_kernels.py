@@ -14,6 +14,7 @@ if config.DISABLE_JIT:
 
 from fastbp.kernels import optimizers as kernels
 from fastbp.kernels.loop import parts, plan
+from fastbp.kernels.loop.optimizer_step import OptimizerStep
 from fastbp.kernels.tiles.target import lanes
 
 # Arrays beside W and dW, and numbers.
@@ -52,15 +53,17 @@ def test_bits_of_numpy(name: str, dtype: str) -> None:
     for size in (1, 2, lanes(dtype), 4 * lanes(dtype) - 1, 4 * lanes(dtype), 4 * lanes(dtype) + 1, 1000):
         ours, expected = arrays(name, size, dtype), arrays(name, size, dtype)
         for _ in range(3):
-            getattr(kernels, f"{name}_update")(*ours, *KERNELS[name][1])
+            kernel = getattr(kernels, name).kernel
+            kernel(*ours, *KERNELS[name][1])
             with np.errstate(all="ignore"):  # the same lines as NumPy computes them
-                getattr(kernels, f"{name}_update").py_func(*expected, *KERNELS[name][1])
+                kernel.py_func(*expected, *KERNELS[name][1])
             same_bits((name, size), ours, expected)
 
 
 def in_parts(name: str, dtype: str) -> Any:
     """Calls the loop's part for the range between each two cuts."""
-    (part,) = parts.addresses([parts.of_parameter(getattr(kernels, f"{name}_part"), dtype)])
+    found = kernels.weight_decay_part if name == "weight_decay" else getattr(kernels, name).part
+    (part,) = parts.addresses([parts.of_parameter(found, dtype)])
     function = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 6)(part)
 
     def run(cuts: Any, W: Any, dW: Any, *states: Any, numbers: tuple[float, ...]) -> None:
@@ -100,6 +103,6 @@ def test_ranges(name: str, dtype: str) -> None:
 
 
 def test_ranges_cover_the_kernels() -> None:
-    found = {name.removesuffix("_part") for name in vars(kernels) if name.endswith("_part")}
-    whole = {name.removesuffix("_update") for name in vars(kernels) if name.endswith("_update")}
-    assert found == set(KERNELS) == whole | {"weight_decay"}
+    steps = {name: each for name, each in vars(kernels).items() if isinstance(each, OptimizerStep)}
+    assert set(KERNELS) == {*steps, "weight_decay"}
+    assert {name: len(step.state_names) for name, step in steps.items()} == {name: KERNELS[name][0] for name in steps}

@@ -268,8 +268,8 @@ def test_first_calls_on_several_threads_leave_the_garbage_collector_as_it_was() 
     calls = [
         (relu.relu_forward, x, x.copy(), mask),
         (sigmoid.sigmoid_forward, x, x.copy()),
-        (optimizers.sgd_update, x.copy(), x, 0.1),
-        (optimizers.adagrad_update, x.copy(), x, x.copy(), 0.1),
+        (optimizers.sgd.kernel, x.copy(), x, 0.1),
+        (optimizers.adagrad.kernel, x.copy(), x, x.copy(), 0.1),
     ]
     before = gc.get_threshold()
     threads = [threading.Thread(target=first, args=call) for call in calls]

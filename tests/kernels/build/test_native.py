@@ -116,7 +116,7 @@ def test_where_nothing_can_be_kept(tmp_path: Path) -> None:
     from fastbp.kernels.loop import parts
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        functions = optimizers.sgd_part, optimizers.momentum_part, optimizers.adam_part
+        functions = optimizers.sgd.part, optimizers.momentum.part, optimizers.adam.part
         addresses = parts.addresses([parts.of_parameter(each, "float32") for each in functions])
     print(len(set(addresses)), len(caught), "can't be kept" in str(caught[0].message))
     """
@@ -133,7 +133,7 @@ def test_a_warning_that_is_an_error_ends_the_compilation(tmp_path: Path) -> None
     from fastbp.kernels.loop import parts
     warnings.simplefilter("error")
     try:
-        functions = optimizers.sgd_part, optimizers.momentum_part, optimizers.adam_part
+        functions = optimizers.sgd.part, optimizers.momentum.part, optimizers.adam.part
         parts.addresses([parts.of_parameter(each, "float32") for each in functions])
     except RuntimeWarning as error:
         print("can't be kept" in str(error))

@@ -28,6 +28,7 @@ from fastbp.kernels import (
 )
 from fastbp.kernels import batch_normalization as batch
 from fastbp.kernels.images.shape import scratch_sizes
+from fastbp.kernels.loop.optimizer_step import OptimizerStep
 from fastbp.kernels.matmul.product import scratch_size
 from fastbp.kernels.tiles import interpreter, interpreter_memory
 from fastbp.kernels.tiles.addresses import note
@@ -105,9 +106,9 @@ def kernels(dtype: str) -> list[tuple[Any, list[Any]]]:
         made += [(convolution.convolution_backward_threads, [*backward, 2])]
     states = [abs(real(dtype, n)) for _ in range(2)]
     numbers = {"sgd": (0.1,), "adagrad": (0.1,), "adam": (0.1, 0.9, 0.99)}
-    for name in optimizers.STEPS:
-        more = states[: {"sgd": 0, "adam": 2}.get(name, 1)]
-        made.append((getattr(optimizers, f"{name}_update"), [x, out, *more, *numbers.get(name, (0.1, 0.9))]))
+    for name, step in vars(optimizers).items():
+        if isinstance(step, OptimizerStep):
+            made.append((step.kernel, [x, out, *states[: len(step.state_names)], *numbers.get(name, (0.1, 0.9))]))
     made.append((peak.fma_peak, [np.full(peak.PEAK_CHAINS * lanes(dtype), 0.5, dtype), 3]))
     made.append((fingerprint.fingerprint, [note(WORDS), len(WORDS)]))
     return made + elementwise(dtype, {kernel.__name__ for kernel, _ in made})
