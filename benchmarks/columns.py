@@ -2,9 +2,9 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from fastbp.bench.results import as_json
 from fastbp.system.files import atomic_write
@@ -12,15 +12,22 @@ from fastbp.system.files import atomic_write
 HERE = Path(__file__).parent
 KERNELS, TRAINING, COLD_START = HERE / "results.json", HERE / "training.json", HERE / "cold_start.json"
 
-R = TypeVar("R")
+
+class Kind(Protocol):
+    """A kind of report, which is read from JSON."""
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self: ...
+
+
+R = TypeVar("R", bound=Kind)
 
 
 def read(file: Path, kind: type[R]) -> dict[str, R]:
     """The reports by instruction set; none where nothing was measured yet."""
     if not file.exists():
         return {}
-    from_dict: Any = kind.from_dict  # type: ignore[attr-defined]
-    return {name: from_dict(data) for name, data in json.loads(file.read_text(encoding="utf-8")).items()}
+    return {name: kind.from_dict(data) for name, data in json.loads(file.read_text(encoding="utf-8")).items()}
 
 
 def write(file: Path, reports: dict[str, Any]) -> None:

@@ -1,4 +1,8 @@
-"""How many threads the kernels may use: `with fastbp.threads(n):`, or `from fastbp.threads import threads`."""
+"""How many threads the kernels may use: `with fastbp.threads(n):`, or `from fastbp.threads import threads`.
+
+Both are this one module, which can be called: whoever imports it has Python bind it to its name in the package, where
+the context manager is looked for. What it names stands in `fastbp/system/threads.py`.
+"""
 
 import sys
 from contextlib import AbstractContextManager
@@ -28,8 +32,6 @@ __all__ = [
 
 
 class _Callable(ModuleType):
-    """Python binds a module that is imported to its name in the package, where the context manager has to be."""
-
     def __call__(self, n: int) -> AbstractContextManager[None]:
         return threads(n)
 

@@ -41,7 +41,7 @@ def adopt(ours: dict[str, Any], module: str, settings: "Settings", own: Callable
             if own is not None:
                 _owners[value] = partial(own, name)
             if (hasattr(value, "forward") or hasattr(value, "loss")) and "__setstate__" not in dir(value):
-                value.__setstate__ = _restored  # type: ignore[attr-defined]
+                value.__setstate__ = _restored  # type: ignore[attr-defined]  # no class has it yet
                 if originals.is_original(value):
                     originals.original(value)
             value.__module__ = module

@@ -42,7 +42,7 @@ def read_idx(path: Path, ndim: int) -> Bytes:
     try:
         with path.open("rb") as file:
             packed = file.peek(2)[:2] == b"\x1f\x8b"
-            stream: IO[bytes] = gzip.GzipFile(fileobj=file) if packed else file  # type: ignore[assignment]
+            stream: IO[bytes] = gzip.GzipFile(fileobj=file) if packed else file  # type: ignore[assignment]  # it reads as one
             shape = _idx_shape(stream.read(4 + 4 * ndim), ndim, path)
             data = _take(stream, math.prod(shape), path)
     except BadFile:

@@ -69,7 +69,8 @@ class LayerOperation(Operation):
         So a layer that adds to its dW, or writes into what it keeps, gives the same gradients each time.
         """
         if self.kept is not None:
-            return copied(self.kept, self.symbol)  # type: ignore[no-any-return]
+            ours: tuple[Any, Sequence[tuple[Any, Any]]] = copied(self.kept, self.symbol)
+            return ours
         if self.used_again:
             raise RuntimeError(
                 f"the layer {self.symbol} has been used by another node since, and keeps only what the backward of its "

@@ -153,7 +153,11 @@ class DeepConvNet(_Convolutional):
         ]
         held.append(len(self.layers))
         self.layers += [layers.Affine(self.params["W8"], self.params["b8"]), layers.Dropout(0.5, rng=rng)]
-        self.holders = tuple((f"{name}{n}", at, name) for n, at in enumerate(held, 1) for name in "Wb")  # type: ignore[misc]
+        self.holders = tuple(
+            (f"{name}{n}", at, name)  # type: ignore[misc]  # its layers are a list: their keys are numbers
+            for n, at in enumerate(held, 1)
+            for name in "Wb"
+        )
         self.last_layer = layers.SoftmaxWithLoss()
         self.last_layer._of_network = True
 
