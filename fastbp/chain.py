@@ -74,6 +74,15 @@ class Chain:
         self.loss: Any = next((getattr(network, name) for name in LOSS_NAMES if hasattr(network, name)), None)
         self.layers: list[Any] = [layer for _, layer in _entries(self.container)]
 
+    def note(self, reads: Reads) -> None:
+        """Notes what makes the network one of these layers, this loss, and this dict of parameters."""
+        for name in ("layers", "params", *LOSS_NAMES):
+            reads.attribute(self.network, name)
+        if isinstance(self.container, dict | list | tuple):
+            reads.contents(self.container)
+        else:
+            reads.result(_entries, self.container)
+
     @property
     def name(self) -> str:
         """The name of the network's class."""

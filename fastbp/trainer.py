@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp import originals
-from fastbp.boundary import arrays
 from fastbp.boundary.arguments import generator, optimizer_object, positive, whole_number
+from fastbp.chain import Chain
 from fastbp.engine import predict
 from fastbp.engine.clipping import clipped
 from fastbp.engine.compiled_step import CompiledStep
 from fastbp.engine.data import Data, LayerData
 from fastbp.engine.followed import Followed
-from fastbp.engine.layer_step import LayerStep, classes_of, loss_and_gradient
+from fastbp.engine.labels import Check, check_of
+from fastbp.engine.layer_step import LayerStep
 from fastbp.engine.training_step import TrainingStep
 from fastbp.kernels.build import cache
 from fastbp.lazy import classes
@@ -83,8 +84,9 @@ class Trainer:
         if on_nan not in ("raise", "ignore"):
             raise ValueError(f'on_nan must be "raise" or "ignore", got {on_nan!r}')
         self.network = network
-        self.x_train, self.t_train = _data(network, x_train, t_train, "train")
-        self.x_test, self.t_test = _data(network, x_test, t_test, "test")
+        labels = check_of(Chain(network), Reads())
+        self.x_train, self.t_train = _data(labels, x_train, t_train, "train")
+        self.x_test, self.t_test = _data(labels, x_test, t_test, "test")
         self.train_size = len(self.x_train)
         self.epochs = whole_number(epochs, "epochs", 0)
         self.batch_size = min(whole_number(mini_batch_size, "mini_batch_size", 1), len(self.x_train))
@@ -185,8 +187,7 @@ class Trainer:
             self._run(runner, runner.prepare(x, t, sparse=False), np.arange(len(batch))[None])
             return self.train_loss_list[-1]
         assert self._step is not None
-        runner.check_held()
-        loss, gradients = loss_and_gradient(self.network, x, t)
+        loss, gradients = runner.loss_and_gradient(x, t)
         if math.isnan(loss) and self.on_nan == "raise":
             raise self._nan()
         self.optimizer.update(self.network.params, clipped(gradients, self.network.params, self._step.max_norm))
@@ -319,7 +320,7 @@ def _optimizer(optimizer: Any, arguments: Mapping[str, Any] | None) -> Any:
     return OPTIMIZERS[optimizer.lower()](**({"lr": 0.01} if arguments is None else arguments))
 
 
-def _data(network: Any, samples: ArrayLike, labels: ArrayLike, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+def _data(check: Check | None, samples: ArrayLike, labels: ArrayLike, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
     """Samples and labels as arrays with as many rows; labels that the network could not take are refused."""
     if hasattr(samples, "tocsr") or isinstance(samples, Data | LayerData):
         what = "a scipy.sparse matrix" if hasattr(samples, "tocsr") else "prepared data"
@@ -332,10 +333,9 @@ def _data(network: Any, samples: ArrayLike, labels: ArrayLike, name: str) -> tup
         raise ValueError(f"x_{name} is empty: expected at least one sample")
     if len(x) != len(t):
         raise ValueError(f"x_{name} has {len(x)} samples, but t_{name} has {len(t)} labels")
-    classes = classes_of(network, Reads())
-    if classes is not None:
+    if check is not None:
         try:
-            arrays.network_targets(t, (len(t), classes), arrays.FLOAT64)
+            check(t)
         except (TypeError, ValueError) as error:
             raise type(error)(f"t_{name} doesn't go with the network: {error}") from None
     return x, t

@@ -8,19 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import layers, originals, reference
-from fastbp.boundary import arrays
+from fastbp import originals
 from fastbp.boundary.arguments import finite
 from fastbp.boundary.arrays import learning_rates
-from fastbp.chain import LOSS_NAMES, Chain, NotCompilable
+from fastbp.chain import Chain
 from fastbp.engine.clipping import clipped
 from fastbp.engine.data import Data, LayerData, checked_order, run_arguments, samples_array, scaled
+from fastbp.engine.labels import Check, check_of
 from fastbp.engine.operations import decay_of
-from fastbp.engine.proof import STEPS, prove
 from fastbp.engine.report import layers_report
 from fastbp.reads import Reads
-
-AFFINE, SOFTMAX = (layers.Affine, reference.Affine), (layers.SoftmaxWithLoss, reference.SoftmaxWithLoss)
 
 
 class LayerStep:
@@ -28,8 +25,9 @@ class LayerStep:
 
     def __init__(self, network: Any, optimizer: Any, max_norm: float | None = None) -> None:
         self.network, self.optimizer, self.max_norm = network, optimizer, max_norm
-        self._held: Reads | None = None
-        self._classes: tuple[Reads, int | None] | None = None
+        self._chain: Chain | None = None  # the network as it was read last
+        self._reads = Reads()  # what that was read from
+        self._labels: tuple[Reads, Check | None] | None = None
 
     def __call__(self, x: ArrayLike, t: ArrayLike, *, scale: float = 1.0) -> float:
         """One step on a batch. Returns the loss before the update."""
@@ -37,28 +35,39 @@ class LayerStep:
         return self._step(data.x, data.t)
 
     def prepare(self, x: Any, t: ArrayLike, *, scale: float = 1.0) -> LayerData:
-        """Samples and labels as arrays, the samples times `scale`; labels are checked where their classes are known."""
+        """Samples and labels as arrays, the samples times `scale`; labels are checked where layers say which fit."""
         scale = finite(scale, "scale")
         x = _samples(x)
         t = np.asanyarray(t)
         if x.ndim == 0 or t.ndim == 0 or len(x) != len(t):
             raise ValueError(f"x and t must have a row for each sample, got shapes {x.shape} and {t.shape}")
-        if self._classes is None or not self._classes[0].same():
+        if self._labels is None or not self._labels[0].same():
             reads = Reads()
-            self._classes = reads, classes_of(self.network, reads)
-        classes = self._classes[1]
-        if classes is not None:
-            arrays.network_targets(t, (len(t), classes), arrays.FLOAT64)
+            self._labels = reads, check_of(self.look(), reads)
+        check = self._labels[1]
+        if check is not None:
+            check(t)
         return LayerData(scaled(x, scale), t)
 
-    def check_held(self) -> None:
-        """ValueError naming the parameters that came apart from their layers. A search, once, then a look."""
-        if self._held is None or not self._held.same():
-            self._held, reads = None, Reads()
-            reads.attribute(self.network, "params")
-            reads.attribute(self.network, "layers")
-            Chain(self.network).check_held(reads)
-            self._held = reads
+    def look(self) -> Chain:
+        """The network as it is, read anew where any of it was exchanged.
+
+        ValueError naming the parameters that came apart from their layers.
+        """
+        if self._chain is None or not self._reads.same():
+            self._chain, reads = None, Reads()
+            chain = Chain(self.network)
+            chain.note(reads)
+            chain.check_held(reads)
+            self._chain, self._reads = chain, reads
+        return self._chain
+
+    def loss_and_gradient(self, x: Any, t: Any) -> tuple[float, Any]:
+        """The loss before a step and the gradients by name. Errors as in `look`, and those of the network's methods."""
+        chain, self._chain = self.look(), None  # after an error it is read anew
+        loss, gradients = loss_and_gradient(chain, x, t)
+        self._chain = chain
+        return loss, gradients
 
     def run(
         self,
@@ -87,13 +96,12 @@ class LayerStep:
 
     def reporter(self, reason: str) -> Callable[[int], str]:
         """What writes the report, as the network and the optimizer are now."""
-        chain = Chain(self.network)
+        chain = self._chain or Chain(self.network)
         parts = [*chain.layers, chain.loss, self.optimizer]
         return partial(layers_report, [type(part).__name__ for part in parts if part is not None], reason)
 
     def _step(self, x: NDArray[Any], t: NDArray[Any], rate: float | None = None) -> float:
-        self.check_held()
-        loss, gradients = loss_and_gradient(self.network, x, t)
+        loss, gradients = self.loss_and_gradient(x, t)
         if rate is not None:
             self.optimizer.lr = rate
         self.optimizer.update(self.network.params, clipped(gradients, self.network.params, self.max_norm))
@@ -126,16 +134,17 @@ def _samples(x: Any) -> NDArray[Any]:
     return x if isinstance(x, np.ndarray) else array
 
 
-def loss_and_gradient(network: Any, x: Any, t: Any) -> tuple[float, Any]:
+def loss_and_gradient(chain: Chain, x: Any, t: Any) -> tuple[float, Any]:
     """The loss and the gradients by name: by the network's own methods where it has them, else through its layers."""
+    network = chain.network
     if hasattr(network, "gradient") and not _is_half(network):
         gradients = network.gradient(x, t)
         # A gradient says nothing of the loss: one more forward pass.
-        return float(network.loss(x, t) if hasattr(network, "loss") else _through_layers(network, x, t)[0]), gradients
+        return float(network.loss(x, t) if hasattr(network, "loss") else _through_layers(chain, x, t)[0]), gradients
     if hasattr(network, "loss_and_gradient"):
         loss, gradients = network.loss_and_gradient(x, t)
         return float(loss), gradients
-    loss, gradients = _through_layers(network, x, t)
+    loss, gradients = _through_layers(chain, x, t)
     return float(network.loss(x, t)) if hasattr(network, "loss") else loss, gradients
 
 
@@ -146,19 +155,17 @@ def _is_half(network: Any) -> bool:
     return originals.defines(type(network), *names) and not any(name in own for name in names)
 
 
-def _through_layers(network: Any, x: Any, t: Any) -> tuple[float, dict[str, Any]]:
+def _through_layers(chain: Chain, x: Any, t: Any) -> tuple[float, dict[str, Any]]:
     """The loss and the gradients by name: through the chain of layers and back, with the network's weight decay."""
-    chain = Chain(network)
     if chain.loss is None:
         raise ValueError(f"{chain.name} has neither a gradient(x, t) nor a last_layer: nothing says what its loss is")
     loss = float(chain.loss.forward(chain.forward(x), t))
     chain.backward(chain.loss.backward(1))
     gradients: dict[str, Any] = {}
-    decay = decay_of(network)
+    decay = decay_of(chain.network)
     for name, parameter in chain.params.items():
         keys = [(place.owner, place.key) for place in chain.holders(name) if place.array is parameter]
         if not keys:
-            chain.check_held()
             raise ValueError(f"give {chain.name} a gradient(x, t): no layer holds params[{name!r}] itself")
         found = [getattr(owner, f"d{key}") for owner, key in keys]
         gradients[name] = sum(found[1:], found[0])
@@ -166,29 +173,3 @@ def _through_layers(network: Any, x: Any, t: Any) -> tuple[float, dict[str, Any]
             loss += 0.5 * decay * float(np.sum(np.square(parameter, dtype=np.float64)))
             gradients[name] = gradients[name] + decay * parameter
     return loss, gradients
-
-
-def classes_of(network: Any, reads: Reads) -> int | None:
-    """How many classes labels may name; None where a method of the network's own, or its forward pass, says that.
-
-    While what goes to `reads` is the same, the answer is.
-    """
-    chain = Chain(network)
-    *_, last = chain.layers or [None]
-    for name in ("layers", "params", *LOSS_NAMES):
-        reads.attribute(network, name)
-    if isinstance(chain.container, dict | list):
-        reads.contents(chain.container)
-    if not (isinstance(last, AFFINE) and isinstance(chain.loss, SOFTMAX)):
-        return None
-    shape = np.shape(reads.attribute(last, "W"))
-    names = {id(array): name for name, array in chain.params.items()}
-    places = [
-        (layer, key, id(getattr(layer, key))) for layer in chain.layers if isinstance(layer, AFFINE) for key in "Wb"
-    ]
-    held = [(layer, key, names[array]) for layer, key, array in places if array in names]
-    try:
-        prove(chain, STEPS, held, reads)  # so labels go to the loss as they are
-    except NotCompilable:
-        return None
-    return int(shape[1]) if len(shape) == 2 else None

@@ -234,9 +234,9 @@ def _known(layer: Any, kind: type, reads: Reads) -> Any:
     cls, name = reads.attribute(layer, "__class__"), type(layer).__name__
     if cls is not type(layer):
         raise NotCompilable(f"{name} calls itself {cls!r}")
-    found = cls if _told(cls, kind) else reads.result(originals.original_class, cls)
-    if found is None or not _told(found, kind):
-        base = next((base for base in cls.__mro__ if _told(base, kind)), None)
+    found = cls if says(cls, kind) else reads.result(originals.original_class, cls)
+    if found is None or not says(found, kind):
+        base = next((base for base in cls.__mro__ if says(base, kind)), None)
         if type(vars(cls).get("compiled")) is kind:
             raise NotCompilable(f"the kernels of {name} were not checked: fastbp.check_layer(layer, x)")
         if base is None:
@@ -246,7 +246,7 @@ def _known(layer: Any, kind: type, reads: Reads) -> Any:
     return vars(found)["compiled"]
 
 
-def _told(cls: type, kind: type) -> bool:
+def says(cls: type, kind: type) -> bool:
     """Whether a class of the library itself says what the loop calls for it: what it inherits may not hold for it."""
     return originals.is_original(cls) and type(vars(cls).get("compiled")) is kind
 

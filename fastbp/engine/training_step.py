@@ -118,7 +118,7 @@ class TrainingStep:
             if self.strict:
                 raise
             self.refusal = str(error)
-            layers.check_held()
+            layers.look()
             return layers
         return compiled
 

@@ -1,0 +1,70 @@
+"""Which labels a network takes, where its layers and its loss say that: to be checked before any step is taken."""
+
+from collections.abc import Callable
+from typing import Any
+
+from numpy.typing import NDArray
+
+from fastbp import layers, reference
+from fastbp.boundary import arrays
+from fastbp.chain import Chain, NotCompilable
+from fastbp.engine.operations import says
+from fastbp.engine.proof import STEPS, prove
+from fastbp.layers.compiled import Compiled, CompiledLoss, Shape
+from fastbp.reads import Reads
+
+Check = Callable[[NDArray[Any]], object]  # of labels (N, ...): ValueError and TypeError for those that don't fit
+
+
+def check_of(chain: Chain, reads: Reads) -> Check | None:
+    """What refuses labels that the loss can't take; None where the network's own code, or its data, say which fit.
+
+    While what goes to `reads` is the same, the answer is.
+    """
+    chain.note(reads)
+    told = [_said_of(layer, Compiled) for layer in chain.layers]
+    outputs, loss = _outputs(chain, told, reads), _said_of(chain.loss, CompiledLoss)
+    if outputs is None or loss is None:
+        return None
+    names = {id(array): name for name, array in chain.params.items()}
+    held = [
+        (layer, key, names[id(array)])
+        for layer, compiled in zip(chain.layers, told, strict=True)
+        for key in (compiled.parameters if compiled else ())
+        if id(array := getattr(layer, key, None)) in names
+    ]
+    try:
+        prove(chain, STEPS, held, reads)  # so labels go to the loss as they are
+    except NotCompilable:
+        return None
+    return lambda t: loss.targets(t, (len(t), *outputs), arrays.FLOAT64)
+
+
+def _said_of(layer: Any, kind: type) -> Any:
+    """What the class of the library that a layer's class is, or comes from, says of itself; the oracle's are as ours.
+
+    None for any other layer.
+    """
+    for cls in type(layer).__mro__:
+        ours = getattr(layers, cls.__name__, cls) if cls.__module__ == reference.__name__ else cls
+        if says(ours, kind):
+            return vars(ours)["compiled"]
+    return None
+
+
+def _outputs(chain: Chain, told: list[Any], reads: Reads) -> Shape | None:
+    """The shape of a sample's scores, from the last layer on that knows how many numbers it takes; else None."""
+    shape: Shape | None = None
+    for layer, compiled in zip(chain.layers, told, strict=True):
+        if compiled is None:
+            shape = None
+            continue
+        try:
+            size = compiled.input_size(layer)
+            shape = shape if size is None else (size,)
+            shape = None if shape is None else tuple(compiled.output_shape(layer, shape))
+        except (AttributeError, IndexError, TypeError, ValueError):  # its parameters are no arrays that go together
+            shape = None
+        for key in compiled.parameters if shape is not None else ():
+            reads.attribute(layer, key)
+    return shape
