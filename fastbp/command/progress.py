@@ -84,14 +84,14 @@ def _compiling(console: Console) -> Iterator[None]:
 
 def _use_all_kernels(trainer: Trainer) -> None:
     """Computes what an epoch does, and changes nothing. Sizes matter: what is worth threads has kernels of its own."""
-    network, samples = trainer.network, len(trainer.x_train)
-    one = compile(copy.deepcopy(network), copy.deepcopy(trainer.optimizer))
+    network, samples = copy.deepcopy(trainer.network), len(trainer.x_train)  # dropout draws from its own stream
+    one = compile(network, copy.deepcopy(trainer.optimizer))
     if one.compiled:
         one.run(trainer.x_train[:1], trainer.t_train[:1], [[0]])
     else:
         for size in {trainer.batch_size, samples % trainer.batch_size or trainer.batch_size}:
             network.gradient(trainer.x_train[:size], trainer.t_train[:size])
-    network.accuracy(trainer.x_train[:1], trainer.t_train[:1])
+    trainer.network.accuracy(trainer.x_train[:1], trainer.t_train[:1])
 
 
 class _TrainingProgress(Progress):

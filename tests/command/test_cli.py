@@ -11,12 +11,12 @@ from mnist_real import REAL, real_data
 
 import fastbp
 from fastbp import datasets
-from fastbp.trainer import COMPILING
+from fastbp.trainer import COMPILING, OPTIMIZERS
 
 pytestmark = pytest.mark.command
 
 OPTIONS = {
-    "train": "data hidden epochs batch-size lr dtype seed threads save plot quiet",
+    "train": "data network hidden optimizer lr epochs batch-size train-samples dtype seed threads save plot quiet",
     "evaluate": "load data",
     "gradcheck": "data hidden seed",
     "graph": "opened save",
@@ -82,6 +82,36 @@ def test_train_options_reach_the_training(command: Any, tmp_path: Path) -> None:
         for name, parameter in network.params.items():
             assert (saved[name].shape, saved[name].dtype) == (parameter.shape, np.float64)
             np.testing.assert_allclose(saved[name], parameter, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("network", ["two-layer", "multi-layer", "simple-conv", "deep-conv"])
+def test_train_each_network(command: Any, network: str) -> None:
+    """It learns, the same whenever the seed is, and `evaluate` knows it again from the file."""
+    small = ("--network", network, "--optimizer", "adam", "--train-samples", 300, "--epochs", 8, "--batch-size", 30)
+    output, again = (command("train", *small, "--save", name) for name in ("net.npz", "again.npz"))
+    number, _, test = epoch_lines(output)[-1]
+    assert epoch_lines(output) == epoch_lines(again)
+    assert (number, output.splitlines()[-1].split(" · ")[1]) == (8, "80 steps")
+    assert float(test) > 0.6
+    assert command("evaluate", "--load", "net.npz").startswith(f"test accuracy {test} · train accuracy ")
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+def test_train_with_each_optimizer(command: Any, tmp_path: Path, name: str) -> None:
+    """The very network that the same calls in Python train; its learning rate is the book's, but for SGD."""
+    options = f"--optimizer {name} --epochs 2 --network multi-layer --hidden 9,8 --dtype float64 --save net.npz"
+    output = command("train", *options.split())
+    rng = np.random.default_rng(0)
+    network = fastbp.MultiLayerNet(64, [9, 8], 10, rng=rng)
+    (x_train, t_train), (x_test, t_test) = datasets.load_digits()
+    arrays = (x_train.astype(np.float64), t_train, x_test.astype(np.float64), t_test)
+    lr = {"sgd": 0.1, "adam": 0.001}.get(name, 0.01)
+    trainer = fastbp.Trainer(network, *arrays, 2, 100, name, {"lr": lr}, verbose=False, rng=rng)
+    trainer.train()
+    assert epoch_lines(output)[-1][2] == f"{trainer.test_acc_list[-1]:.4f}"
+    with np.load(tmp_path / "net.npz", allow_pickle=False) as saved:
+        for key, parameter in network.params.items():
+            np.testing.assert_allclose(saved[key], parameter, rtol=1e-9, atol=1e-12)
 
 
 def test_train_seed(command: Any) -> None:

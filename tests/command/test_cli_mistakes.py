@@ -25,7 +25,14 @@ ARGUMENTS = {
     "gradcheck --data nonsense": "unknown data 'nonsense'",
     "evaluate --load net.npz --data nonsense": "unknown data 'nonsense'",
     "train --hidden 0": "--hidden",
-    "train --hidden 1.5": "--hidden",
+    "train --hidden 1.5": "'1.5' is no size of a layer, such as 50, nor several, such as 100,50",
+    "train --hidden 5,": "--hidden",
+    "train --hidden 5,4": "--hidden 5,4: two-layer has one hidden layer, several need --network multi-layer",
+    "train --network deep-conv --hidden 5,4": "deep-conv has one hidden layer",
+    "train --network three-layer": "'three-layer' is not one of 'two-layer', 'multi-layer', 'simple-conv', 'deep-conv'",
+    "train --optimizer newton": "'newton' is not one of 'adagrad', 'adam', 'momentum', 'nesterov', 'rmsprop', 'sgd'",
+    "train --train-samples 0": "--train-samples",
+    "train --train-samples 2000": "--train-samples 2000: the data has 1437 to train on",
     "train --hidden 10000000000000": "not enough memory",
     "train --epochs 0": "--epochs",
     "train --epochs x": "--epochs",
@@ -94,14 +101,20 @@ def parameters(**changed: Any) -> dict[str, Any]:
 
 
 FILES = {
-    "foreign names": ({"x": np.zeros(3)}, r"net.npz holds no two-layer network: expected W1, b1, W2 and b2"),
-    "a name too few": (parameters(b2=None), "net.npz holds no two-layer network"),
+    "foreign names": ({"x": np.zeros(3)}, "net.npz holds no network of `fastbp train`: expected W1, b1, W2, b2"),
+    "a name too few": (parameters(b2=None), "net.npz holds no network of `fastbp train`"),
     "other data": (parameters(W1=np.zeros((784, 5))), "net.npz takes 784 features a sample, but the data has 64"),
-    "no matrix": (parameters(W1=np.zeros(64)), "net.npz holds no two-layer network"),
+    "no matrix": (parameters(W1=np.zeros(64)), "net.npz holds no network of `fastbp train`"),
     "hidden layers that differ": (parameters(W2=np.zeros((6, 10))), "net.npz has W2 of shape (6, 10)"),
     "a bias of one number": (parameters(b1=np.float32(0)), "net.npz has b1 of shape ()"),
     "integers": (parameters(W2=np.zeros((5, 10), int)), "net.npz has W2 of dtype int64"),
     "text": (parameters(W1=np.full((64, 5), "a")), "net.npz has W1 of dtype <U1"),
+    "another number of layers than of biases": (parameters(W3=np.zeros((10, 10))), "net.npz holds no network of"),
+    "other images": (
+        {"W1": np.zeros((3, 1, 5, 5)), "b1": np.zeros(3), "W2": np.zeros((432, 4)), "b2": np.zeros(4)}
+        | {"W3": np.zeros((4, 10)), "b3": np.zeros(10)},
+        "net.npz takes images of another size than the data's, which are 8 x 8",
+    ),
     "too few classes": (parameters(W2=np.zeros((5, 3)), b2=np.zeros(3)), "the 3 classes are 0 to 2"),
 }
 
