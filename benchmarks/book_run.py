@@ -18,8 +18,8 @@ sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
 
 from book_scripts import TWO_LAYER_NET, Project
 
-from fastbp.command.info import collect
 from fastbp.datasets import load_mnist
+from fastbp.system.info import collect
 
 SCRIPT = (
     """

@@ -57,7 +57,7 @@ def offered(wanted: tuple[str, ...] = ()) -> list[InstructionSet]:
     """
     for name in (*RESTRICTIONS, NUMPY, "OPENBLAS_L2_SIZE"):
         os.environ.pop(name, None)
-    from fastbp.command.info import collect
+    from fastbp.system.info import collect
 
     own = collect()["instruction set"]
     sets = {FULL: InstructionSet(own, {})}

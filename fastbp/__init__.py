@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fastbp.lazy import attach
-from fastbp.networks.provided import provide
+from fastbp.provided import provide
 
 __version__ = "0.1.0"
 

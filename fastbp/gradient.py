@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp.boundary import arrays
-from fastbp.networks.provided import provided
+from fastbp.provided import provided
 
 Array = NDArray[Any]
 

@@ -147,7 +147,7 @@ def machine_facts() -> dict[str, str]:
 
     from fastbp import __version__
     from fastbp.bench import pytorch
-    from fastbp.command import info
+    from fastbp.system import info
 
     known = info.collect()
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]

@@ -264,7 +264,7 @@ app.command()(book.convert)
 @app.command()
 def info() -> None:
     """Print versions, processor, threads and cache folder: what a bug report needs."""
-    from fastbp.command.info import collect
+    from fastbp.system.info import collect
 
     facts = collect()
     width = max(map(len, facts)) + 2

@@ -17,6 +17,7 @@ from fastbp.graph import matrices as _matrices
 from fastbp.graph.layers import node
 from fastbp.graph.network import from_network
 from fastbp.graph.node import Node, apply, constant, variable
+from fastbp.provided import provide
 
 # Without sum: `from fastbp.graph import *` would replace Python's own.
 __all__ = [
@@ -38,6 +39,16 @@ __all__ = [
     "transpose",
     "variable",
 ]
+
+# What a node shows of its graph, which it doesn't know.
+provide("explanation", "fastbp.graph.explain", "explanation")
+provide("opened graph", "fastbp.graph.opening", "opened")
+provide("table of a graph", "fastbp.graph.text", "table")
+provide("picture in a file", "fastbp.graph.picture", "save")
+provide("picture in a notebook", "fastbp.graph.picture", "for_notebook")
+provide("text in a notebook", "fastbp.graph.picture", "instead_of_picture")
+provide("copy of a graph", "fastbp.graph.copies", "deep_copy")
+provide("pickle of a graph", "fastbp.graph.copies", "reduced")
 
 
 def exp(x: Any) -> Node:

@@ -5,6 +5,7 @@ from typing import Any
 
 from fastbp.graph.engine import in_order
 from fastbp.graph.node import Node
+from fastbp.graph.values import computed
 
 Record = tuple[Any, ...]
 
@@ -27,6 +28,11 @@ def records(root: Node) -> list[Record]:
         )
         for node in order
     ]
+
+
+def reduced(root: Node) -> tuple[Any, ...]:
+    """For pickle: the graph as a list, and what builds it again."""
+    return built, (records(root),)
 
 
 def built(listed: list[Record]) -> Node:
@@ -59,6 +65,4 @@ def deep_copy(root: Node, memo: dict[int, Any]) -> Node:
 
 
 def _locked(value: Any) -> Any:
-    from fastbp.graph.values import computed
-
     return value if value is None or isinstance(value, bool | int) else computed(value)

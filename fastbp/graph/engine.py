@@ -1,18 +1,33 @@
 """Backward: the derivatives of one node by all nodes below it, each node visited once. Nothing here recurses."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 
 from fastbp.graph.operation import Operation
 from fastbp.graph.values import Value, computed, given, in_dtype, quiet, shape_of
 
-if TYPE_CHECKING:
-    from fastbp.graph.node import Node
+
+class Linked(Protocol):
+    """What there has to be of a node, so that derivatives pass through it."""
+
+    _grad: Value | None
+    _passed: tuple[Value | None, ...]
+    _run: object
+
+    @property
+    def value(self) -> Value: ...
+    @property
+    def operation(self) -> Operation | None: ...
+    @property
+    def inputs(self) -> tuple[Self, ...]: ...
 
 
-def in_order(root: "Node") -> list["Node"]:
+Node = TypeVar("Node", bound=Linked)
+
+
+def in_order(root: Node) -> list[Node]:
     """All nodes below `root` and itself, each after its inputs, in the order in which an expression is read."""
     done: list[Node] = []
     seen: set[Node] = set()
@@ -28,7 +43,7 @@ def in_order(root: "Node") -> list["Node"]:
     return done
 
 
-def consumers(order: list["Node"]) -> dict["Node", list[tuple["Node", int]]]:
+def consumers(order: list[Node]) -> dict[Node, list[tuple[Node, int]]]:
     """For each node, who takes its value, and as which input: twice where it is taken twice."""
     found: dict[Node, list[tuple[Node, int]]] = {node: [] for node in order}
     for node in order:
@@ -37,7 +52,7 @@ def consumers(order: list["Node"]) -> dict["Node", list[tuple["Node", int]]]:
     return found
 
 
-def backward(root: "Node", dout: Any) -> None:
+def backward(root: Node, dout: Any) -> None:
     """Sets `grad` of all nodes below `root`, and what each edge passes."""
     order, run = in_order(root), object()
     gradients, passed = flow(order, start(root, dout), lambda operation: operation)
@@ -46,7 +61,7 @@ def backward(root: "Node", dout: Any) -> None:
         node._passed, node._run = passed[node], run
 
 
-def start(root: "Node", dout: Any) -> Value:
+def start(root: Node, dout: Any) -> Value:
     """The derivative that comes in at the top: of the root's shape, or one number for all its elements."""
     value = given(dout, "dout")
     shape = np.shape(root.value)
@@ -58,8 +73,8 @@ def start(root: "Node", dout: Any) -> Value:
 
 
 def flow(
-    order: list["Node"], dout: Value, chosen: Callable[[Operation], Operation]
-) -> tuple[dict["Node", Value], dict["Node", tuple[Any, ...]]]:
+    order: list[Node], dout: Value, chosen: Callable[[Operation], Operation]
+) -> tuple[dict[Node, Value], dict[Node, tuple[Any, ...]]]:
     """(The derivative for each node, what each node passes to its inputs), from dout at the last of `order`."""
     gradients: dict[Node, Value] = {order[-1]: dout}
     passed: dict[Node, tuple[Any, ...]] = {}

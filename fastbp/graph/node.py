@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from importlib import import_module
 from numbers import Real
 from typing import Any, NoReturn
 
@@ -11,6 +12,7 @@ from fastbp.graph import arithmetic, engine, matrices
 from fastbp.graph.no_number import NoNumber
 from fastbp.graph.operation import Operation
 from fastbp.graph.values import Value, computed, given, number, printable, quiet, shape_of
+from fastbp.provided import provided
 
 
 class Node(NoNumber):
@@ -92,9 +94,7 @@ class Node(NoNumber):
         At most 20 paths are written out. For arrays the rule and the shapes of each edge. ValueError when this node
         doesn't depend on `variable`.
         """
-        from fastbp.graph.explain import explanation
-
-        return explanation(self, variable)
+        return str(_by("explanation")(self, variable))
 
     def find(self, name: str) -> "Node":
         """The node of this name, among those below and this one. ValueError when there is none, or more than one."""
@@ -113,9 +113,8 @@ class Node(NoNumber):
         stays whole where its parts don't have its value and derivatives, as where they overflow. Call `backward` on it
         for its derivatives.
         """
-        from fastbp.graph.opening import opened
-
-        return opened(self)
+        opened: Node = _by("opened graph")(self)
+        return opened
 
     def save(self, path: str | os.PathLike[str], *, dark: bool = False) -> None:
         """Draws the graph into an .svg, .png or .pdf file, whole or not at all; needs the extra `plot`.
@@ -124,14 +123,10 @@ class Node(NoNumber):
         drawn, and the picture says how many are left out. ValueError for another suffix, ImportError without the
         extra, OSError where no file can be written.
         """
-        from fastbp.graph.picture import save
-
-        save(self, path, dark=dark)
+        _by("picture in a file")(self, path, dark=dark)
 
     def __str__(self) -> str:
-        from fastbp.graph.text import table
-
-        return table(self)
+        return str(_by("table of a graph")(self))
 
     def __repr__(self) -> str:
         name = f" {printable(self.name)!r}" if self.name else ""
@@ -140,17 +135,13 @@ class Node(NoNumber):
 
     def _repr_svg_(self) -> str | None:
         """What a notebook shows, where the extra `plot` is installed."""
-        from fastbp.graph.picture import for_notebook
-
-        return for_notebook(self)
+        picture: str | None = _by("picture in a notebook")(self)
+        return picture
 
     def _repr_html_(self) -> str | None:
         """What a notebook shows without the extra: the graph as `print` writes it."""
-        from html import escape
-
-        from fastbp.graph.picture import missing
-
-        return f"<pre>{escape(str(self))}</pre>" if missing() else None
+        text: str | None = _by("text in a notebook")(self)
+        return text
 
     def __copy__(self) -> "Node":
         """A node of the same inputs."""
@@ -159,14 +150,11 @@ class Node(NoNumber):
         return made
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Node":
-        from fastbp.graph.copies import deep_copy
-
-        return deep_copy(self, memo)
+        copy: Node = _by("copy of a graph")(self, memo)
+        return copy
 
     def __reduce__(self) -> Any:
-        from fastbp.graph.copies import built, records
-
-        return built, (records(self),)
+        return _by("pickle of a graph")(self)
 
     # Operators -------------------------------------------------------------------------------------------------------
 
@@ -276,16 +264,22 @@ def constant(value: Any, name: str = "") -> Node:
     return Node(given(value, "an operand"), name=name)
 
 
+def _by(what: str) -> Callable[..., Any]:
+    """What `fastbp/graph/__init__.py` has put in for this."""
+    function = provided(what)
+    assert function is not None, what
+    return function
+
+
 def _short(value: Value) -> str:
     return number(value) if np.ndim(value) == 0 else f"array {shape_of(value)} {value.dtype}"
 
 
 def _instead(name: str) -> TypeError:
     """The error for np.exp(node): which function to take, where there is one."""
-    import fastbp.graph
-
+    package = import_module(__package__)
     known = {"matmul": "x @ y", "negative": "-x", "transpose": "x.T", "maximum": "graph.relu(x)", "square": "x ** 2"}
-    ours = known.get(name) or (f"graph.{name}(x)" if callable(getattr(fastbp.graph, name, None)) else "")
+    ours = known.get(name) or (f"graph.{name}(x)" if callable(getattr(package, name, None)) else "")
     if ours:
         return TypeError(f"np.{name} takes no nodes: write {ours}")
     return TypeError(f"np.{name} takes no nodes, and fastbp.graph has nothing like it: take node.value for the numbers")

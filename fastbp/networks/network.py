@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp.networks.accuracy import share_right
-from fastbp.networks.provided import provided
 from fastbp.originals import original
+from fastbp.provided import provided
 
 
 @original

@@ -84,11 +84,12 @@ def test_a_star_import_brings_what_hides_nothing() -> None:
 
 
 # The floors, from the top down, by the names of files and folders: each imports what lies below it alone, and what
-# stands beside it on its floor where that is no circle. `kernels` is below all but `originals`, `reads` and `lazy`,
-# which import nothing of the package but each other.
+# stands beside it on its floor where that is no circle. `kernels` is below all but `originals`, `reads`, `lazy` and
+# `provided`, which import nothing of the package but each other.
 FLOORS = (
     ("__main__",),
-    ("command", "bench", "graph.command", "graph.figures"),
+    ("command", "graph.command", "graph.figures"),
+    ("bench",),
     ("book",),
     ("trainer",),
     ("gradcheck",),
@@ -99,7 +100,7 @@ FLOORS = (
     ("boundary", "datasets"),
     ("threads",),
     ("system",),
-    ("reference", "originals", "reads", "lazy", "kernels"),
+    ("reference", "originals", "reads", "lazy", "provided", "kernels"),
     ("",),  # fastbp itself: its version
 )
 
@@ -110,16 +111,10 @@ def module_of(file: Path) -> str:
     return ".".join(names[:-1] if names[-1] == "__init__" else names)
 
 
-def arrows(file: Path, *, deferred: bool = True) -> set[str]:
-    """The modules of the package that a file imports, anywhere in it or outside of functions."""
-    tree = ast.parse(file.read_text())
-    unseen = [n for n in ast.walk(tree) if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"]
-    unseen += [] if deferred else [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
-    skipped = {id(node) for block in unseen for node in ast.walk(block)}
+def arrows(file: Path) -> set[str]:
+    """The modules of the package that a file imports, anywhere in it."""
     found = set()
-    for node in ast.walk(tree):
-        if id(node) in skipped:
-            continue
+    for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "fastbp":
@@ -158,21 +153,15 @@ def test_every_file_stands_on_a_floor() -> None:
 def test_arrows_point_down(file: Path) -> None:
     module = module_of(file)
     if not module:
-        assert arrows(file) == {"lazy", "networks.provided"}
+        assert arrows(file) == {"lazy", "provided"}
         return
     up = {each for each in arrows(file) if floor_of(each) < floor_of(module)}
     assert not up, f"{module} imports {sorted(up)}, which stand above it"
 
 
 def test_no_circles() -> None:
-    """Within a room a class may load what serves one of its methods when that is called, as a node what explains it."""
-
-    def needs(file: Path) -> set[str]:
-        room = module_of(file).split(".")[0]
-        others = {each for each in arrows(file) if each.split(".")[0] != room}
-        return (arrows(file, deferred=False) | others) - {""}
-
-    waiting = {module_of(file): needs(file) for file in FILES}
+    """Imports inside of functions count as others do."""
+    waiting = {module_of(file): arrows(file) - {""} for file in FILES}
     for package in [module for module in waiting if (PACKAGE.joinpath(*module.split(".")) / "__init__.py").is_file()]:
         waiting[package] = {each for each in waiting[package] if not each.startswith(f"{package}.")}
     while ready := {module for module, needs in waiting.items() if not needs & waiting.keys() - {module}}:

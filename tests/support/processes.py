@@ -60,7 +60,7 @@ BECOME = """
 import os, pwd, shlex, tempfile, warnings
 import numpy as np
 import fastbp
-from fastbp.command.info import collect
+from fastbp.system.info import collect
 with tempfile.TemporaryDirectory() as folder:
     os.environ["FASTBP_CACHE_DIR"] = folder
     collect()

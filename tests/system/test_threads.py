@@ -140,7 +140,7 @@ with fastbp.threads(2):
     assert threads.for_work(1e12) == 1
     layer = fastbp.Affine(np.ones((256, 256), np.float32), np.ones(256, np.float32))
     assert (layer.forward(np.ones((256, 256), np.float32)) == 257).all()
-from fastbp.command.info import collect
+from fastbp.system.info import collect
 print(collect()["threading layer"])
 """
 MISSING = "import sys; sys.modules |= dict.fromkeys(['numba.np.ufunc.omppool', 'numba.np.ufunc.tbbpool'])"

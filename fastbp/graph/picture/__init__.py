@@ -1,20 +1,18 @@
 """Pictures of graphs, as the book draws them; they need the extra `plot`, which is imported when one is drawn."""
 
 import os
+from html import escape
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from fastbp.graph.node import Node
 from fastbp.system.files import atomic_write
-
-if TYPE_CHECKING:
-    from fastbp.graph.node import Node
 
 FORMATS = ("svg", "png", "pdf")
 NEEDED = ("matplotlib", "fast_sugiyama")
 
 
-def save(root: "Node", path: str | os.PathLike[str], *, dark: bool = False) -> None:
+def save(root: Node, path: str | os.PathLike[str], *, dark: bool = False) -> None:
     """Draws the graph into a file, whole or not at all; see `Node.save`."""
     format = checked_format(path)
     require()
@@ -28,7 +26,7 @@ def save(root: "Node", path: str | os.PathLike[str], *, dark: bool = False) -> N
         draw(drawn, layout, stream, format, dark)
 
 
-def for_notebook(root: "Node") -> str | None:
+def for_notebook(root: Node) -> str | None:
     """The picture as SVG; None without the extra."""
     if missing():
         return None
@@ -38,6 +36,11 @@ def for_notebook(root: "Node") -> str | None:
 
     drawn = scene(root)
     return svg(drawn, placed(drawn))
+
+
+def instead_of_picture(root: Node) -> str | None:
+    """The graph as `print` writes it, in HTML; None where the extra draws it."""
+    return f"<pre>{escape(str(root))}</pre>" if missing() else None
 
 
 def checked_format(path: str | os.PathLike[str]) -> str:

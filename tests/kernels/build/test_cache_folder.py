@@ -10,8 +10,8 @@ import pytest
 from numba import config
 from processes import as_user, needs_root, python
 
-from fastbp.command.info import collect
 from fastbp.datasets import load_mnist
+from fastbp.system.info import collect
 
 VARIABLES = ("FASTBP_CACHE_DIR", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the XDG specification's folders")
@@ -165,7 +165,7 @@ def test_without_a_home_kernels_are_compiled_and_not_kept(place: Path) -> None:
 @pytest.mark.command
 def test_without_a_home_info_says_so() -> None:
     code = (
-        "from fastbp.command.info import collect; print(collect()['cache folder'], collect()['data folder'], sep='\\n')"
+        "from fastbp.system.info import collect; print(collect()['cache folder'], collect()['data folder'], sep='\\n')"
     )
     said = python(HOMELESS + code, FASTBP_CACHE_DIR="").splitlines()
     assert said == ["nowhere (there is no home folder; set FASTBP_CACHE_DIR)"] * 2
@@ -173,7 +173,7 @@ def test_without_a_home_info_says_so() -> None:
 
 @pytest.mark.command
 def test_a_home_that_a_tilde_lacks_is_a_mistake() -> None:
-    code = "from fastbp.command.info import collect\ntry:\n    collect()\nexcept ValueError as error:\n    print(error)"
+    code = "from fastbp.system.info import collect\ntry:\n    collect()\nexcept ValueError as error:\n    print(error)"
     said = python(HOMELESS + code, FASTBP_CACHE_DIR="~/cache")
     assert said.startswith("FASTBP_CACHE_DIR must be an absolute path, got '~/cache' (there is no such home folder)")
 

@@ -214,7 +214,7 @@ import fastbp.kernels.second.outer
 # The whole package ---------------------------------------------------------------------------------------------------
 
 EVERYTHING = """
-import numpy as np, fastbp, fastbp.command.info
+import numpy as np, fastbp, fastbp.system.info
 from fastbp.datasets import load_digits
 assert "FORM" in fastbp.__file__, fastbp.__file__
 (x, t), _ = load_digits()
@@ -224,7 +224,7 @@ order = np.random.default_rng(0).permutation(1400).reshape(14, 100)
 losses = [step.run(x, t, order).mean() for _ in range(20)]
 print(losses[-1] < 0.5 < 2 < losses[0], fastbp.predict(net, x).shape, len(x))
 print(fastbp.Affine(np.eye(2), np.ones(2)).forward(np.ones((1, 2))).tolist())
-print(fastbp.command.info.collect()["cached kernels"].split()[0] != "0")
+print(fastbp.system.info.collect()["cached kernels"].split()[0] != "0")
 """
 
 

@@ -1,6 +1,6 @@
-"""What upper floors put in for a network's own way of doing something: networks use it without knowing who gave it.
+"""What upper floors put in for lower ones to use: networks and the nodes of graphs don't know who gave it.
 
-`fastbp/__init__.py` says what there is. It is loaded at the first use; nothing is imported here.
+`fastbp/__init__.py` and `fastbp/graph/__init__.py` say what there is. It is loaded at its first use, and not here.
 """
 
 from collections.abc import Callable
