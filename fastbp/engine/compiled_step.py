@@ -67,7 +67,7 @@ class CompiledStep:
         self._loss: Any = None
         self._takes: Takes | None = None
         self._form: list[Any] = []  # what the workspace was made for
-        self._ready: Any = None  # the operations that it was last found fit for
+        self._ready: tuple[Any, Any] = None, None  # the operations and shape of a sample that it was last found fit for
         self._states: Any = None  # the arrays of the optimizer's state
 
     def __call__(self, x: ArrayLike, t: ArrayLike, *, scale: float = 1.0) -> float:
@@ -193,7 +193,8 @@ class CompiledStep:
     def _workspace_for(self, data: Data, batch: int) -> Workspace:
         """Buffers for such samples, made anew where operations or shapes are others, or a batch larger, than before."""
         operations, shape, work = self._operations, data.sample_shape, self._workspace
-        if work is not None and work.capacity >= batch and self._ready is operations and operations[0].inputs == shape:
+        ready, shape_of_ready = self._ready  # what preparing data may have connected to another shape since
+        if work is not None and work.capacity >= batch and ready is operations and shape_of_ready == shape:
             return work
         if operations[0].inputs != shape and self.takes.features is None:
             connect(operations, shape)
@@ -202,7 +203,7 @@ class CompiledStep:
         if work is None or work.capacity < batch or form != self._form:
             work = self._workspace = Workspace(operations, self._dtype, batch, learns=True)
             self._form = form
-        work.operations = self._ready = operations
+        work.operations, self._ready = operations, (operations, shape)
         return work
 
     def _states_for(self, params: Any) -> Any:

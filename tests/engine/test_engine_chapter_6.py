@@ -139,6 +139,25 @@ def test_normalized_images(shape: tuple[int, ...], features: int, clipped: float
     np.testing.assert_allclose(step_scores(ours, x), expected, rtol=1e-9, atol=1e-12)
 
 
+def test_images_of_another_shape_at_each_call() -> None:
+    """Without a layer that says how many numbers it takes; larger ones than the first, and smaller ones."""
+    rng = np.random.default_rng(10)
+    params = {"gamma": np.ones(3), "beta": np.zeros(3)}
+    ours = Chain([BatchNormalization(*params.values())], params, IdentityWithLoss())
+    theirs = copy.deepcopy(ours)
+    layer, loss, by_hand = theirs.layers[0], theirs.last_layer, fastbp.SGD(0.1)
+    step = fastbp.compile(ours, fastbp.SGD(0.1), strict=True)
+    for shape in [(3,), (3, 2, 2), (3,), (3, 4, 4), (3, 2, 2), (3, 8)]:
+        x = rng.standard_normal((5, *shape))
+        t = rng.standard_normal(x.shape)
+        got = step(x, t.reshape(5, -1)), step.run(x, t.reshape(5, -1), [[3, 0, 1, 4]])[0]
+        for samples, value in zip(([0, 1, 2, 3, 4], [3, 0, 1, 4]), got, strict=True):
+            assert value == pytest.approx(loss.forward(layer.forward(x[samples]), t[samples]), rel=1e-12)
+            layer.backward(loss.backward())
+            by_hand.update(theirs.params, {"gamma": layer.dgamma, "beta": layer.dbeta})
+    np.testing.assert_allclose(ours.params["gamma"], theirs.params["gamma"], rtol=1e-12)
+
+
 def step_scores(network: Any, x: Any) -> Any:
     """Of a network without methods of its own."""
     bare = type("Bare", (), {})()
