@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp import originals
-from fastbp.boundary.arguments import generator, optimizer_object, positive, whole_number
+from fastbp.boundary.arguments import generator, optimizer_object, whole_number
 from fastbp.chain import Chain
 from fastbp.engine import predict
-from fastbp.engine.clipping import clipped
+from fastbp.engine.clipping import clipped, max_norm_of
 from fastbp.engine.compiled_step import CompiledStep
 from fastbp.engine.data import Data, LayerData
 from fastbp.engine.followed import Followed
@@ -97,7 +97,7 @@ class Trainer:
         self.sampling = sampling
         self.callbacks = tuple(callbacks)
         self.on_nan = on_nan
-        self.max_norm = None if max_norm is None else positive(max_norm, "max_norm")
+        self.max_norm = max_norm_of(max_norm)
 
         steps = len(self.x_train) / self.batch_size
         # With replacement there is no last, smaller batch.

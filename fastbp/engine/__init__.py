@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fastbp.boundary.arguments import optimizer_object, positive
+from fastbp.boundary.arguments import optimizer_object
 from fastbp.chain import NotCompilable
+from fastbp.engine.clipping import max_norm_of
 from fastbp.engine.scores import predict
 from fastbp.engine.side_by_side import fit_many
 from fastbp.engine.training_step import TrainingStep
@@ -31,6 +32,5 @@ def compile(network: Any, optimizer: Any, *, strict: bool = False, max_norm: flo
     optimizer_object(optimizer)
     if not isinstance(getattr(network, "params", None), Mapping):
         raise TypeError(f"network must have params, a dict of arrays, and layers, got {network!r}")
-    if max_norm is not None:
-        max_norm = positive(max_norm, "max_norm")
+    max_norm = max_norm_of(max_norm)
     return TrainingStep(network, optimizer, strict=strict, max_norm=max_norm)

@@ -6,7 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from fastbp.boundary.arguments import positive
+
 TINY = 1e-6  # beside the norm, as in PyTorch's clip_grad_norm_
+
+
+def max_norm_of(value: float | None) -> float | None:
+    """A `max_norm` as it was given, None for no clipping. ValueError and TypeError for what is no positive number."""
+    return None if value is None else positive(value, "max_norm")
 
 
 def clipped(gradients: Mapping[str, Any], params: Mapping[str, Any], max_norm: float | None) -> Mapping[str, Any]:

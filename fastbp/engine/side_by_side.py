@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp.boundary.arguments import optimizer_object, positive, whole_number
+from fastbp.boundary.arguments import optimizer_object, whole_number
 from fastbp.chain import NotCompilable, share_memory
+from fastbp.engine.clipping import max_norm_of
 from fastbp.engine.compiled_step import CompiledStep
 from fastbp.engine.data import Data, check_apart, check_plain, checked_order
 from fastbp.system import threads as _threads
@@ -45,8 +46,7 @@ def fit_many(
             raise ValueError(f"the same {what} is there twice: each thread needs one of its own")
     if not networks:
         raise ValueError("no network to train")
-    if max_norm is not None:
-        max_norm = positive(max_norm, "max_norm")
+    max_norm = max_norm_of(max_norm)
     at_once = _threads.get_num_threads() if threads is None else whole_number(threads, "threads", 1)
     steps = [
         _step(n, network, optimizer, max_norm)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp.chain import NotCompilable
+from fastbp.engine.clipping import max_norm_of
 from fastbp.engine.compiled_step import CompiledStep
 from fastbp.engine.data import Data, LayerData, check_apart, check_plain, given_of
 from fastbp.engine.layer_step import LayerStep
@@ -104,9 +105,14 @@ class TrainingStep:
         layers.
         """
         compiled, layers = self._compiled, self._layers
-        if compiled is None or compiled.network is not self.network or compiled.optimizer is not self.optimizer:
-            compiled = self._compiled = CompiledStep(self.network, self.optimizer, self.max_norm)
-            layers = self._layers = LayerStep(self.network, self.optimizer, self.max_norm)
+        if (
+            compiled is None
+            or compiled.network is not self.network
+            or compiled.optimizer is not self.optimizer
+            or compiled.max_norm != self.max_norm
+        ):
+            parts = self.network, self.optimizer, max_norm_of(self.max_norm)
+            compiled, layers = self._compiled, self._layers = CompiledStep(*parts), LayerStep(*parts)
         assert layers is not None
         try:
             compiled.bind()

@@ -9,7 +9,7 @@ from chains import COMPILES, OPTIMIZERS, TOLERANCE, arrays_of, batches, chain, d
 from nets import same_bits
 
 import fastbp
-from fastbp import Trainer, threads
+from fastbp import Relu, Trainer, threads
 from fastbp.engine import launch
 from fastbp.engine.clipping import clipped
 from fastbp.engine.layer_step import LayerStep
@@ -178,6 +178,24 @@ def test_trainer(foreign: bool) -> None:
     for key, array in expected.params.items():
         np.testing.assert_allclose(network.params[key], array, rtol=1e-9, atol=1e-12, err_msg=key)
     assert trainer.runs.startswith("layer by layer" if foreign else "compiled loop")
+
+
+@pytest.mark.parametrize("foreign", [False, True], ids=["compiled", "layers"])
+def test_a_norm_may_be_changed_between_steps(foreign: bool) -> None:
+    ours, theirs = chain("ARA", (6, 5, 3)), chain("ARA", (6, 5, 3))
+    if foreign:
+        ours.layers[1].forward = Relu.forward.__get__(ours.layers[1])
+    step = fastbp.compile(ours, optimizer("SGD"))
+    assert step.compiled is not foreign
+    for max_norm in (None, 0.2, 0.05, None):
+        step.max_norm = max_norm
+        step(X, T)
+        LayerStep(theirs, optimizer("SGD"), max_norm)(X, T)
+    for key, array in theirs.params.items():
+        np.testing.assert_allclose(ours.params[key], array, rtol=1e-12, atol=1e-14, err_msg=key)
+    step.max_norm = -1.0
+    with pytest.raises(ValueError, match="max_norm must be a"):
+        step(X, T)
 
 
 def test_nan_stays_nan() -> None:
