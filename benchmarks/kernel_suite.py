@@ -170,9 +170,9 @@ def _compressing(row: Row) -> Iterator[Contender]:
     x, _ = images(row.shape[0], np.uint8)
     factor, dtype = 1 / 255, np.dtype(row.dtype)
     values, starts, columns = data.compress(x, dtype, factor)
-    expected = np.zeros(row.shape, dtype)
-    expected[np.repeat(np.arange(len(x)), np.diff(starts)), columns] = values
-    if not np.array_equal(expected, x * dtype.type(factor)):
+    again, used = np.zeros_like(x), slice(starts[-1])
+    again[np.repeat(np.arange(len(x)), np.diff(starts)), columns[used]] = values[used]
+    if not np.array_equal(again, x):
         raise ValueError("the compressed images are not the images: not timed")
     copy = np.empty_like(x)
     yield Contender("fastbp", partial(data.compress, x, dtype, factor), x.nbytes)

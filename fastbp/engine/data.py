@@ -16,7 +16,7 @@ from fastbp.engine import launch
 from fastbp.engine.addresses import address
 from fastbp.engine.operations import Takes
 from fastbp.kernels.loop import compress as kernels
-from fastbp.kernels.loop import plan
+from fastbp.kernels.loop import parts, plan
 
 # Compressed rows win below this share of non-zeros: on MNIST's 19 % a step of 784-50-10 takes 85 µs instead of 130, and
 # of 784-512-512-10 1750 instead of 2030; on the digits' 49 % one of 64-32-10 takes 6.9 instead of 5.5.
@@ -26,7 +26,7 @@ SPARSE_BELOW = 0.25
 LOOKED_AT = 1000  # samples, for the share
 
 NO_LABELS = np.empty(0, np.int64)  # for scores alone
-Compressed = tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int32]]  # values, starts, columns: CSR
+Compressed = tuple[NDArray[Any], NDArray[np.int64], NDArray[Any]]  # values, starts, columns: CSR
 _PLAIN_ARRAYS = (np.ndarray, np.memmap, np.ma.MaskedArray)  # the last of which is an error elsewhere
 COMPRESSED = "compressed"
 
@@ -44,7 +44,8 @@ class Data:
     labels: NDArray[Any] = field(repr=False)
     x: NDArray[Any] = field(repr=False)  # the dense samples, or the values of the compressed ones
     starts: NDArray[np.int64] | None = field(default=None, repr=False)
-    columns: NDArray[np.int32] | None = field(default=None, repr=False)
+    columns: NDArray[Any] | None = field(default=None, repr=False)
+    form: int = 0  # of compressed samples, see kernels.loop.compress
     given: tuple[Any, Any, float] = field(default=(None, None, 1.0), repr=False)  # what it was made from: x, t, scale
     shape: tuple[int, ...] = field(default=(), repr=False)  # of a sample, where that is more than the features
     targets: Any = field(default=None, repr=False)  # what has checked the labels; None: that of classes
@@ -95,7 +96,7 @@ class Data:
         """The row of `kernels.loop.plan` that says where the samples and labels lie."""
         row_bytes = self.x.itemsize * self.features if self.starts is None else 0
         where = address(self.x), self.features, row_bytes, address(self.starts), address(self.columns)
-        return plan.Samples.row(*where, address(self.labels), self.classes)
+        return plan.Samples.row(*where, self.form, address(self.labels), self.classes)
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,7 @@ def prepare(x: Any, t: Any, takes: Takes, *, scale: float, sparse: bool | None) 
             raise ValueError("sparse=True needs an Affine layer at the front")
         sparse = False
     dense = compressed = None
+    form = kernels.form_of(dtype, features)
     if hasattr(x, "tocsr"):
         compressed = _from_scipy(x, features, dtype, scale)
         rows = len(compressed[1]) - 1
@@ -179,10 +181,11 @@ def prepare(x: Any, t: Any, takes: Takes, *, scale: float, sparse: bool | None) 
     if dense is not None:
         if not (sparse or (sparse is None and density(dense) < SPARSE_BELOW)):
             return made(scale, dense.dtype.name, labels, dense)
-        compressed = compress(dense, dtype, scale)
+        compressed, form = compress(dense, dtype, scale), kernels.form_of(dense.dtype, features)
     assert compressed is not None
     values, starts, columns = compressed
-    return made(1.0, COMPRESSED, labels, values, starts, columns)
+    left = scale if form == kernels.BYTES else 1.0
+    return made(left, COMPRESSED, labels, values, starts, columns, form)
 
 
 def density(x: NDArray[Any]) -> float:
@@ -225,24 +228,37 @@ def dense_rows(x: Any, features: int, dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def compress(x: NDArray[Any], dtype: np.dtype[Any], scale: float) -> Compressed:
-    """(Values, starts, columns) of the non-zeros of x times scale: CSR. On all threads, each its rows."""
-    (rows, features), factor = x.shape, np.array([scale], dtype)
-    count, pack = (each.function() for each in kernels.functions(x.dtype, dtype))
+    """(Values, starts, columns) of the non-zeros of x times scale: CSR. On all threads, each its rows.
+
+    Where bytes stay bytes they are not scaled yet. Behind the last values and columns lies room, see OVERRUN.
+    """
+    (rows, features), form = x.shape, kernels.form_of(x.dtype, x.shape[1])
+    column_dtype, value_dtype = kernels.dtypes_of(form, dtype)
+    factor = np.array([1 if form == kernels.BYTES else scale], value_dtype)
+    count, pack = (each.function() for each in parts.compressing(x.dtype, dtype, form))
     starts = np.zeros(rows + 1, np.int64)
     samples, counts = address(x), address(starts[1:])
     launch.share(rows, x.nbytes, lambda lo, hi: count(lo, hi, features, samples, counts))
     np.cumsum(starts, out=starts)
-    columns, values = np.empty(starts[-1], np.int32), np.empty(starts[-1], dtype)
+    columns, values = _with_room(starts[-1], column_dtype), _with_room(starts[-1], value_dtype)
     goes = address(starts), address(columns), address(values)
     launch.share(rows, x.nbytes, lambda lo, hi: pack(lo, hi, features, samples, address(factor), *goes))
     return values, starts, columns
+
+
+def _with_room(count: int, dtype: Any) -> NDArray[Any]:
+    """An array of so many elements, and some more that may be read."""
+    array = np.empty(count + kernels.OVERRUN, dtype)
+    array[count:] = 0
+    return array
 
 
 def _filled(compressed: Compressed, shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
     """The matrix with its zeros; what is there twice is summed."""
     values, starts, columns = compressed
     full = np.zeros(shape, dtype)
-    np.add.at(full, (np.repeat(np.arange(shape[0]), np.diff(starts)), columns), values)
+    used = slice(starts[-1])
+    np.add.at(full, (np.repeat(np.arange(shape[0]), np.diff(starts)), columns[used]), values[used])
     return full
 
 
@@ -268,7 +284,9 @@ def _from_scipy(x: Any, features: int, dtype: np.dtype[Any], scale: float) -> Co
     if matrix.dtype.kind not in "fiub":
         raise TypeError(f"x must hold real numbers, got dtype {matrix.dtype}")
     # Copies: a matrix that is changed in place later would point outside W.
-    values = np.array(matrix.data, dtype)
-    starts, columns = np.array(matrix.indptr, np.int64), np.array(matrix.indices, np.int32)
+    narrow, _ = kernels.dtypes_of(kernels.form_of(dtype, features), dtype)
+    starts, used = np.array(matrix.indptr, np.int64), slice(len(matrix.data))
+    values, columns = _with_room(used.stop, dtype), _with_room(used.stop, narrow)
+    values[used], columns[used] = matrix.data, matrix.indices
     values *= values.dtype.type(scale)
     return values, starts, columns

@@ -14,6 +14,7 @@ from fastbp.engine.addresses import address
 from fastbp.engine.data import Data
 from fastbp.engine.operations import Operation
 from fastbp.kernels.loop import parts, plan
+from fastbp.kernels.loop.compress import OVERRUN
 from fastbp.kernels.loop.sparse import CHAIN, padded_columns
 from fastbp.kernels.matmul.product import scratch_size
 from fastbp.kernels.optimizers import BLOCK
@@ -348,8 +349,8 @@ class Workspace:
         self._rows = []  # the smaller ones of before are let go
         for row in batch:
             row["begins"] = self._buffer(capacity + 1, dtype=np.int64, kept=self._rows)
-            row["columns"] = self._buffer(capacity, longest, dtype=np.int32, kept=self._rows)
-            row["values"] = self._buffer(capacity, longest, kept=self._rows)
+            row["columns"] = self._buffer(capacity * longest + OVERRUN, dtype=np.int32, kept=self._rows)
+            row["values"] = self._buffer(capacity * longest + OVERRUN, kept=self._rows)
         batch["stride"] = stride = padded_columns(first.M, lanes(self.dtype))
         batch["padded_W"] = self._buffer(first.D, stride, kept=self._rows)
         batch["padded_out"] = self._buffer(capacity, stride, kept=self._rows)

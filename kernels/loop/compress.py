@@ -9,11 +9,28 @@ from numba import types
 
 from fastbp.kernels.build.flags import inlined, shared
 from fastbp.kernels.tiles import codegen as cg
-from fastbp.kernels.tiles import lanes_of, zeros
 from fastbp.kernels.tiles.operation import operation
 from fastbp.kernels.tiles.target import TARGET
 
+# Compressed samples, by what their columns and values are: bytes stay bytes, and columns are as short as they may be. A
+# third of the memory to read for bytes, and three quarters for float32.
+COMPRESSED = WIDE, NARROW, BYTES = range(3)
+NARROW_BELOW = 1 << 16  # columns that uint16 can count
+OVERRUN = 64  # elements behind the last one of a sample that may be read, and of its copy written
+
 I8 = ir.IntType(8)
+
+
+def form_of(source, D):
+    """Which of COMPRESSED samples of this dtype become, with D columns."""
+    if D > NARROW_BELOW:
+        return WIDE
+    return BYTES if str(source) == "uint8" else NARROW
+
+
+def dtypes_of(form, dtype):
+    """The dtypes of (columns, values) in this form, for a network of this dtype."""
+    return "int32" if form == WIDE else "uint16", "uint8" if form == BYTES else str(dtype)
 
 
 def _load(context, builder, x, data, at, count):
@@ -85,46 +102,79 @@ def _orders(builder, count):
     return builder.module.globals[name]
 
 
-def _keep_as_python(like, x, at, scale, k, columns, values, e, limit):
-    for lane in range(lanes_of(like)):
-        if x[at + lane] != 0:
-            columns[e], values[e], e = k + lane, x[at + lane] * scale, e + 1
-    return e
+def _at_once(values):
+    """Numbers that are packed together: words of 32 bits, or values that are longer."""
+    return min(TARGET.vector_bytes // 4, TARGET.vector_bytes * 8 // values.bitwidth)
+
+
+def _keep_as_python(x, at, scale, k, columns, values, e):
+    return _keep_one_by_one(at, at + lanes_together(values), x, scale, k - at, columns, values, e)
+
+
+def _together_as_python(values):
+    return min(TARGET.vector_bytes // 4, TARGET.vector_bytes // values.dtype.itemsize)
+
+
+@operation(interpreted=_together_as_python)
+def lanes_together(typingctx, values):
+    """How many numbers `_keep` looks at."""
+
+    def codegen(context, builder, signature, arguments):
+        return cg.I64(_at_once(values.dtype))
+
+    return types.int64(values), codegen
+
+
+def _words(builder, vector, places):
+    """Bytes and their columns in one word each."""
+    words = builder.zext(vector, places.type)
+    return builder.or_(builder.shl(words, cg.constant_vector(places.type, 16)), places)
 
 
 @operation(interpreted=_keep_as_python)
-def _keep(typingctx, like, x, at, scale, k, columns, values, e, limit):
+def _keep(typingctx, x, at, scale, k, columns, values, e):
     """Puts what is no zero of x[at : at + lanes], times scale, into values[e:], and its columns from k.
 
-    Returns where the next one belongs. What lies behind, before `limit`, may be overwritten.
+    Bytes stay bytes, without a scale. Returns where the next one belongs; behind, lanes may be overwritten.
     """
+    count, stays = _at_once(values.dtype), values.dtype == types.uint8
 
     def codegen(context, builder, signature, arguments):
-        _, data, at, scale, k, columns_data, values_data, e, limit = arguments
-        count = like.lanes
-        vector = _load(context, builder, x, data, at, count)
+        _, at, factor, k, _, _, e = arguments
+        vector = _load(context, builder, x, arguments[0], at, count)
         kept = _is_kept(builder, vector)
         bits, found = _bits(builder, kept)
-        numbers = cg.converted(builder, vector, x.dtype, like.elem)
-        numbers = builder.fmul(numbers, cg.broadcast(builder, scale, count))
         lanes = ir.Constant(ir.VectorType(cg.I32, count), list(range(count)))
         places = builder.add(lanes, cg.broadcast(builder, builder.trunc(k, cg.I32), count))
-        for array, pointer, value in ((columns, columns_data, places), (values, values_data, numbers)):
-            packed = _packed(builder, value, kept, bits)
+        if stays:
+            words = _packed(builder, _words(builder, vector, places), kept, bits)
+            numbers = builder.lshr(words, cg.constant_vector(words.type, 16))
+            places, numbers = words, builder.trunc(numbers, vector.type)
+        else:
+            numbers = cg.converted(builder, vector, x.dtype, values.dtype)
+            numbers = builder.fmul(numbers, cg.broadcast(builder, factor, count))
+            places, numbers = (_packed(builder, each, kept, bits) for each in (places, numbers))
+        if columns.dtype.bitwidth < 32:
+            places = builder.trunc(places, ir.VectorType(context.get_data_type(columns.dtype), count))
+        for array, pointer, packed in ((columns, arguments[4], places), (values, arguments[5], numbers)):
             memory = cg.element_pointer(context, builder, array, pointer, e, packed.type)
-            size = context.get_abi_sizeof(packed.type.element)
-            with builder.if_else(builder.icmp_signed("<=", builder.add(e, cg.I64(count)), limit)) as (whole, part):
-                with whole:
-                    builder.store(packed, memory, align=size)
-                with part:
-                    ones = builder.sub(builder.shl(cg.I64(1), found), cg.I64(1))
-                    front = builder.bitcast(builder.trunc(ones, ir.IntType(count)), kept.type)
-                    kinds = [packed.type, memory.type]
-                    cg.call_llvm(builder, "masked.store", ir.VoidType(), [packed, memory, cg.I32(size), front], kinds)
+            builder.store(packed, memory, align=context.get_abi_sizeof(packed.type.element))
         return builder.add(e, found)
 
     long = types.int64
-    return long(like, x, long, like.elem, long, columns, values, long, long), codegen
+    return long(x, long, values.dtype, long, columns, values, long), codegen
+
+
+@inlined
+def _keep_one_by_one(at, end, x, scale, shift, columns, values, e):
+    """The same of x[at:end], whose columns begin `shift` later, without touching what lies behind."""
+    for place in range(at, end):
+        if x[place] != 0:
+            columns[e] = place + shift
+            values[e] = x[place]
+            values[e] *= scale
+            e += 1
+    return e
 
 
 @inlined
@@ -153,30 +203,23 @@ def count_nonzeros(lo, hi, D, x, counts):
 @shared
 def compress_rows(lo, hi, D, x, scale, starts, columns, values):
     """The columns and values, times scale (1,), of row i's non-zeros, from starts[i] on; rounded as in a batch."""
-    tile, factor, limit = zeros(1, 1, values), scale[0], starts[hi]
+    factor, limit, lanes = scale[0], starts[hi], lanes_together(values)
     for i in range(lo, hi):
-        e, k = starts[i], 0
+        e, k, row = starts[i], 0, i * D
         if PACKS:
-            while k + lanes_of(values) <= D:
-                if _count(x, i * D + k, lanes_of(values)) != 0:
-                    e = _keep(tile, x, i * D + k, factor, k, columns, values, e, limit)
-                k += lanes_of(values)
-        while k < D:
-            if x[i * D + k] != 0:
-                columns[e] = k
-                values[e] = x[i * D + k]
-                values[e] *= factor
-                e += 1
-            k += 1
+            while k + lanes <= D and e + lanes <= limit:
+                e = _keep(x, row + k, factor, k, columns, values, e)
+                k += lanes
+        _keep_one_by_one(row + k, row + D, x, factor, -row, columns, values, e)
 
 
 # With AVX, FMA comes with AVX2 on all processors that have it.
 PACKS = TARGET.vector_bytes == 64 or (TARGET.vector_bytes == 32 and TARGET.fma)
 
 
-def functions(source, dtype):
-    """(count_nonzeros, compress_rows) of samples of one dtype into values of another."""
-    x, value = (types.CPointer(getattr(types, str(each))) for each in (source, dtype))
+def functions(source, columns, values):
+    """(count_nonzeros, compress_rows) of samples of one dtype into columns and values of these."""
+    x, column, value = (types.CPointer(getattr(types, str(each))) for each in (source, columns, values))
     long, index = types.int64, types.CPointer(types.int64)
     count = count_nonzeros.of(long, long, long, x, index)
-    return count, compress_rows.of(long, long, long, x, value, index, types.CPointer(types.int32), value)
+    return count, compress_rows.of(long, long, long, x, value, index, column, value)

@@ -20,9 +20,7 @@ def gather_of(kind, in_place, skips):
     """What brings the samples of a batch to where the first operation reads them, or nothing."""
     if kind != COMPRESSED:
         return None if in_place else DENSE[kind]
-    if not skips:
-        return gather.spread_samples
-    return gather.compressed_in_place if in_place else gather.compressed_samples
+    return gather.compressed_samples if skips else gather.spread_samples
 
 
 def of_operation(part, dtype):
@@ -41,13 +39,20 @@ def addresses(functions):
     return [0 if function is None else function.address() for function in functions]
 
 
+def compressing(source, dtype, form):
+    """The C functions that count and compress samples of one dtype, for a network of another."""
+    return compress.functions(source, *compress.dtypes_of(form, dtype))
+
+
 def common_functions(dtype):
     """The C functions that belong to no layer and no optimizer."""
-    parts = [*DENSE.values(), gather.spread_samples, gather.compressed_samples, gather.compressed_in_place]
+    parts = [*DENSE.values(), gather.spread_samples, gather.compressed_samples]
     found = [of_operation(part, dtype) for part in parts]
     found += [of_parameter(part, dtype) for part in (DECAYS, NO_STEP, CLIPPED_STEP)]
     found += [training.train.of(*training.run_types(getattr(types, str(dtype))))]
-    return found + [function for source in DENSE for function in compress.functions(source, dtype)]
+    return found + [
+        function for source in DENSE for function in compressing(source, dtype, compress.form_of(source, 1))
+    ]
 
 
 def loop(dtype):

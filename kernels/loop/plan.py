@@ -67,7 +67,8 @@ class Samples:
     features: Integer
     row_bytes: Integer  # of a dense sample
     starts: Integers  # where each compressed sample begins
-    columns: Integers32
+    columns: Integer  # the address of theirs, and
+    form: Integer  # which of the kinds of COMPRESSED their columns and values are
     labels: Integer
     classes: Integer
 

@@ -56,7 +56,8 @@ def _address_as(dtype):
     return typed
 
 
-address_as_bytes, address_as_int32, address_as_int64 = map(_address_as, ("uint8", "int32", "int64"))
+address_as_bytes, address_as_uint16 = map(_address_as, ("uint8", "uint16"))
+address_as_int32, address_as_int64 = map(_address_as, ("int32", "int64"))
 address_as_float32, address_as_float64 = map(_address_as, ("float32", "float64"))
 
 

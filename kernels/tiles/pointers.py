@@ -44,6 +44,7 @@ def _address_as(element, name):
 
 
 address_as_bytes = _address_as(types.uint8, "address_as_bytes")
+address_as_uint16 = _address_as(types.uint16, "address_as_uint16")
 address_as_int32 = _address_as(types.int32, "address_as_int32")
 address_as_int64 = _address_as(types.int64, "address_as_int64")
 address_as_float32 = _address_as(types.float32, "address_as_float32")

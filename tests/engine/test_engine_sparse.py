@@ -286,11 +286,31 @@ def test_a_matrix_that_is_changed_in_place_later(scipy_sparse: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_scaled_bytes_have_the_values_of_a_dense_batch(dtype: str) -> None:
+@pytest.mark.parametrize("max_norm", [None, 0.1], ids=["zeros skipped", "clipped, with zeros"])
+def test_scaled_bytes_have_the_values_of_a_dense_batch(max_norm: float | None, dtype: str) -> None:
     """Rounded once each: the scale, and the product."""
-    x = np.arange(256, dtype="uint8").reshape(1, 256)
-    values, _, columns = engine_data.compress(x, np.dtype(dtype), 1 / 255)
-    np.testing.assert_array_equal(values, x[0, columns].astype(dtype) * np.dtype(dtype).type(1 / 255))
+    x = (mostly_zeros(40, 256, share=0.4) != 0) * np.arange(256).astype("uint8")
+    as_real = x.astype(dtype) * np.dtype(dtype).type(1 / 255)
+    ours, expected = pair("ARA", (256, 20, 3), dtype)
+    of_bytes, of_reals = (fastbp.compile(each, fastbp.SGD(0.1), max_norm=max_norm) for each in (ours, expected))
+    losses = of_bytes.run(x, T, ORDER, scale=1 / 255, sparse=True)
+    assert losses.tolist() == of_reals.run(as_real, T, ORDER, sparse=True).tolist()
+    same_bits(ours.params, expected.params)
+    prepared = of_bytes.prepare(x, T, scale=1 / 255, sparse=True)
+    dense = of_reals.prepare(as_real, T, sparse=False)
+    close(fastbp.predict(ours, prepared), fastbp.predict(ours, dense), TOLERANCE[dtype], "scores")
+
+
+@pytest.mark.parametrize("source", ["uint8", "float32"])
+@pytest.mark.parametrize("features", [2**16, 2**16 + 1])
+def test_more_columns_than_two_bytes_count(features: int, source: str) -> None:
+    x = np.zeros((40, features), source)
+    x[np.arange(40), np.random.default_rng(97).integers(0, features, 40)] = 3
+    x[::3, -1] = 2
+    ours, expected = pair("ARA", (features, 4, 3), "float32")
+    losses = compiled(ours, optimizer()).run(x, T, ORDER, scale=0.5, sparse=True)
+    close(losses, by_layers(expected, optimizer()).run(x, T, ORDER, scale=0.5), 1e-5, "losses")
+    close(ours.params["W1"], expected.params["W1"], 1e-5, "W1")
 
 
 def test_read_only_bytes_compile_nothing() -> None:

@@ -6,47 +6,52 @@ import numpy as np
 import pytest
 
 from fastbp.engine.addresses import address
-from fastbp.kernels.loop.compress import functions
+from fastbp.kernels.loop.compress import WIDE, dtypes_of, form_of, functions
 
 SOURCES = ("uint8", "float32", "float64")
 
 
-def compressed(x: np.ndarray, scale: float, dtype: str, borders: tuple[int, ...] = ()) -> tuple[np.ndarray, ...]:
+def compressed(
+    x: np.ndarray, scale: float, columns_as: str, values_as: str, borders: tuple[int, ...] = ()
+) -> tuple[np.ndarray, ...]:
     """By parts of the rows, with guards around the arrays that the kernels write."""
-    count, pack = (each.function() for each in functions(x.dtype, np.dtype(dtype)))
+    count, pack = (each.function() for each in functions(x.dtype, columns_as, values_as))
     starts = np.zeros(len(x) + 1, np.int64)
     parts = list(pairwise((0, *borders, len(x))))
     for lo, hi in reversed(parts):
         count(lo, hi, x.shape[1], address(x), address(starts[1:]))
     np.cumsum(starts, out=starts)
-    columns, values = np.full(starts[-1] + 2, -7, np.int32), np.full(starts[-1] + 2, -7, dtype)
-    factor, goes = np.array([scale], dtype), (address(columns[1:]), address(values[1:]))
+    columns, values = np.full(starts[-1] + 2, 77, columns_as), np.full(starts[-1] + 2, 77, values_as)
+    factor, goes = np.array([scale], values_as), (address(columns[1:]), address(values[1:]))
     for lo, hi in reversed(parts):
         pack(lo, hi, x.shape[1], address(x), address(factor), address(starts), *goes)
-    assert columns[[0, -1]].tolist() == values[[0, -1]].tolist() == [-7, -7]
+    assert columns[[0, -1]].tolist() == values[[0, -1]].tolist() == [77, 77]
     return starts, columns[1:-1], values[1:-1]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("wide", [False, True])
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("shape", [(1, 1), (5, 7), (3, 130), (9, 16), (4, 79)], ids=str)
-def test_rows_of_nonzeros(shape: tuple[int, int], source: str, dtype: str) -> None:
+def test_rows_of_nonzeros(shape: tuple[int, int], source: str, wide: bool, dtype: str) -> None:
     rng = np.random.default_rng(99)
     x = (rng.integers(1, 200, shape) * (rng.random(shape) < 0.4)).astype(source)
     x[0] = 0
     x[-1] = 9  # the one row, or one of zeros and one without
-    starts, columns, values = compressed(x, 0.25, dtype, borders=(len(x) // 2,))
+    kinds = dtypes_of(WIDE if wide else form_of(source, shape[1]), dtype)
+    scale = 1 if kinds[1] == "uint8" else 0.25
+    starts, columns, values = compressed(x, scale, *kinds, borders=(len(x) // 2,))
     assert starts.tolist() == [0, *np.cumsum(np.count_nonzero(x, axis=1))]
     for i, row in enumerate(x):
         mine = slice(starts[i], starts[i + 1])
         assert columns[mine].tolist() == np.flatnonzero(row).tolist()
-        np.testing.assert_array_equal(values[mine], (row[row != 0] * 0.25).astype(dtype))
+        np.testing.assert_array_equal(values[mine], (row[row != 0] * scale).astype(kinds[1]))
 
 
 def test_what_is_no_zero() -> None:
     """NaN, infinities and the smallest number are kept; a negative zero isn't."""
     x = np.array([[np.nan, 0.0, -np.inf, -0.0, 5e-324]])
-    starts, columns, values = compressed(x, 1.0, "float64")
+    starts, columns, values = compressed(x, 1.0, "uint16", "float64")
     assert starts.tolist() == [0, 3]
     assert columns.tolist() == [0, 2, 4]
     np.testing.assert_array_equal(values, [np.nan, -np.inf, 5e-324])
