@@ -1,6 +1,7 @@
 """Scripts as readers of the book have them, in projects of their own: `common`, `dataset`, and a chapter's folder."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -115,3 +116,25 @@ def digits(n=300):
     x = (centres[t] + 0.3 * rng.rand(n, 64)).astype(np.float32)
     return x, t
 """
+
+
+def numbers(output: str) -> list[float]:
+    return [float(found) for found in re.findall(r"-?\d+\.\d+(?:e-?\d+)?", output)]
+
+
+IMPORTS = """
+from collections import OrderedDict
+from common.layers import *
+from common.optimizer import *
+from common.trainer import Trainer
+"""
+TRAINING = (
+    IMPORTS
+    + TWO_LAYER_NET
+    + DIGITS
+    + """
+x, t = digits()
+np.random.seed(0)
+net = TwoLayerNet(64, 20, 10)
+"""
+)

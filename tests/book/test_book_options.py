@@ -1,0 +1,123 @@
+"""`fastbp run` with options, and in a notebook."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from book_scripts import TRAINING, Project, numbers
+
+from fastbp.book.known import forms_of
+
+pytestmark = pytest.mark.command
+
+
+def test_compare(project: Project) -> None:
+    script = project.write(
+        TRAINING
+        + """
+optimizer = Nesterov(0.1)
+for i in range(5):
+    optimizer.update(net.params, net.gradient(x, t))
+print(net.loss(x, t), np.random.rand())
+"""
+    )
+    output, last = project.fastbp("--compare", 3, script)
+    np.testing.assert_allclose(numbers(output), numbers(project.plain(script)), rtol=1e-9)
+    found = re.search(r"largest difference from the script's own on the first 3 batches: (\S+) \((.*)\)", last)
+    assert found
+    assert 0 < float(found[1]) < 1e-12
+
+
+def test_compare_tells_of_a_difference(japanese: Project) -> None:
+    """An owner says that a layer is the book's, and it isn't."""
+    japanese.change("layers", "np.dot(self.x, self.W) + self.b", "np.dot(self.x, self.W) + 2 * self.b")
+    forms = forms_of(japanese.folder / "common")
+    (japanese.folder / "forms.json").write_text(json.dumps(forms))
+    script = japanese.write(TRAINING + "net.params['b1'] += 1\nprint(net.loss(x, t))\n")
+    assert re.search(
+        r"first 1 batches: [1-9]\.\de[-+]\d\d \(Affine.forward\)", japanese.fastbp("--compare", 1, script)[1]
+    )
+
+
+def test_kernels_in_float32(project: Project) -> None:
+    script = project.write(
+        TRAINING
+        + """
+W = net.params['W1']
+for i in range(20):
+    grads = net.gradient(x, t)
+    for key in grads: net.params[key] -= 0.1 * grads[key]
+layer, last = net.layers['Affine1'], net.lastLayer
+assert layer.W is W is net.params['W1'] and W.dtype == np.float64
+assert np.shares_memory(layer.x, x) and layer.x.dtype == np.float32
+assert {name: grads[name].dtype.name for name in grads} == dict.fromkeys(grads, 'float64')
+assert net.predict(x).dtype == last.y.dtype == last.backward(1).dtype == np.float64
+assert last.t is t
+s = Sigmoid()
+out = s.forward(np.ones((2, 3)))
+assert s.out is out and out.dtype == s.backward(out).dtype == np.float64
+assert Relu().forward(x).dtype == np.float32
+print(net.loss(x, t), grads['W1'].sum())
+"""
+    )
+    plain = numbers(project.plain(script))
+    single, double = (numbers(project.fastbp("--dtype", dtype, script)[0]) for dtype in ("float32", "float64"))
+    np.testing.assert_allclose(double, plain, rtol=1e-9)
+    np.testing.assert_allclose(single, plain, rtol=1e-4)
+    assert single != double
+
+
+def test_later_layers_in_float32(japanese: Project) -> None:
+    script = japanese.write(
+        """
+        from common.layers import *
+        np.random.seed(3)
+        x, W = np.random.randn(6, 2, 8, 8), np.random.randn(2, 2, 3, 3)
+        gamma = np.ones(32)
+        layers = [Convolution(W, np.zeros(2), pad=1), Pooling(2, 2), Dropout(0.3), BatchNormalization(gamma, 0 * gamma)]
+        for _ in range(2):
+            out = x
+            for layer in layers: out = layer.forward(out)
+            dout = out ** 2
+            for layer in reversed(layers): dout = layer.backward(dout)
+        assert layers[0].W is W and layers[3].gamma is gamma
+        kept = (out, dout, layers[0].dW, layers[0].db, layers[3].dgamma, layers[3].running_mean, layers[3].running_var)
+        assert {array.dtype.name for array in kept} == {'float64'}
+        for array in kept: print(np.abs(array).sum())
+        """
+    )
+    plain = numbers(japanese.plain(script))
+    single = numbers(japanese.fastbp("--dtype", "float32", script)[0])
+    np.testing.assert_allclose(single, plain, rtol=1e-4)
+    assert single != plain
+
+
+def test_install_in_a_notebook(japanese: Project) -> None:
+    script = japanese.write(
+        """
+        import fastbp.book
+        fastbp.book.install()
+        from common.layers import *
+        from common.optimizer import SGD
+        print(Relu.__module__, Relu.forward.__code__.co_filename.split(os.sep)[-2], np.ones(2))
+        fastbp.book.install(only=['layers'])
+        """
+    )
+    assert japanese.plain(script).split()[0] == "common.layers"
+    late = japanese.write("import common.layers, fastbp.book\nfastbp.book.install()\n", "late.py")
+    assert "common.functions was imported before: call fastbp.book.install() first" in japanese.run(late).stderr
+    wrong = japanese.write("import fastbp.book\nfastbp.book.install('fr')\n", "wrong.py")
+    assert "dialect must be one of auto, ko, ja, got 'fr'" in japanese.run(wrong).stderr
+
+
+def test_what_is_the_same_is_ours() -> None:
+    import fastbp
+    from fastbp.book import functions, layers, optimizer, util
+
+    assert layers.Affine is fastbp.Affine
+    assert optimizer.Adam is fastbp.Adam
+    assert functions.softmax is fastbp.functions.softmax
+    assert util.im2col is fastbp.util.im2col
+    assert layers.np is np
+    assert (util.conv_output_size(28, 5), util.conv_output_size(6, 3, 2)) == (24.0, 2.5)  # the book's are floats
