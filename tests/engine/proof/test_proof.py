@@ -10,13 +10,16 @@ from book_networks import COMPILED, ORDER, BookNet, T, X, by_hand
 from chains import COMPILES, data
 from checks import close
 from nets import same_bits
-from other_networks import BROKEN, CALLS, OTHER, NotingInAList
+from other_networks import BROKEN, CALLS, METHODS, NotingInAList
+from other_objects import OBJECTS
 from processes import python
 
 import fastbp
 from fastbp import SGD, Trainer
 
 pytestmark = pytest.mark.skipif(not COMPILES, reason="nothing is compiled")
+
+OTHER = METHODS | OBJECTS
 
 
 @pytest.mark.parametrize("make", COMPILED.values(), ids=COMPILED)
