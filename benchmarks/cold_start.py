@@ -55,7 +55,7 @@ Environment = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one thing: `unit` is "s", "MB", or nothing where it is a ratio."""
+    """What one thing costs: `unit` is "s", "MB", or nothing where it is a ratio."""
 
     name: str
     unit: str
@@ -147,7 +147,7 @@ def fresh_and_loaded(report: ColdStart, environment: Environment, runs: int) -> 
 
 
 def turns(runs: int) -> int:
-    """Of processes that take turns; one where one run of everything is asked for."""
+    """How many turns processes take; one where one run of everything is asked for."""
     return TURNS if runs > 1 else 1
 
 

@@ -31,7 +31,7 @@ def contenders(row: Row) -> list[Contender]:
 
 
 def facts() -> dict[str, str]:
-    """Of the machine, and of what each library says that it runs."""
+    """What the machine is, and what each library says that it runs."""
     return machine_facts() | instruction_sets.reported()
 
 

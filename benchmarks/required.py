@@ -144,7 +144,7 @@ def cost(name: str) -> Find:
 
 
 def largest_difference(measured: Measured) -> Found | None:
-    """Of a product in a process that compiles it, from the same in one that loads it."""
+    """How far a product in a process that compiles it is from the same in one that loads it, the worst of them."""
     costs = [cost for cost in measured.cold.results if cost.name.startswith(cold_start.FRESH)]
     found = {cost.name.split(": ")[1]: cost.value.median for cost in costs}
     if not found:

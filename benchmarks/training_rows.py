@@ -34,7 +34,7 @@ class Task:
 
     @property
     def flops(self) -> float:
-        """Of a step, the products alone: forward, dW, and dx of all but the first layer."""
+        """The operations of a step's products alone: forward, dW, and dx of all but the first layer."""
         products = [2.0 * self.batch * n * m for n, m in pairwise(self.sizes)]
         return 3 * sum(products) - products[0]
 

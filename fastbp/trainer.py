@@ -127,12 +127,12 @@ class Trainer:
         return "; ".join(f"{steps} steps {by}" for by, steps in ran.items())
 
     def train_step(self) -> float:
-        """One mini-batch: forward, backward, update. Returns the loss before the update."""
+        """One mini-batch: forward, backward, update. Returns the loss before the update. Errors as the class says."""
         runner = self._runner()
         return self._take(runner, self._next_batch())
 
     def train(self) -> None:
-        """All epochs that are left, an accuracy on training and test data after each."""
+        """All epochs that are left, an accuracy on training and test data after each. Errors as the class says."""
         with says_it_compiles(self._say) if self.verbose else nullcontext():
             self._train()
 

@@ -39,7 +39,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Spread:
-    """Of the rounds of one row: the median, and what 20 % and 80 % of them stay below."""
+    """The median of the rounds of one row, and what 20 % and 80 % of them stay below."""
 
     median: float
     low: float

@@ -34,7 +34,10 @@ ELEMENTWISE = (layers.Relu, layers.Sigmoid, layers.Tanh)  # through which a chan
 
 
 class ChainLosses:
-    """Of a network in float64, samples x and labels t. NotCompilable where the network's own `loss` has to be asked."""
+    """The losses of a network in float64, with samples x and labels t.
+
+    NotCompilable where the network's own `loss` has to be asked.
+    """
 
     freezes = True
 
@@ -167,7 +170,7 @@ class SoftmaxLosses:
         return np.asarray(-np.sum(costs, axis=(0, 2)) / N)
 
     def _meant(self, values: Floats) -> Floats:
-        """Of each row (K, N) the value of the class that its label names."""
+        """The value of the class that its label names, of each row (K, N)."""
         return np.asarray(values[self._indices, :, np.arange(values.shape[2])].T)
 
 

@@ -44,7 +44,10 @@ class Dropout:
         self.mask: NDArray[np.bool_] | None = None
 
     def forward(self, x: ArrayLike, train_flg: bool = True) -> NDArray[Any]:
-        """x of any shape; returns a new array of it. float32 stays float32, integers become float64."""
+        """x of any shape; returns a new array of it. float32 stays float32, integers become float64.
+
+        TypeError for anything but real numbers, ValueError when x is empty.
+        """
         x = arrays.inputs(x)
         out = np.empty(x.shape, x.dtype)
         if not train_flg:

@@ -47,7 +47,10 @@ class IdentityWithLoss:
         return self.loss
 
     def backward(self, dout: ArrayLike = 1) -> NDArray[Any]:
-        """dx = dout · (y − t) / N in the shape of x; dout is a number. RuntimeError before forward."""
+        """dx = dout · (y − t) / N in the shape of x; dout is a number, else ValueError.
+
+        RuntimeError before forward.
+        """
         y = arrays.saved(self.y, self, "y")
         t = self._t if self.t is self._given else arrays.values_to_predict(self.t, y.shape, y.dtype)
         arrays.same_as_forward(y, t.shape, "y")

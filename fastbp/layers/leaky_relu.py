@@ -32,7 +32,10 @@ class LeakyRelu:
         self.mask: NDArray[np.bool_] | None = None
 
     def forward(self, x: ArrayLike) -> NDArray[Any]:
-        """x of any shape; returns a new array of it. float32 stays float32, integers become float64."""
+        """x of any shape; returns a new array of it. float32 stays float32, integers become float64.
+
+        TypeError for anything but real numbers, ValueError when x is empty.
+        """
         x = arrays.inputs(x)
         out, mask = np.empty(x.shape, x.dtype), np.empty(x.shape, np.bool_)
         leaky_relu_forward(x.ravel(), float(self.alpha), out.ravel(), mask.ravel())

@@ -64,7 +64,10 @@ class SoftmaxWithLoss:
         return self.loss
 
     def backward(self, dout: ArrayLike = 1) -> NDArray[Any]:
-        """dx = dout · (y·Σt − t) / N in the shape of x; dout is a number. RuntimeError before forward."""
+        """dx = dout · (y·Σt − t) / N in the shape of x; dout is a number, else ValueError.
+
+        RuntimeError before forward.
+        """
         y = arrays.saved(self.y, self, "y")
         arrays.same_as_forward(y, self._shape, "y")
         t = self._t if self.t is self._given else arrays.targets(self.t, self._shape, y.dtype)

@@ -22,7 +22,10 @@ class Tanh:
         self.out: NDArray[Any] | None = None
 
     def forward(self, x: ArrayLike) -> NDArray[Any]:
-        """x of any shape; returns a new array of it. float32 stays float32, integers become float64."""
+        """x of any shape; returns a new array of it. float32 stays float32, integers become float64.
+
+        TypeError for anything but real numbers, ValueError when x is empty.
+        """
         x = arrays.inputs(x)
         out = np.empty(x.shape, x.dtype)
         tanh_forward(x.ravel(), out.ravel())

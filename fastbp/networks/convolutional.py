@@ -162,13 +162,16 @@ class DeepConvNet(_Convolutional):
         self.last_layer._of_network = True
 
     def predict(self, x: Any, train_flg: bool = False) -> Any:
-        """Scores (N, output_size), before the softmax, for samples x (N, C, H, W)."""
+        """Scores (N, output_size), before the softmax, for samples x (N, C, H, W). Errors as from the layers."""
         for layer in self.layers:
             x = layer.forward(x, train_flg) if hasattr(layer, "dropout_ratio") else layer.forward(x)
         return x
 
     def loss(self, x: Any, t: Any) -> Any:
-        """The mean loss of a pass in training of x against labels t, class indices or probabilities."""
+        """The mean loss of a pass in training of x against labels t, class indices or probabilities.
+
+        Errors as from the layers.
+        """
         return self.last_layer.forward(self.predict(x, True), t)
 
     def loss_and_gradient(self, x: Any, t: Any) -> tuple[Any, dict[str, NDArray[Any]]]:

@@ -121,7 +121,10 @@ class MultiLayerNetExtend(_Layered):
         self._end(layers)
 
     def predict(self, x: Any, train_flg: bool = False) -> Any:
-        """Scores (N, output_size), before the softmax, for x (N, input_size) or a single sample."""
+        """Scores (N, output_size), before the softmax, for x (N, input_size) or a single sample.
+
+        Errors as from the layers.
+        """
         for key, layer in self.layers.items():
             x = layer.forward(x, train_flg) if key.startswith(("BatchNorm", "Dropout")) else layer.forward(x)
         return x

@@ -26,13 +26,19 @@ class Network:
     holders: tuple[tuple[str, str, str], ...]
 
     def predict(self, x: Any) -> Any:
-        """Scores (N, classes), before the loss's softmax, for samples x (N, ...), or a single one."""
+        """Scores (N, classes), before the loss's softmax, for samples x (N, ...), or a single one.
+
+        ValueError and TypeError as from the layers.
+        """
         for layer in self.layers.values():
             x = layer.forward(x)
         return x
 
     def loss(self, x: Any, t: Any) -> Any:
-        """The mean loss of x against labels t, class indices or probabilities; plus the weight decay, if any."""
+        """The mean loss of x against labels t, class indices or probabilities; plus the weight decay, if any.
+
+        ValueError and TypeError as from the layers.
+        """
         return self._decayed(self.last_layer.forward(self.predict(x), t))
 
     def _decayed(self, loss: Any) -> Any:

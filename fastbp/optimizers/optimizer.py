@@ -16,9 +16,11 @@ States = dict[str, NDArray[Any]]
 
 @original
 class Optimizer:
-    """What the optimizers share. Each knows its step, the numbers that go into it, and its state, an attribute each.
+    """What the optimizers share. Each knows its step, the numbers that go into it, and its state.
 
-    `lr` is a number, or a function of the number of the step that gives one, and may be assigned to between steps.
+    The state is an attribute for each of `state_names`: a dict of arrays by the names of the parameters, in their
+    shapes and dtypes, None before the first step. `lr` is a number, or a function of the number of the step that gives
+    one, and may be assigned to between steps.
 
     A compiled training loop asks for `scalars()`, the `step_sizes` at the `rates` of the next steps and
     `state_for(params)`, takes the steps on the very arrays, and tells how many they were: `advance(steps)`.
@@ -60,13 +62,13 @@ class Optimizer:
         raise NotImplementedError
 
     def rates(self, steps: int) -> NDArray[np.float64]:
-        """`rate` of each of the next steps."""
+        """`rate` of each of the next steps, (steps,) float64. Errors as in `rate`."""
         if not callable(self.lr):
             return np.full(steps, self.rate())
         return np.array([self.rate(step) for step in range(1, steps + 1)], np.float64)
 
     def step_sizes(self, rates: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The first of `scalars` for each of the next steps, at these learning rates."""
+        """The first of `scalars` for each of the next steps, (steps,), at these learning rates."""
         return rates
 
     def advance(self, steps: int) -> None:

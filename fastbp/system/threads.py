@@ -31,7 +31,10 @@ def set_num_threads(n: int) -> None:
 
 
 def get_num_threads() -> int:
-    """How many threads a kernel may use when this Python thread calls it; 1 in a process that was forked."""
+    """How many threads a kernel may use when this Python thread calls it; 1 in a process that was forked.
+
+    At first that is FASTBP_NUM_THREADS, else one for each core that the process may use.
+    """
     if _State.forked:
         return 1
     return _local.threads or _State.process
