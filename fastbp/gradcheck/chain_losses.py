@@ -5,7 +5,7 @@ that work element by element keep it one column; the next affine layer makes of 
 its weights, added to the output that it had; from there on all rows of many perturbations pass through the layers at
 once. A perturbation that changes nothing, as that of the weights of a blank pixel does, has the loss that was there.
 
-It stands in for `network.loss` only where that is proved to be the loss of the chain (`engine/proof.py`).
+It stands in for `network.loss` only where that is proved to be the loss of the chain (`engine/proof/`).
 """
 
 import copy
@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp import layers
+from fastbp import layers, originals
 from fastbp.boundary import arrays
 from fastbp.chain import Chain, NotCompilable
-from fastbp.engine.operations import bind, held_in, operations_of, read
+from fastbp.engine.operations import bind, held_in, operations_of, read, says
 from fastbp.engine.proof import prove
+from fastbp.layers.compiled import Compiled
 from fastbp.reads import Reads
 
 Array = NDArray[Any]
@@ -29,8 +30,6 @@ Indices = NDArray[np.intp]
 # Numbers that are under way at once, in one array: a quarter of a megabyte, so that it and those made of it stay in the
 # second-level cache.
 CHUNK = 1 << 15
-
-ELEMENTWISE = (layers.Relu, layers.Sigmoid, layers.Tanh)  # through which a changed column stays one
 
 
 class ChainLosses:
@@ -179,7 +178,8 @@ def _proved(network: Any) -> tuple[Chain, dict[str, tuple[int, str]], float]:
     reads = Reads()
     chain = read(network, reads)
     operations = operations_of(chain, reads)
-    unknown = [type(layer).__name__ for layer in chain.layers if not isinstance(layer, (layers.Affine, *ELEMENTWISE))]
+    known = [isinstance(layer, layers.Affine) or _keeps_columns(layer) for layer in chain.layers]
+    unknown = [type(layer).__name__ for layer, is_known in zip(chain.layers, known, strict=True) if not is_known]
     if unknown or not isinstance(chain.loss, layers.SoftmaxWithLoss):
         raise NotCompilable(f"what a change makes of {[*unknown, type(chain.loss).__name__][0]} is not known")
     bind(chain, operations, reads)
@@ -195,3 +195,15 @@ def _chunks(where: Indices, numbers: int) -> list[Indices]:
     """Pieces of so many that they make a `CHUNK` of numbers, each of them `numbers`."""
     length = max(1, CHUNK // numbers)
     return [where[start : start + length] for start in range(0, where.size, length)]
+
+
+def _keeps_columns(layer: Any) -> bool:
+    """Whether a changed column stays one: in the library's layers that work element by element.
+
+    Of those that keep a mask, as they have a kink, only in ReLU: what it does with a frozen mask is known here.
+    """
+    cls = originals.original_class(type(layer))
+    if cls is None or not says(cls, Compiled):
+        return False
+    compiled: Compiled = vars(cls)["compiled"]
+    return cls is layers.Relu or (compiled.is_elementwise and not compiled.keeps)
