@@ -157,8 +157,7 @@ class CompiledStep:
     def trained(self) -> list[NDArray[Any]]:
         """All arrays that a run changes: the parameters, and the optimizer's state."""
         states = [getattr(self.optimizer, name) or {} for name in self.optimizer.state_names]
-        averages = [array for operation in self._operations for array in operation.averages if array is not None]
-        return [*self.network.params.values(), *(array for state in states for array in state.values()), *averages]
+        return [*self.network.params.values(), *(array for state in states for array in state.values())]
 
     def check(self) -> None:
         """ValueError and TypeError for whatever would keep a run from starting."""
@@ -257,11 +256,13 @@ class CompiledStep:
         if work.drawn:
             slice_ = max(1, min(slice_, MOST_DRAWN_OF_A_SLICE // (batch * work.drawn)))
         work.point_at(params, states, min(slice_, len(order)))
+        work.take_averages()
         run.samples, run.N, run.stops = addressof(samples), batch, stops
         losses = np.full(len(order), np.nan)
         taken = 0
 
         def count(steps: int) -> None:  # also when Ctrl-C comes
+            work.give_averages()
             optimizer.advance(steps)
             done(losses[taken : taken + steps])
 

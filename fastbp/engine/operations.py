@@ -32,7 +32,6 @@ class Operation:
     above: Compiled | None = None  # of the layer on top, where it is part of this
     parameters: tuple[str, ...] = ()  # their names, in the order of `compiled.parameters`
     sizes_of: tuple[Shape, ...] = ()  # their shapes
-    averages: tuple[NDArray[Any] | None, ...] = ()
     numbers: tuple[float, ...] = ()
     inputs: Shape | None = None  # of a sample; None until samples are seen
     outputs: Shape | None = None
@@ -48,6 +47,11 @@ class Operation:
         return math.prod(self.outputs or ())
 
     @property
+    def averages(self) -> tuple[Any, ...]:
+        """The arrays that its forward pass in training replaces, as the layer has them now: None before the first."""
+        return tuple(getattr(self.layer, name) for name in self.compiled.averages)
+
+    @property
     def keeps(self) -> list[tuple[str, Any, int]]:
         """(Name, dtype or None, elements a sample) of what its forward pass leaves for the backward pass."""
         found = []
@@ -60,7 +64,8 @@ class Operation:
     def form(self) -> tuple[Any, ...]:
         """What buffers and tables have to be made for."""
         sizes = self.compiled.sizes(self.layer, self.inputs) if self.inputs is not None else ()
-        return self.compiled, self.above, self.parameters, self.sizes_of, self.inputs, self.outputs, tuple(sizes)
+        shapes = self.sizes_of, *map(np.shape, self.averages)
+        return self.compiled, self.above, self.parameters, shapes, self.inputs, self.outputs, tuple(sizes)
 
     def flops(self, batch: int, first: bool) -> int:
         """Floating-point operations of a step: forward, the gradients of parameters and, but for the first, of x."""
@@ -154,9 +159,11 @@ def bind(chain: Chain, operations: list[Operation], reads: Reads) -> tuple[np.dt
     if chain.params.keys() - found:
         chain.check_held()
     for name, array in chain.params.items():
-        _check_array(name, array, reads)
+        if isinstance(array, np.ndarray):
+            reads.result(form_of, array)
+        _check_array(name, array)
     averages = [array for operation in operations for array in _averages(operation, reads)]
-    if share_memory(array for array in (*arrays, *averages) if type(array) is np.ndarray and array.flags.c_contiguous):
+    if share_memory(array for array in arrays if type(array) is np.ndarray and array.flags.c_contiguous):
         raise NotCompilable("two layers share one W or b, or the memory of one")
     if foreign:
         raise NotCompilable(f"the {foreign[0]} is not among the network's params")
@@ -199,7 +206,6 @@ def make_ready(operations: list[Operation], dtype: np.dtype[Any]) -> None:
     for operation in operations:
         if operation.compiled.make_ready:
             operation.compiled.make_ready(operation.layer, operation.inputs or (), dtype)
-            operation.averages = tuple(getattr(operation.layer, name) for name in operation.compiled.averages)
 
 
 def takes(operations: list[Operation], dtype: np.dtype[Any], loss: Any) -> Takes:
@@ -307,21 +313,24 @@ def _number(layer: Any, key: str, name: str, reads: Reads) -> float:
 
 
 def _averages(operation: Operation, reads: Reads) -> list[NDArray[Any]]:
-    """The arrays that its forward pass changes, as far as they are there."""
-    own = reads.dict_of(operation.layer)
-    found = []
+    """The arrays that its forward pass replaces, as far as they are there; others of their form are as good later."""
+    own, found = reads.dict_of(operation.layer), []
     for key in operation.compiled.averages:
-        array = reads.item(own, key)
+        reads.result(_form_in, (own, key))
+        array = own.get(key)
         if array is not None:
-            _check_array(f"{key} of {operation.names}", array, reads)
-        found.append(array)
-    operation.averages = tuple(found)
-    return [array for array in found if array is not None]
+            _check_array(f"{key} of {operation.names}", array)
+            found.append(array)
+    return found
 
 
-def _check_array(name: str, array: Any, reads: Reads) -> None:
-    if isinstance(array, np.ndarray):
-        reads.result(form_of, array)
+def _form_in(place: tuple[Any, str]) -> tuple[Any, ...]:
+    """The type of what stands in a dict under a name, and the form of an array."""
+    value = place[0].get(place[1])
+    return type(value), form_of(value) if isinstance(value, np.ndarray) else None
+
+
+def _check_array(name: str, array: Any) -> None:
     if type(array) is not np.ndarray or not array.flags.carray or array.size == 0:
         raise NotCompilable(f"{name} is no writable, C-contiguous array with elements")
 

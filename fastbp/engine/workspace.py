@@ -34,6 +34,7 @@ class _Own:
         sizes = compiled.sizes(operation.layer, operation.inputs or ())
         self.keeps = np.zeros(max(1, len(operation.keeps)), np.int64)
         self.averages = np.zeros(len(compiled.averages), np.int64)
+        self.running: list[NDArray[Any]] = []  # the averages themselves, while a run changes them
         self.numbers = np.zeros(len(compiled.numbers))
         self.sizes = np.array(sizes, np.int64).reshape(-1)
         self.draws = np.zeros(0)
@@ -68,6 +69,7 @@ class Workspace:
         self._parameters: dict[str, NDArray[Any]] = {}
         self._states: dict[str, NDArray[np.int64]] = {}
         self._own: list[_Own] = []  # of each operation
+        self._averaging = [n for n, operation in enumerate(operations) if operation.compiled.averages]
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -100,6 +102,9 @@ class Workspace:
             own.keeps[n] = self._buffer(self.capacity, elements, dtype=dtype)
             if name == "mask":
                 row["mask"] = own.keeps[n]
+        if self.learns:
+            own.running = [np.empty(np.shape(array), self.dtype) for array in operation.averages]
+            own.averages[:] = [address(array) for array in own.running]
         row["keeps"], row["averages"] = address(own.keeps), address(own.averages)
         row["numbers"], row["sizes"] = address(own.numbers), address(own.sizes)
         self._own.append(own)
@@ -139,7 +144,8 @@ class Workspace:
         """Enters where the parameters lie, and the optimizer's state of each, for a run of so many steps."""
         copies = steps >= STEPS_PER_COPY
         arrays = [params[name] for name in self._parameters]
-        arrays += [array for operation in self.operations for array in operation.averages]
+        if not self.learns:
+            arrays += [array for operation in self.operations for array in operation.averages]
         if states:
             arrays += [state for name in self._parameters for state in states[name]]
         if (
@@ -155,7 +161,8 @@ class Workspace:
                 self._states[name] = np.array([address(state) for state in states[name]] or [0], np.int64)
                 parameter["states"] = address(self._states[name])
         for own, operation in zip(self._own, self.operations, strict=True):
-            own.averages[:] = [address(array) for array in operation.averages]
+            if not self.learns:
+                own.averages[:] = [address(array) for array in operation.averages]
             if operation.compiled.copies and copies:
                 self._copy(operation.parameters[0], params)
         self._enter_copies()
@@ -176,6 +183,18 @@ class Workspace:
             begin, end = self._addresses(self._typed(operation.compiled.copies or ())) if there else (0, 0)
             for rows in (self.plan, self.skipping):
                 rows["begin"][n], rows["end"][n] = begin, end
+
+    def take_averages(self) -> None:
+        """Copies the layers' running averages to where a run changes them: others may hold the layers' arrays too."""
+        for n in self._averaging:
+            for running, array in zip(self._own[n].running, self.operations[n].averages, strict=True):
+                running[...] = array
+
+    def give_averages(self) -> None:
+        """Gives the layers their running averages, in new arrays, as each forward pass of theirs does."""
+        for n in self._averaging:
+            for name, running in zip(self.operations[n].compiled.averages, self._own[n].running, strict=True):
+                setattr(self.operations[n].layer, name, running.copy())
 
     def enter_numbers(self, optimizer: tuple[float, ...], loss: tuple[float, ...]) -> None:
         """The numbers of the optimizer, after the step size, of the loss, and of the layers."""

@@ -35,8 +35,9 @@ class Compiled:
     - `penalty`: the sum of the squares of the parameters that decay, to op.squares[0].
 
     `parameters` are the attributes that are trained, op.parameters[n] in this order (op.W and op.b are the first two);
-    those in `decays` are part of weight decay. `averages` are arrays that a forward pass in training changes but
-    backward doesn't, op.averages[n]; `make_ready(layer, inputs, dtype)` makes those that the first one would make.
+    those in `decays` are part of weight decay. `averages` are arrays that a forward pass in training replaces but
+    backward doesn't: op.averages[n] are copies, which a part changes in place. `make_ready(layer, inputs, dtype)` makes
+    those that the first forward pass would make.
     `numbers` are attributes that are plain numbers, op.numbers[n]. `sizes(layer, inputs)` are op.sizes[n]; `options`
     are the attributes that these and `output_shape` read, plain numbers too. `keeps` is what forward leaves for
     backward, by name: the dtype (None: the network's) and the elements a sample, a number or a function of (layer,

@@ -172,6 +172,44 @@ def test_prediction_before_any_training() -> None:
     np.testing.assert_array_equal(ours.layers["BatchNorm1"].running_var, np.zeros(17))
 
 
+@pytest.mark.parametrize("at_once", [False, True], ids=["steps", "fit_many"])
+def test_networks_may_begin_with_the_same_statistics(at_once: bool) -> None:
+    """The layers make new arrays and leave those that they were given: so does the loop, with what others hold too."""
+    mean, var = np.zeros(17), np.full(17, 2.0)
+
+    def networks() -> list[MultiLayerNetExtend]:
+        found = [net(hidden=(17,), rng=n, use_batchnorm=True) for n in range(2)]
+        for network in found:
+            network.layers["BatchNorm1"].running_mean, network.layers["BatchNorm1"].running_var = mean, var
+        return found
+
+    ours, theirs = networks(), networks()
+    if at_once:
+        fastbp.fit_many(ours, [fastbp.SGD(0.1) for _ in ours], X, T, ORDER[:4], threads=2)
+    steps = [fastbp.compile(network, fastbp.SGD(0.1), strict=True) for network in ours]
+    by_layers = [LayerStep(network, fastbp.SGD(0.1)) for network in theirs]
+    for batch in ORDER[:4]:
+        for n in range(2):
+            by_layers[n](X[batch], T[batch])
+            if not at_once:
+                steps[n](X[batch], T[batch])
+    for one, other in zip(ours, theirs, strict=True):
+        same_state(one, other, 1e-12)
+    assert not mean.any()
+    assert (var == 2).all()
+
+
+def test_statistics_that_were_noted_stay() -> None:
+    network = net(use_batchnorm=True)
+    step, layer = fastbp.compile(network, fastbp.SGD(0.1), strict=True), network.layers["BatchNorm1"]
+    step(X, T)
+    noted, before = layer.running_mean, layer.running_mean.copy()
+    step(X, T)
+    step.run(X, T, ORDER)
+    np.testing.assert_array_equal(noted, before)
+    assert (layer.running_mean != before).any()
+
+
 def test_statistics_that_do_not_fit_are_refused() -> None:
     network = net(use_batchnorm=True)
     network.layers["BatchNorm1"].running_mean, network.layers["BatchNorm1"].running_var = np.zeros(3), np.zeros(17)
