@@ -175,6 +175,12 @@ class CompiledStep:
         return any(operation.compiled.draws for operation in self._operations)
 
     @property
+    def streams(self) -> set[int]:
+        """The ids of what those numbers come from."""
+        each = [operation for operation in self._operations if operation.compiled.draws]
+        return {id(operation.compiled.stream(operation.layer)) for operation in each}
+
+    @property
     def noted(self) -> Any:
         """An object that is another one after each look."""
         return self._operations

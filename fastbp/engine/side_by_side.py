@@ -32,8 +32,9 @@ def fit_many(
 
     `orders` is one order (steps, batch) for all, or one for each network, (networks, steps, batch). Each network is
     trained by one thread, `threads` at a time (None: as many as kernels may use): the same bits as one after the
-    other. `max_norm` clips the gradients of each, as in `fastbp.compile`. ValueError and TypeError as in
-    `fastbp.compile(strict=True)` and `run`, before any network has changed.
+    other, which they are where layers of two draw from one generator, such as NumPy's global state. `max_norm` clips
+    the gradients of each, as in `fastbp.compile`. ValueError and TypeError as in `fastbp.compile(strict=True)` and
+    `run`, before any network has changed.
     """
     for what, things in (("networks", networks), ("optimizers", optimizers)):
         if isinstance(things, str) or not hasattr(things, "__iter__"):
@@ -71,6 +72,9 @@ def fit_many(
     checked = _orders(orders, len(networks), data[0].samples)
     for step in steps:
         step.check()
+    streams = [step.streams for step in steps]
+    if sum(map(len, streams)) > len(set().union(*streams)):  # who draws first would depend on the threads
+        at_once = 1
     return _run(steps, data, checked, at_once)
 
 

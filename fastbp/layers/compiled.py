@@ -49,6 +49,7 @@ class Compiled:
 
     `has_flag` says that methods take `train_flg`. `draws(layer, shape)` draws the random numbers of one forward pass
     from the layer's own generator, float64: op.draws holds those of step.number at step.number times their size.
+    `stream(layer)` is the object whose state that changes: networks that share one never draw at the same time.
     `whole_batches`: a thread takes some of the units of all samples (`units(layer, inputs)`, such as channels, from
     `left` to `right`), for results that depend on the whole batch.
     """
@@ -72,6 +73,7 @@ class Compiled:
     flops: Callable[[Any, Shape], int] = lambda layer, inputs: 0
     has_flag: bool = False
     draws: Callable[[Any, Shape], NDArray[np.float64]] | None = None
+    stream: Callable[[Any], Any] = lambda layer: None
     backward_is_dx: bool = True
     whole_batches: bool = False
     units: Callable[[Any, Shape], int] = lambda layer, inputs: math.prod(inputs)

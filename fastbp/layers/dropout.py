@@ -19,6 +19,12 @@ def _draw(layer: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
     return np.asarray(np.random.rand(*shape) if rng is None else rng.random(shape))
 
 
+def _stream(layer: Any) -> Any:
+    """What holds the state of the random numbers: two generators may have one."""
+    rng: np.random.Generator | None = vars(layer).get("rng")
+    return np.random.mtrand.get_bit_generator() if rng is None else rng.bit_generator
+
+
 @original
 class Dropout:
     """In training x where a number drawn from [0, 1) is above `dropout_ratio`, else 0 (the book's section 6.4.3).
@@ -36,6 +42,7 @@ class Dropout:
         numbers=("dropout_ratio",),
         has_flag=True,
         draws=_draw,
+        stream=_stream,
     )
 
     def __init__(self, dropout_ratio: float = 0.5, *, rng: np.random.Generator | None = None) -> None:

@@ -50,6 +50,35 @@ def test_bits_of_one_after_the_other(orders: Any, threads: int | None) -> None:
     assert [getattr(each, "iter", 12) for each in steps] == [12] * 6
 
 
+@pytest.mark.parametrize("source", ["global", "one generator", "one stream", "their own"])
+def test_layers_that_draw(source: str) -> None:
+    """From one stream in the order of the networks, whatever the number of threads."""
+    results = []
+    for at_once in (False, True):
+        stream = np.random.default_rng(5).bit_generator
+        networks = [fastbp.MultiLayerNetExtend(30, [12, 9], 4, use_dropout=True) for _ in range(4)]
+        one, steps = np.random.Generator(stream), [optimizer() for _ in networks]
+        np.random.seed(7)
+        for n, network in enumerate(networks):
+            for array in network.params.values():
+                array[...] = np.random.default_rng(n).standard_normal(array.shape)
+            for key in ("Dropout1", "Dropout2"):
+                of = {"one generator": one, "one stream": np.random.Generator(stream), "global": None}
+                network.layers[key].rng = of.get(source, np.random.default_rng(n))
+        order = np.tile(ORDER, (20, 1))
+        if at_once:
+            losses = fastbp.fit_many(networks, steps, X, T, order, threads=4)
+        else:
+            runs = [fastbp.compile(*each, strict=True) for each in zip(networks, steps, strict=True)]
+            losses = np.array([run.run(X, T, order) for run in runs])
+        results.append((losses, [network.params for network in networks], np.random.rand(), one.random()))
+    (losses, params, *after), (others, other_params, *other_after) = results
+    np.testing.assert_array_equal(losses, others)
+    for ours, theirs in zip(params, other_params, strict=True):
+        same_bits(ours, theirs)
+    assert after == other_after
+
+
 @pytest.mark.parametrize("sparse", [True, False])
 def test_scaled_bytes(sparse: bool) -> None:
     x = (9 * X).astype("uint8")
