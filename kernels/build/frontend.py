@@ -7,10 +7,26 @@ it is part of is complete.
 
 import llvmlite.binding as llvm
 from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import CompilerBase, DefaultPassBuilder, _LowerResult
-from numba.core.compiler_machinery import LoweringPass, register_pass
+from numba.core.compiler import CompilerBase, _LowerResult
+from numba.core.compiler_machinery import LoweringPass, PassManager, register_pass
 from numba.core.registry import CPUDispatcher
-from numba.core.typed_passes import NativeLowering
+from numba.core.typed_passes import (
+    AnnotateTypes,
+    NativeLowering,
+    NoPythonBackend,
+    NopythonTypeInference,
+    PreLowerStripPhis,
+)
+from numba.core.untyped_passes import (
+    DeadBranchPrune,
+    FixupArgs,
+    GenericRewrites,
+    InlineInlinables,
+    IRProcessing,
+    ReconstructSSA,
+    RewriteSemanticConstants,
+    TranslateByteCode,
+)
 
 from fastbp.kernels.build.compiling import raise_interrupt
 
@@ -86,6 +102,27 @@ class RegisterPart(LoweringPass):
         return True
 
 
+# Of Numba's passes those that kernels need: no closures, generators, array expressions, overloads to be inlined, or
+# references that end with a variable's life, of which another five passes look for some.
+PASSES = (
+    TranslateByteCode,
+    FixupArgs,
+    IRProcessing,
+    RewriteSemanticConstants,
+    DeadBranchPrune,
+    GenericRewrites,
+    InlineInlinables,
+    ReconstructSSA,
+    DeadBranchPrune,
+    NopythonTypeInference,
+    PreLowerStripPhis,
+    AnnotateTypes,
+    NativeLowering,
+    RegisterPart,
+    NoPythonBackend,
+)
+
+
 class PartCompiler(CompilerBase):
     """Numba's passes, as far as LLVM code."""
 
@@ -93,8 +130,9 @@ class PartCompiler(CompilerBase):
         state = self.state
         state.flags.no_compile = True
         state.library = UnfinishedLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
-        passes = DefaultPassBuilder.define_nopython_pipeline(state)
-        passes.add_pass_after(RegisterPart, NativeLowering)
+        passes = PassManager("part")
+        for each in PASSES:
+            passes.add_pass(each, each.__name__)
         passes.finalize()
         return [passes]
 

@@ -36,7 +36,7 @@ def dtypes_of(form, dtype):
 def _load(context, builder, x, data, at, count):
     memory = ir.VectorType(context.get_data_type(x.dtype), count)
     pointer = cg.element_pointer(context, builder, x, data, at, memory)
-    return builder.load(pointer, align=context.get_abi_sizeof(memory.element))
+    return builder.load(pointer, align=cg.size_of(memory.element))
 
 
 def _is_kept(builder, vector):
@@ -158,7 +158,7 @@ def _keep(typingctx, x, at, scale, k, columns, values, e):
             places = builder.trunc(places, ir.VectorType(context.get_data_type(columns.dtype), count))
         for array, pointer, packed in ((columns, arguments[4], places), (values, arguments[5], numbers)):
             memory = cg.element_pointer(context, builder, array, pointer, e, packed.type)
-            builder.store(packed, memory, align=context.get_abi_sizeof(packed.type.element))
+            builder.store(packed, memory, align=cg.size_of(packed.type.element))
         return builder.add(e, found)
 
     long = types.int64

@@ -10,6 +10,11 @@ I32, I64 = ir.IntType(32), ir.IntType(64)
 REGISTER_ELEMENT = {types.float32: ir.FloatType(), types.float64: ir.DoubleType(), types.boolean: ir.IntType(1)}
 
 
+def size_of(element):
+    """Bytes of a number of an LLVM type in memory; Numba's `get_abi_sizeof` has LLVM parse a module for each answer."""
+    return {"float": 4, "double": 8}.get(str(element)) or element.width // 8
+
+
 def vector_type(tile):
     return ir.VectorType(REGISTER_ELEMENT[tile.elem], tile.lanes)
 
@@ -124,7 +129,7 @@ def lane_masks(builder, tile, rows, width):
 def load_tile(context, builder, tile, array, value, offset, stride, masks=None, rows=None):
     """Load a tile from memory, converted; where masks are given, lanes outside are not read and are 0."""
     memory = ir.VectorType(context.get_data_type(array.dtype), tile.lanes)
-    size = context.get_abi_sizeof(memory.element)
+    size = size_of(memory.element)
     vectors = []
     for i, place in enumerate(vector_offsets(builder, tile, offset, stride, rows)):
         pointer = element_pointer(context, builder, array, value, place, memory)
@@ -158,7 +163,7 @@ def load_transposed(context, builder, tile, array, value, offset, stride):
     the shuffles, of which a processor does one a cycle. dx is 2 % faster at 100 x 784 x 512.
     """
     element, count = vector_type(tile).element, tile.lanes
-    few = 16 // context.get_abi_sizeof(element)
+    few = 16 // size_of(element)
     part, undef = ir.VectorType(element, few), ir.Constant(ir.VectorType(element, few), ir.Undefined)
     spread = [lane % few for lane in range(count)]
     rows = []
@@ -169,7 +174,7 @@ def load_transposed(context, builder, tile, array, value, offset, stride):
             for start in range(0, count, few):
                 place = builder.add(offset, builder.add(builder.mul(I64(start + q), stride), I64(first)))
                 pointer = element_pointer(context, builder, array, value, place, part)
-                loaded = shuffled(builder, builder.load(pointer, align=context.get_abi_sizeof(element)), undef, spread)
+                loaded = shuffled(builder, builder.load(pointer, align=size_of(element)), undef, spread)
                 inside = [start <= lane < start + few for lane in range(count)]
                 vector = shuffled(builder, vector, loaded, [lane + count * inside[lane] for lane in range(count)])
             vectors.append(vector)
@@ -180,7 +185,7 @@ def load_transposed(context, builder, tile, array, value, offset, stride):
 def store_tile(context, builder, tile, tile_value, array, value, offset, stride, masks=None):
     """Store a tile to memory, converted; where masks are given, lanes outside are not written."""
     memory = ir.VectorType(context.get_data_type(array.dtype), tile.lanes)
-    size = context.get_abi_sizeof(memory.element)
+    size = size_of(memory.element)
     vectors = unpack(builder, tile, tile_value)
     for i, place in enumerate(vector_offsets(builder, tile, offset, stride)):
         pointer = element_pointer(context, builder, array, value, place, memory)

@@ -129,7 +129,7 @@ def fma_step(typingctx, acc, a, offset, stride, rows, b):
         vectors, brow = cg.unpack(builder, acc, value), cg.unpack(builder, b, row)
         for r in range(acc.rows):
             place = builder.add(offset, builder.mul(cg.clamped_row(builder, r, rows), stride))
-            size = context.get_abi_sizeof(context.get_data_type(a.dtype))
+            size = cg.size_of(context.get_data_type(a.dtype))
             scalar = builder.load(cg.element_pointer(context, builder, a, data, place), align=size)
             splat = cg.broadcast(builder, cg.converted(builder, scalar, a.dtype, acc.elem), acc.lanes)
             for v in range(acc.vecs):
@@ -146,7 +146,7 @@ def prefetch(typingctx, like, array, offset):
 
     def codegen(context, builder, sig, args):
         _, data, offset = args
-        step = CACHE_LINE // context.get_abi_sizeof(context.get_data_type(array.dtype))
+        step = CACHE_LINE // cg.size_of(context.get_data_type(array.dtype))
         for c in range(0, like.vecs * like.lanes + step, step):
             place = builder.gep(cg.data_pointer(context, builder, array, data), [builder.add(offset, cg.I64(c))])
             place = builder.bitcast(place, ir.IntType(8).as_pointer())

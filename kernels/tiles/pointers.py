@@ -97,7 +97,7 @@ def aligned(typingctx, array):
     """The first offset of the array that starts a whole vector: loads from there never straddle two cache lines."""
 
     def codegen(context, builder, sig, args):
-        size = context.get_abi_sizeof(context.get_data_type(array.dtype))
+        size = cg.size_of(context.get_data_type(array.dtype))
         address = builder.ptrtoint(cg.data_pointer(context, builder, array, args[0]), cg.I64)
         return builder.udiv(builder.and_(builder.neg(address), cg.I64(TARGET.vector_bytes - 1)), cg.I64(size))
 

@@ -60,7 +60,7 @@ def load_every_between(typingctx, like, array, offset, stride, first, width):
     def codegen(context, builder, sig, args):
         _, data, offset, stride, first, width = args
         memory = ir.VectorType(context.get_data_type(array.dtype), tile.lanes)
-        size = context.get_abi_sizeof(memory.element)
+        size = cg.size_of(memory.element)
         start = cg.element_pointer(context, builder, array, data, offset)
         address, step = builder.ptrtoint(start, cg.I64), builder.mul(stride, cg.I64(size))
         places, vectors = ir.VectorType(cg.I64, tile.lanes), []
