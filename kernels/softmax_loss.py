@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from fastbp.kernels.build.flags import inlined, kernel, part
+from fastbp.kernels.build.flags import inlined, kernel, part, shared_number
 from fastbp.kernels.build.tables import is_there
 from fastbp.kernels.tiles import (
     address_as,
@@ -128,7 +128,7 @@ def _row_loss_of_probabilities(x, t, eps, y, i, classes):
 def _losses(labels, row_loss):
     block_loss = _block_loss(labels)
 
-    @inlined
+    @shared_number
     def losses(lo, hi, N, classes, x, t, eps, y, costs):
         """Softmax of the rows [lo, hi), each a multiple of ROWS or the end: a tile of ROWS takes no less.
 

@@ -30,9 +30,12 @@ def merged(function):
     return Merged(function, OPTIONS)
 
 
-def shared(function):
+def shared(function, returns=types.void):
     """A C function of its own, called: what is large and has several callers is compiled once."""
-    return Native(function, OPTIONS)
+    return Native(function, OPTIONS, returns)
+
+
+shared_number = partial(shared, returns=types.float64)  # the same, of a function that returns a float64
 
 
 def part(function):

@@ -74,7 +74,7 @@ class Native:
     def __call__(self, *arguments):
         """Called from Python it runs as Python."""
         result = self.py_func(*arguments)
-        return None if self.returns is types.void else int(result or 0)
+        return None if self.returns is types.void else C_TYPES[self.returns](result or 0).value
 
     def of(self, *types_):
         """The C function of these types."""
