@@ -16,12 +16,12 @@ MOST_HELPERS = 3  # each takes 130 MB
 
 def make(waiting, keep):
     """Compiles the C functions that are waiting, to which `keep(function, calls, content)` may add."""
-    work = _Work(waiting, keep)
-    helpers = []
-    if len(waiting) > 1:
-        helpers = [_Helper(work) for _ in range(min(_cores(), len(waiting), MOST_HELPERS + 1) - 1)]
+    work, helpers = _Work(waiting, keep), []
+    most = min(_cores() - 1, MOST_HELPERS)
     try:
         while (function := work.take()) is not None:
+            while len(helpers) < min(most, len(waiting)):  # also later: a function's calls are known at its end
+                helpers.append(_Helper(work))
             work.done(function, *function.compiled())
     finally:
         work.close()
