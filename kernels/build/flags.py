@@ -64,7 +64,7 @@ parallel_kernel = partial(kernel, parallel=True)  # for a function whose `prange
 def _compiled(function, signatures, needs, options):
     if config.DISABLE_JIT:
         return silent(function)
-    compiled = njit(**OPTIONS, **options)(function)
+    compiled = njit(**OPTIONS, **options, no_cfunc_wrapper=True)(function)  # who wants an address takes a C function
     compiled._cache = KernelCache(function)
     compiled.compile = at_ease(compiled.compile, needs and (lambda signature: objects.load(needs(*signature))))
     if signatures:
