@@ -41,11 +41,13 @@ def first_of(kind, address, like):
         return float(tiles.address_as_float32(address)[0])
     if kind == 4:
         return float(tiles.address_as_float64(address)[0])
+    if kind == 5:
+        return float(tiles.address_as_uint16(address)[0])
     return float(address_as(address, pointer(like))[0])
 
 
 @pytest.mark.parametrize(
-    ("kind", "dtype"), list(enumerate(["uint8", "int32", "int64", "float32", "float64", "float32"]))
+    ("kind", "dtype"), list(enumerate(["uint8", "int32", "int64", "float32", "float64", "uint16", "float32"]))
 )
 def test_addresses(kind: int, dtype: str) -> None:
     a = np.array([200, 3], dtype)
