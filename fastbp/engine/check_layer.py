@@ -1,8 +1,10 @@
 """Whether the kernels of a layer do what its methods do."""
 
 import copy
+import dis
 from ctypes import CFUNCTYPE, addressof, c_int64
 from itertools import pairwise
+from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from fastbp.engine.workspace import Workspace
 from fastbp.kernels.loop import parts, plan
 from fastbp.layers.compiled import Compiled
 
+_SPECIAL = {"__init__", "__repr__", "__str__", "__getstate__", "__setstate__"}  # methods that no step calls
 PART = CFUNCTYPE(c_int64, *[c_int64] * 6)
 
 
@@ -26,7 +29,9 @@ def check_layer(layer: Any, x: ArrayLike) -> None:
     In float32 and float64, forward and backward, for the whole batch and for parts of it. What agrees, to
     max|a − b| ≤ 1e-5 or 1e-12 · max(1, max|b|), runs in the compiled loop from now on, while the class is as it is now.
     Where NUMBA_DISABLE_JIT is set nothing is compared, and the layer runs by its methods.
-    ValueError, naming the worst element, where they differ; TypeError for a layer without kernels.
+    ValueError, naming the worst element, where they differ; TypeError for a layer without kernels, and for methods that
+    read an attribute that the kernels don't get: another value of it, in this layer or in one that isn't looked at,
+    would count for the methods alone.
     """
     cls = type(layer)
     compiled = vars(cls).get("compiled")
@@ -39,10 +44,38 @@ def check_layer(layer: Any, x: ArrayLike) -> None:
         raise ValueError(f"x must hold a batch, of shape (N, ...), got {samples.shape}")
     if config.DISABLE_JIT:
         return
+    hidden = _read_beside(copy.deepcopy(layer), compiled.numbers, samples)
+    if hidden:
+        raise TypeError(
+            f"the methods of {cls.__name__} read {', '.join(hidden)}, which its kernels don't get: add it to `numbers`, "
+            "or leave `compiled` out, and the layer runs by its methods"
+        )
     for dtype in (arrays.FLOAT32, arrays.FLOAT64):
         _check(copy.deepcopy(layer), compiled, np.ascontiguousarray(samples, dtype), dtype)
     if not originals.is_original(cls):
         originals.original(cls)
+
+
+def _read_beside(layer: Any, numbers: tuple[str, ...], x: NDArray[Any]) -> list[str]:
+    """The attributes that a layer's methods read, but for its numbers and those that forward and backward make."""
+    cls, before = type(layer), dict(vars(layer))
+    layer.backward(np.ones_like(layer.forward(x)))
+    kept = {name for name, value in before.items() if vars(layer).get(name) is value}
+    methods = [value for base in cls.__mro__ for name, value in vars(base).items() if name not in _SPECIAL]
+    read = _names_in(methods, {"LOAD_ATTR", "LOAD_METHOD"})
+    made = _names_in([cls.forward, cls.backward], {"STORE_ATTR"})
+    return sorted((kept & read) - made - set(numbers))
+
+
+def _names_in(functions: list[Any], operations: set[str]) -> set[str]:
+    """The attributes that functions, and those inside them, name in such instructions of CPython."""
+    found: set[str] = set()
+    codes = [function.__code__ for function in functions if isinstance(function, FunctionType)]
+    while codes:
+        code = codes.pop()
+        found |= {each.argval for each in dis.get_instructions(code) if each.opname in operations}
+        codes += [each for each in code.co_consts if isinstance(each, CodeType)]
+    return found
 
 
 def _check(layer: Any, compiled: Compiled, x: NDArray[Any], dtype: np.dtype[Any]) -> None:

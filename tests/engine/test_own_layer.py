@@ -97,6 +97,34 @@ def test_a_number_that_changes_counts() -> None:
     close(step.run(X, T, ORDER), by_layers(theirs, fastbp.SGD(0.1)).run(X, T, ORDER), 1e-12, "losses")
 
 
+def test_an_attribute_that_the_kernels_do_not_get_is_refused() -> None:
+    """Its value in another layer, or a later one, would change what the methods do, and not what the kernels do."""
+    base = swish()
+
+    class Scaled(base):  # type: ignore[misc,valid-type]
+        compiled = base.compiled
+
+        def __init__(self, beta: float, doubles: bool = False) -> None:
+            super().__init__(beta)
+            self.doubles, self.name, self.samples = doubles, "swish", 7
+
+        def __repr__(self) -> str:
+            return f"{self.name} of {self.beta}"
+
+        def forward(self, x: Any) -> Any:
+            self.samples = len(x)
+            out = super().forward(x)
+            return (lambda: 2 * out if self.doubles else out)()  # in a function inside
+
+        def backward(self, dout: Any) -> Any:
+            assert self.samples == len(dout)
+            return (2 if self.doubles else 1) * super().backward(dout)
+
+    with pytest.raises(TypeError, match=r"methods of Scaled read doubles, which its kernels don't get: add it to"):
+        fastbp.check_layer(Scaled(1.5), SAMPLES)
+    assert not fastbp.compile(network(Scaled(1.5, doubles=True)), fastbp.SGD(0.1)).compiled
+
+
 def test_what_was_not_checked_never_runs() -> None:
     step = fastbp.compile(network(swish()(1.5)), fastbp.SGD(0.1))
     assert not step.compiled
