@@ -47,7 +47,7 @@ def check_layer(layer: Any, x: ArrayLike) -> None:
     hidden = _read_beside(copy.deepcopy(layer), compiled.numbers, samples)
     if hidden:
         raise TypeError(
-            f"the methods of {cls.__name__} read {', '.join(hidden)}, which its kernels don't get: add it to `numbers`, "
+            f"the methods of {cls.__name__} read {', '.join(hidden)}, which its kernels don't get: add it to `numbers` "
             "or leave `compiled` out, and the layer runs by its methods"
         )
     for dtype in (arrays.FLOAT32, arrays.FLOAT64):
