@@ -35,8 +35,9 @@ from typing import Any
 import numpy as np
 
 from fastbp import originals
-from fastbp.chain import Chain, NotCompilable, has_flag
+from fastbp.chain import Chain, NotCompilable
 from fastbp.engine.proof import code, values
+from fastbp.engine.proof.passes import LastLayer, Layer, Self
 from fastbp.engine.proof.values import Call, Loss, NotProved, Opaque, Parameter, StandIn, hidden
 from fastbp.reads import MISSING, Reads
 
@@ -107,7 +108,7 @@ class _Run:
         self.chain, self.reads = chain, reads
         self.refusal: NotProved | None = None
         self.samples, self.labels = Opaque(self, "the samples"), Opaque(self, "the labels")
-        self.self = _Self(self)
+        self.self = Self(self)
         self.passes = 0  # forward passes begun
         self.forward = [0] * len(chain.layers)  # the pass that each layer made last
         self.flags: dict[int, bool] = {}  # by the places of layers that take train_flg: what they got last
@@ -118,10 +119,10 @@ class _Run:
         self._copies: dict[int, tuple[Any, list[Any], str]] = {}
         self.parameters = {name: Parameter(self, name) for name in chain.params}
         self._layers: dict[int, StandIn] = {
-            id(layer): _Layer(self, place, {key: self.parameters[name] for owner, key, name in held if owner is layer})
+            id(layer): Layer(self, place, {key: self.parameters[name] for owner, key, name in held if owner is layer})
             for place, layer in enumerate(chain.layers)
         }
-        self._layers[id(chain.loss)] = _LastLayer(self)
+        self._layers[id(chain.loss)] = LastLayer(self)
 
     def refuse(self, why: str) -> NotProved:
         """The exception to raise for what is not proved. Kept, in case the method swallows it."""
@@ -239,9 +240,9 @@ class _Run:
 
     def layer_of(self, value: Any) -> Any:
         """The layer that a stand-in is for; None of anything else."""
-        if type(value) is _Layer:
+        if type(value) is Layer:
             return self.chain.layers[object.__getattribute__(value, "_place")]
-        return self.chain.loss if type(value) is _LastLayer else None
+        return self.chain.loss if type(value) is LastLayer else None
 
     def _stand_in(self, value: Any, name: str) -> Any:
         if type(value) in code.PLAIN or values.is_numpy_number(value):
@@ -286,96 +287,3 @@ def _same_contents(copy: Any, contents: list[Any]) -> bool:
     if isinstance(copy, dict):
         return all(a[0] is b[0] and a[1] is b[1] for a, b in zip(now, contents, strict=True))
     return all(a is b for a, b in zip(now, contents, strict=True))
-
-
-class _Self(StandIn):
-    """For `self`: its attributes."""
-
-    __slots__ = ()
-
-    def __getattribute__(self, name: str) -> Any:
-        return values.run_of(self).attribute(name)
-
-
-class _Layer(StandIn):
-    """For a layer of the chain: its two passes, its parameters and their gradients."""
-
-    __slots__ = ("_parameters", "_place")
-
-    def __init__(self, run: _Run, place: int, parameters: dict[str, Parameter]) -> None:
-        super().__init__(run)
-        object.__setattr__(self, "_place", place)
-        object.__setattr__(self, "_parameters", parameters)
-
-    def __getattribute__(self, name: str) -> Any:
-        run, place = values.run_of(self), object.__getattribute__(self, "_place")
-        parameters = object.__getattribute__(self, "_parameters")
-        if name == "forward":
-            if has_flag(run.chain.layers[place]):
-                return Call(run, "forward", lambda x, train_flg=True: _forward(run, place, x, train_flg))
-            return Call(run, "forward", lambda x: _forward(run, place, x))
-        if name == "backward":
-            return Call(run, "backward", lambda dout: _backward(run, place, dout))
-        if name in parameters:
-            return parameters[name]
-        if name[:1] == "d" and name[1:] in parameters:
-            if not run.passes or run.backward[place] != run.passes or run.forward[place] != run.passes:
-                raise run.refuse(f"it reads {name} of a layer before that has gone backward")
-            key = place, name
-            if key not in run.gradients:  # one array, however often it is read
-                run.gradients[key] = values.Gradient(run, parameters[name[1:]])
-            return run.gradients[key]
-        raise run.refuse(f"it reads {name} of a layer")
-
-
-def _forward(run: _Run, place: int, x: Any, train_flg: Any = None) -> Opaque:
-    if train_flg is not None:
-        if type(train_flg) is not bool:
-            raise run.refuse("a layer's forward gets a train_flg that is neither True nor False")
-        run.flags[place] = train_flg
-    if place == 0 and x is run.samples:
-        run.passes += 1
-    elif place == 0 or hidden(x) != ("output", place - 1, run.passes):
-        raise run.refuse("a layer's forward gets something else than the output of the layer before it")
-    run.forward[place] = run.passes
-    return Opaque(run, "the scores", ("output", place, run.passes))
-
-
-def _backward(run: _Run, place: int, dout: Any) -> Opaque:
-    if hidden(dout) != ("gradient", place, run.passes):
-        raise run.refuse("a layer's backward gets something else than the gradient of the layer above it")
-    run.backward[place] = run.passes
-    for key in [key for key in run.gradients if key[0] == place]:
-        del run.gradients[key]
-    return Opaque(run, "a gradient", ("gradient", place - 1, run.passes))
-
-
-class _LastLayer(StandIn):
-    """For the loss."""
-
-    __slots__ = ()
-
-    def __getattribute__(self, name: str) -> Any:
-        run = values.run_of(self)
-        if name == "forward":
-            return Call(run, "forward", lambda x, t: _loss(run, x, t))
-        if name == "backward":
-            return Call(run, "backward", lambda dout=1: _begin_backward(run, dout))
-        raise run.refuse(f"it reads {name} of the last layer")
-
-
-def _loss(run: _Run, scores: Any, t: Any) -> Loss:
-    if hidden(scores) != ("output", len(run.chain.layers) - 1, run.passes) or not run.passes:
-        raise run.refuse("the loss gets something else than the scores of the last layer")
-    if t is not run.labels:
-        raise run.refuse("the loss gets something else than the labels as they are given")
-    run.lost = run.passes
-    return Loss(run, 1.0, run.passes, {})
-
-
-def _begin_backward(run: _Run, dout: Any) -> Opaque:
-    if type(dout) not in (int, float) or dout != 1:
-        raise run.refuse("the backward pass starts with something else than 1")
-    if not run.lost or run.lost != run.passes or set(run.forward) != {run.passes}:
-        raise run.refuse("the backward pass starts before its own forward pass")
-    return Opaque(run, "a gradient", ("gradient", len(run.chain.layers) - 1, run.passes))
