@@ -47,7 +47,9 @@ class Optimizer:
         """The learning rate of the next step, or of the `step`-th from now: `lr`, or what it says of that step.
 
         As a function it is called with the number of the step, 0 for the first of the optimizer's life, and may be
-        asked more than once. ValueError when the rate is negative or not finite, TypeError when it is no number.
+        asked more than once. That number is all that it may depend on, and it may change nothing: the compiled loop
+        asks for the rates of a whole run before its first step. ValueError when the rate is negative or not finite,
+        TypeError when it is no number.
         """
         if not callable(self.lr):
             return not_negative(self.lr, "lr")
