@@ -78,7 +78,7 @@ def _adopt_methods(cls: type, settings: "Settings") -> None:
         if function in _adopted:
             continue
         if settings.dtype:
-            function = converted(function, np.dtype(settings.dtype))
+            function = converted(function, cls, np.dtype(settings.dtype))
         if settings.compare:
             function = compared(function, _owners_class)
         adopted = _counted(function)

@@ -4,64 +4,79 @@ The arrays that a method reads are converted for its time, what it returns and k
 Python gives. The script's own arrays stay where they are: `layer.W` is `params["W1"]` before and after.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import wraps
+from collections.abc import Callable
+from functools import lru_cache, wraps
 from typing import Any
 
 import numpy as np
 
+Precision = np.dtype[Any]
+
 # What a layer holds in floating point: its parameters, what its forward pass kept, and the gradients.
-PARAMETERS = ("W", "b", "gamma", "beta", "running_mean", "running_var")
-KEPT = ("x", "out", "y", "xc", "xn", "std", "col", "col_W")
-GRADIENTS = ("dW", "db", "dgamma", "dbeta")
+PARAMETERS = frozenset(("W", "b", "gamma", "beta", "running_mean", "running_var"))
+KEPT = frozenset(("x", "out", "y", "xc", "xn", "std"))
+GRADIENTS = frozenset(("dW", "db", "dgamma", "dbeta"))
+
+# These choose among numbers, and compute next to nothing: converted they would be passed over three times, not once.
+CHOOSE = ("Relu", "Pooling", "Dropout")
 
 
-def converted(function: Callable[..., Any], dtype: np.dtype[Any]) -> Callable[..., Any]:
-    """`forward` or `backward` of a layer in a dtype; an optimizer's `update` as it is: it changes arrays in place."""
-    forward = function.__name__ == "forward"
-    read = PARAMETERS if forward else (*PARAMETERS, *KEPT)
+def converted(function: Callable[..., Any], cls: type, dtype: Precision) -> Callable[..., Any]:
+    """`forward` or `backward` of a layer class in a dtype.
+
+    An optimizer's `update` stays as it is: it changes the script's own arrays in place, in their dtype.
+    """
+    name = function.__name__
+    if name == "update" or cls.__name__ in CHOOSE:
+        return function
+    forward = name == "forward"
+    read = PARAMETERS if forward else PARAMETERS | KEPT
+    results = PARAMETERS | KEPT | GRADIENTS
 
     @wraps(function)
     def call(self: Any, *arguments: Any, **named: Any) -> Any:
         own, (first, *rest) = vars(self), arguments or (None,)
-        plain = _plain_dtype(first, *(own.get(name) for name in read))
-        with _in_dtype(own, read, dtype, plain):
-            result = function(self, *(_converted(first, dtype), *rest)[: len(arguments)], **named)
-        back = _converted(result, plain)
-        if forward and isinstance(own.get("x"), np.ndarray) and isinstance(first, np.ndarray):
-            own["x"] = first.reshape(own["x"].shape)
-        if forward and own.get("out") is result:
-            own["out"] = back  # the very array that forward returned
+        of_first = first.dtype if isinstance(first, np.ndarray) else None
+        before = {n: v for n, v in own.items() if n in results and isinstance(v, np.ndarray)}
+        plain = _plain_dtype(of_first, *(before[n].dtype for n in before if n in read))
+        narrow = {n: v.astype(dtype) for n, v in before.items() if n in read and _differs(v.dtype, dtype)}
+        own.update(narrow)
+        try:
+            if of_first is not None and _differs(of_first, dtype):
+                arguments = (first.astype(dtype), *rest)
+            result = function(self, *arguments, **named)
+        finally:
+            _give_back(own, results, before, narrow, plain)
+        if not isinstance(result, np.ndarray) or not _differs(result.dtype, plain):
+            back = result
+        else:
+            back = result.astype(plain)
+        if forward:
+            if of_first is not None and "x" in own:
+                own["x"] = first.reshape(own["x"].shape)
+            if "out" in own:
+                own["out"] = back  # the very array that forward returned
         return back
 
-    return function if function.__name__ == "update" else call
+    return call
 
 
-@contextmanager
-def _in_dtype(own: dict[str, Any], read: tuple[str, ...], dtype: np.dtype[Any], plain: np.dtype[Any]) -> Iterator[None]:
-    """What a layer reads, in this dtype; afterwards its own arrays again, and new ones in the plain dtype."""
-    before = {name: own.get(name) for name in (*PARAMETERS, *KEPT, *GRADIENTS)}
-    narrow = {name: _converted(before[name], dtype) for name in read if before[name] is not None}
-    own.update(narrow)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            now = own.get(name)
-            if name in narrow and now is narrow[name]:
-                own[name] = value
-            elif now is not value and name not in ("x", "out"):
-                own[name] = _converted(now, plain)
+def _give_back(own: dict[str, Any], results: frozenset[str], before: Any, narrow: Any, plain: Precision) -> None:
+    """The layer's own arrays again where they were converted, and new ones in the plain dtype."""
+    for name in results & own.keys():
+        now, was = own[name], before.get(name)
+        if name in narrow and now is narrow[name]:
+            own[name] = was
+        elif now is not was and isinstance(now, np.ndarray) and name != "x" and _differs(now.dtype, plain):
+            own[name] = now.astype(plain)
 
 
-def _plain_dtype(*values: Any) -> np.dtype[Any]:
-    """The dtype of what NumPy computes of these arrays."""
-    found = {value.dtype for value in values if isinstance(value, np.ndarray) and value.dtype.kind == "f"}
+@lru_cache(maxsize=256)
+def _plain_dtype(*given: Precision | None) -> Precision:
+    """The dtype of what NumPy computes of arrays of these."""
+    found = [dtype for dtype in given if dtype is not None and dtype.kind == "f"]
     return np.result_type(*found) if found else np.dtype(np.float64)
 
 
-def _converted(value: Any, dtype: np.dtype[Any]) -> Any:
-    if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.dtype != dtype:
-        return value.astype(dtype)
-    return value
+def _differs(dtype: Precision, other: Precision) -> bool:
+    return dtype.kind == "f" and dtype != other

@@ -23,14 +23,10 @@ TOLERANCE: dict[np.dtype[Any], float] = {FLOAT32: 1e-5, FLOAT64: 1e-12}
 
 def real_array(x: ArrayLike, name: str) -> NDArray[Any]:
     """x as an ndarray of a real numeric dtype; TypeError for anything else, ValueError when ragged or empty."""
-    if isinstance(x, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array: fill its masked entries first (x.filled(value))")
-    if is_sparse(x):
-        raise TypeError(
-            f"{name} is a sparse matrix ({type(x).__name__}), expected an array: pass {name}.toarray(). Sparse samples "
-            "are taken by fastbp.predict, and by the run of fastbp.compile(network, optimizer)"
-        )
-    array = np.asarray(x)
+    if type(x) is np.ndarray:  # what it isn't takes 1 µs to find out, of the 8 that a small layer takes
+        array = x
+    else:
+        array = _as_array(x, name)
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         raise TypeError(
             f"{name} must hold real numbers (float64, float32, float16, integer or bool), got dtype {array.dtype}"
@@ -38,6 +34,18 @@ def real_array(x: ArrayLike, name: str) -> NDArray[Any]:
     if array.size == 0:
         raise ValueError(f"{name} is empty: expected at least one element, got shape {array.shape}")
     return array
+
+
+def _as_array(x: ArrayLike, name: str) -> NDArray[Any]:
+    """x as an ndarray; TypeError for masked arrays and sparse matrices, which NumPy would take for something else."""
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array: fill its masked entries first (x.filled(value))")
+    if is_sparse(x):
+        raise TypeError(
+            f"{name} is a sparse matrix ({type(x).__name__}), expected an array: pass {name}.toarray(). Sparse samples "
+            "are taken by fastbp.predict, and by the run of fastbp.compile(network, optimizer)"
+        )
+    return np.asarray(x)
 
 
 def is_sparse(x: object) -> bool:
