@@ -73,7 +73,7 @@ def test_later_layers_in_float32(japanese: Project) -> None:
         """
         from common.layers import *
         np.random.seed(3)
-        x, W = np.random.randn(6, 2, 8, 8), np.random.randn(2, 2, 3, 3)
+        x, W = np.random.randn(150, 2, 8, 8), np.random.randn(2, 2, 3, 3)
         gamma = np.ones(32)
         layers = [Convolution(W, np.zeros(2), pad=1), Pooling(2, 2), Dropout(0.3), BatchNormalization(gamma, 0 * gamma)]
         for _ in range(2):

@@ -1,0 +1,103 @@
+"""The first layer's dx, which a network's `gradient` computes and never reads: where that is proved, it is left out.
+
+It is a third of the work of a training step of chapter 5, and 0.6 MB to write. The layer looks who calls it: the proof
+(`fastbp.engine.proof`) says of the `gradient` method of a network that it passes dx from layer to layer and returns the
+parameters' gradients alone, whatever its input; what was read for that is looked at again at each call. Anybody else
+who calls `backward` gets dx.
+"""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from types import FrameType
+from typing import Any
+
+from fastbp.chain import NotCompilable
+from fastbp.reads import Reads
+from fastbp.system import threads
+
+# A network that rebinds its parameters is proved anew in each step: so many times, and then no longer.
+MOST_PROOFS = 20
+MOST_NETWORKS = 8  # that are known at a time, and kept
+# With more threads than this all of `backward` takes no longer than its part of one thread.
+MOST_THREADS = 2
+DEPTH = 3  # calls from `gradient` to `backward`: the library's networks have two methods between
+
+
+class _Proof:
+    """What is known of a network: which layer's dx its `gradient` doesn't read."""
+
+    def __init__(self, network: Any) -> None:
+        self.network = network
+        self._reads: Reads | None = None
+        self._first: Any = None
+        self._proofs = 0
+
+    def layer(self) -> Any:
+        """The layer, as the network is now; None where nothing is proved."""
+        if self._reads is None or not self._reads.same():
+            self._first, self._reads = None, Reads()
+            if self._proofs < MOST_PROOFS:
+                self._proofs += 1
+                self._first = _proved(self.network, self._reads)
+        return self._first
+
+
+_known: dict[int, _Proof] = {}
+
+
+def left_out(backward: Callable[..., Any], parameters: Callable[..., Any]) -> Callable[..., Any]:
+    """`backward` of a layer class, which leaves a dx that nobody reads to `parameters`, and returns None."""
+
+    @wraps(backward)
+    def call(self: Any, *arguments: Any, **named: Any) -> Any:
+        if len(arguments) == 1 and not named and _is_unread(self, sys._getframe(2)) and _is_small(self, arguments[0]):
+            return parameters(self, arguments[0])
+        return backward(self, *arguments, **named)
+
+    return call
+
+
+def _is_small(layer: Any, dout: Any) -> bool:
+    return threads.for_work(4.0 * len(dout) * layer.W.size) <= MOST_THREADS
+
+
+def _is_unread(layer: Any, frame: FrameType | None) -> bool:
+    """Whether the method in this frame, or one that called it, is the `gradient` of a network that drops its dx."""
+    for _ in range(DEPTH):
+        if frame is None or not frame.f_code.co_varnames:
+            return False
+        code = frame.f_code
+        network = frame.f_locals.get(code.co_varnames[0])
+        gradient = getattr(type(network), "gradient", None)
+        if gradient is None:
+            return False
+        if getattr(gradient, "__code__", None) is code:
+            return _first_layer(network) is layer
+        frame = frame.f_back
+    return False
+
+
+def _first_layer(network: Any) -> Any:
+    """The layer whose dx the network's `gradient` doesn't read; None where that isn't known."""
+    proof = _known.get(id(network))
+    if proof is None:
+        while len(_known) >= MOST_NETWORKS:
+            del _known[next(iter(_known))]
+        proof = _known[id(network)] = _Proof(network)
+    return proof.layer()
+
+
+def _proved(network: Any, reads: Reads) -> Any:
+    """The first layer of a network whose `gradient` is proved; None of another. What was read goes to `reads`."""
+    from fastbp.engine.operations import bind, held_in, operations_of, read
+    from fastbp.engine.proof import prove
+
+    try:
+        chain = read(network, reads)
+        operations = operations_of(chain, reads)
+        bind(chain, operations, reads)
+        prove(chain, ("gradient",), held_in(operations), reads)
+    except (NotCompilable, ValueError):
+        return None
+    return chain.layers[0]
