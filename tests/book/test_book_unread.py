@@ -1,11 +1,8 @@
 """The first layer's dx under `fastbp run`: left out where `gradient` is proved not to read it, and nowhere else."""
 
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
-from book_scripts import DIGITS, TWO_LAYER_NET, Project
+from book_scripts import DIGITS, TWO_LAYER_NET, Project, numbers
 
 pytestmark = pytest.mark.command
 
@@ -30,18 +27,9 @@ def made():
 )
 
 
-@pytest.fixture
-def project(tmp_path: Path, environment: dict[str, str]) -> Project:
-    return Project(tmp_path, environment)
-
-
-def numbers(output: str) -> list[float]:
-    return [float(found) for found in re.findall(r"-?\d+\.\d+(?:e-?\d+)?", output)]
-
-
 @pytest.mark.parametrize("options", [(), ("--dtype", "float64"), ("--dtype", "float32")])
-def test_dx_is_left_out_and_the_gradients_are_the_same(options: tuple[str, ...], project: Project) -> None:
-    script = project.write(
+def test_dx_is_left_out_and_the_gradients_are_the_same(options: tuple[str, ...], japanese: Project) -> None:
+    script = japanese.write(
         NET
         + """
 before = first.dW
@@ -53,11 +41,11 @@ for _ in range(3):
 print(*[np.abs(grads[key]).sum() for key in grads], net.loss(x, t))
 """
     )
-    output, _ = project.fastbp(*options, script)
+    output, _ = japanese.fastbp(*options, script)
     assert output.splitlines()[0] == "True True float64 float64"
-    assert project.plain(script).splitlines()[0] == "False True float64 float64"
+    assert japanese.plain(script).splitlines()[0] == "False True float64 float64"
     np.testing.assert_allclose(
-        numbers(output), numbers(project.plain(script)), rtol=1e-4 if "float32" in options else 1e-9
+        numbers(output), numbers(japanese.plain(script)), rtol=1e-4 if "float32" in options else 1e-9
     )
 
 
@@ -71,8 +59,8 @@ READERS = {
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_who_reads_dx_gets_it(reader: str, project: Project) -> None:
-    script = project.write(
+def test_who_reads_dx_gets_it(reader: str, japanese: Project) -> None:
+    script = japanese.write(
         NET
         + f"""
 class Front:
@@ -103,13 +91,13 @@ for layer in reversed(list(net.layers.values())): dout = layer.backward(dout)
 print(dout.shape, dout.dtype, np.abs(dout).sum())
 """
     )
-    output, _ = project.fastbp(script)
-    plain = project.plain(script)
+    output, _ = japanese.fastbp(script)
+    plain = japanese.plain(script)
     np.testing.assert_allclose(numbers(output), numbers(plain), rtol=1e-9, atol=1e-15)
 
 
-def test_networks_that_rebind_their_parameters_and_come_by_the_dozen(project: Project) -> None:
-    script = project.write(
+def test_networks_that_rebind_their_parameters_and_come_by_the_dozen(japanese: Project) -> None:
+    script = japanese.write(
         NET
         + """
 for n in range(40):
@@ -121,4 +109,4 @@ nets = [TwoLayerNet(64, 20, 10) for _ in range(12)]
 print(net.loss(x, t), *[np.abs(each.gradient(x, t)['W1']).sum() for _ in range(2) for each in nets])
 """
     )
-    np.testing.assert_allclose(numbers(project.fastbp(script)[0]), numbers(project.plain(script)), rtol=1e-9)
+    np.testing.assert_allclose(numbers(japanese.fastbp(script)[0]), numbers(japanese.plain(script)), rtol=1e-9)
