@@ -206,15 +206,21 @@ def compress_rows(lo, hi, D, x, scale, starts, columns, values):
     factor, limit, lanes = scale[0], starts[hi], lanes_together(values)
     for i in range(lo, hi):
         e, k, row = starts[i], 0, i * D
-        if PACKS:
-            while k + lanes <= D and e + lanes <= limit:
-                e = _keep(x, row + k, factor, k, columns, values, e)
-                k += lanes
+        while LOOKS and k + LOOK <= D and e + LOOK <= limit:
+            if _count(x, row + k, LOOK) != 0:
+                for at in range(k, k + LOOK, lanes):
+                    e = _keep(x, row + at, factor, at, columns, values, e)
+            k += LOOK
+        while PACKS and k + lanes <= D and e + lanes <= limit:
+            e = _keep(x, row + k, factor, k, columns, values, e)
+            k += lanes
         _keep_one_by_one(row + k, row + D, x, factor, -row, columns, values, e)
 
 
 # With AVX, FMA comes with AVX2 on all processors that have it.
 PACKS = TARGET.vector_bytes == 64 or (TARGET.vector_bytes == 32 and TARGET.fma)
+# Numbers passed over together where all are zeros: with AVX2 images take 0.6 of the time, with AVX-512 no less.
+LOOK, LOOKS = 32, PACKS and TARGET.vector_bytes == 32
 
 
 def functions(source, columns, values):
