@@ -140,4 +140,4 @@ def square_sum(n, W):
 @part
 def penalty(lo, hi, left, right, op, step):
     """ΣW², to where the loop looks for it."""
-    op.squares[0] = square_sum(op.D * op.M, op.W.value)
+    op.squares[0] = square_sum(op.W.size, op.W.value)

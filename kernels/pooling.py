@@ -6,8 +6,11 @@ plane. It is kept in the dtype of x, whose vectors it is found in: as whole numb
 
 from typing import NamedTuple
 
-from fastbp.kernels.build.flags import inlined, kernel, shared
+from fastbp.kernels.build.flags import inlined, kernel, part, shared
+from fastbp.kernels.build.tables import is_there
+from fastbp.kernels.relu import backward_elements
 from fastbp.kernels.tiles import (
+    address_as,
     load_row_masked,
     moved,
     pointer,
@@ -143,3 +146,29 @@ def pooling_backward(dout, places, stride, pad, dx, scratch):
     (N, C, H, W), (_, _, OH, OW) = dx.shape, dout.shape
     windows = Windows(H, W, 0, 0, stride, pad, OH, OW)
     gradient_of_planes(0, N * C, windows, pointer(dout), pointer(places), pointer(dx), pointer(scratch))
+
+
+# --- parts of the loop ---
+
+
+@inlined
+def _windows_of(sizes):
+    """(Channels, the windows of each)."""
+    return sizes[0], Windows(sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6], sizes[7], sizes[8])
+
+
+@part
+def forward(lo, hi, left, right, op, step):
+    """Images [lo, hi)."""
+    (C, windows), places = _windows_of(op.sizes), address_as(op.keeps[0], op.out)
+    max_of_planes(lo * C, hi * C, windows, op.x, op.out, places, step.scratch)
+
+
+@part
+def backward(lo, hi, left, right, op, step):
+    """Images [lo, hi) of the gradient, 0 where the mask of the operation below is on."""
+    (C, windows), places, below = _windows_of(op.sizes), address_as(op.keeps[0], op.dout), op.below
+    for n in range(lo, hi):
+        gradient_of_planes(n * C, (n + 1) * C, windows, op.dout, places, op.dx, step.scratch)
+        if is_there(below):
+            backward_elements(n * op.D, (n + 1) * op.D, (op.dx, below), (op.dx,), ())

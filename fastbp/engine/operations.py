@@ -31,6 +31,7 @@ class Operation:
     layer: Any
     above: Compiled | None = None  # of the layer on top, where it is part of this
     parameters: tuple[str, ...] = ()  # their names, in the order of `compiled.parameters`
+    constant: float | None = None  # what the last of them is where it isn't trained
     sizes_of: tuple[Shape, ...] = ()  # their shapes
     numbers: tuple[float, ...] = ()
     inputs: Shape | None = None  # of a sample; None until samples are seen
@@ -65,7 +66,8 @@ class Operation:
         """What buffers and tables have to be made for."""
         sizes = self.compiled.sizes(self.layer, self.inputs) if self.inputs is not None else ()
         shapes = self.sizes_of, *map(np.shape, self.averages)
-        return self.compiled, self.above, self.parameters, shapes, self.inputs, self.outputs, tuple(sizes)
+        ends = self.inputs, self.outputs, tuple(sizes)
+        return self.compiled, self.above, self.parameters, self.constant, shapes, *ends
 
     def flops(self, batch: int, first: bool) -> int:
         """Floating-point operations of a step: forward, the gradients of parameters and, but for the first, of x."""
@@ -144,10 +146,14 @@ def bind(chain: Chain, operations: list[Operation], reads: Reads) -> tuple[np.dt
     reads.contents(chain.params)
     names = {id(value): name for name, value in chain.params.items()}
     found, arrays, foreign = set(), [], []
+    held: list[str]
     for operation in operations:
         held = []
         for key in operation.compiled.parameters:
             value = reads.item(reads.dict_of(operation.layer), key)
+            if operation.compiled.constant_size and held and type(value) in _NUMBERS:
+                operation.constant = float(value)
+                continue
             name = names.get(id(value))
             if name is None:
                 foreign.append(f"{key} of {operation.names}")
@@ -287,7 +293,7 @@ def decaying(operations: list[Operation]) -> set[str]:
     return {
         name
         for operation in operations
-        for key, name in zip(operation.compiled.parameters, operation.parameters, strict=True)
+        for key, name in zip(operation.compiled.parameters, operation.parameters, strict=False)
         if key in operation.compiled.decays
     }
 
@@ -300,7 +306,7 @@ def held_in(operations: list[Operation]) -> list[tuple[Any, str, str]]:
     return [
         (operation.layer, key, name)
         for operation in operations
-        for key, name in zip(operation.compiled.parameters, operation.parameters, strict=True)
+        for key, name in zip(operation.compiled.parameters, operation.parameters, strict=False)
     ]
 
 

@@ -15,6 +15,7 @@ from fastbp.engine.data import Data
 from fastbp.engine.operations import Operation
 from fastbp.kernels.loop import parts, plan
 from fastbp.kernels.loop.compress import OVERRUN
+from fastbp.kernels.loop.groups import GROUPS
 from fastbp.kernels.loop.sparse import CHAIN, padded_columns
 from fastbp.kernels.matmul.product import scratch_size
 from fastbp.kernels.optimizers import BLOCK
@@ -53,6 +54,7 @@ class Workspace:
         self._longest = 0  # row of compressed samples that there is room for
         self._copies: dict[str, int] = {}  # of weights, by name: addresses
         self._rows: list[NDArray[Any]] = []
+        self._scratch: list[NDArray[Any]] = []
         self._functions: dict[Any, list[int]] = {}  # addresses, by what they were asked for with
         self._arranged: Any = None
         self._pointed: list[Any] = []  # the arrays whose addresses are entered
@@ -87,8 +89,12 @@ class Workspace:
             self._lay_out_parameters(row, operation)
             row["whole"] = self.learns and compiled.whole_batches
             if self.learns:
+                if compiled.sums:
+                    elements = compiled.sums(operation.layer, operation.inputs or (), self.dtype)
+                    row["sums"] = self._buffer(min(capacity, GROUPS), elements)
                 row["dx"], row["dout"] = gradient, self._buffer(capacity, operation.M)
-                if not gradient and not compiled.backward_is_dx:  # nobody reads it, but the operation writes it
+                if not (gradient or compiled.backward_is_dx or compiled.dx_is_optional):
+                    # Nobody reads it, but the operation writes it.
                     row["dx"] = self._buffer(capacity, operation.D)
                 row["below"] = mask if compiled.masks_gradient else 0
                 gradient = int(row["dout"])
@@ -112,14 +118,19 @@ class Workspace:
     def _lay_out_parameters(self, row: Any, operation: Operation) -> None:
         if not operation.parameters:
             return
-        rows = np.zeros(len(operation.parameters), plan.Parameter.dtype)
+        rows = np.zeros(len(operation.compiled.parameters), plan.Parameter.dtype)
         for n, (name, shape) in enumerate(zip(operation.parameters, operation.sizes_of, strict=True)):
             self._parameters[name] = rows[n : n + 1]
             rows["size"][n] = size = math.prod(shape)
             if self.learns:
                 rows["gradient"][n] = self._buffer(*shape)
                 rows["squares"][n] = self._buffer(-(-size // BLOCK), dtype=np.float64)
-        row["trained"] = len(rows)
+        if operation.constant is not None and operation.compiled.constant_size:
+            rows["size"][-1] = size = operation.compiled.constant_size(operation.layer)
+            values = np.full(size, operation.constant, self.dtype)
+            self.kept.append(values)
+            rows["value"][-1], rows["gradient"][-1] = address(values), self._buffer(size)
+        row["trained"] = len(operation.parameters)
         row["parameters"] = row["W"] = address(rows)
         row["b"] = address(rows[1:]) if len(rows) > 1 else 0
         if self.learns and operation.compiled.penalty:
@@ -310,6 +321,7 @@ class Workspace:
         if self.learns:
             run.labels, run.loss = next(found), next(found)
             settings.optimize, settings.decays = next(found), next(found)
+        run.grouped = any(compiled.sums for compiled in each)
         run.plan, run.operations = address(self.skipping), len(self.plan)
         run.settings, run.costs = addressof(settings), address(self.costs)
         self.plan["asks"][0] = data.starts is None
@@ -351,14 +363,15 @@ class Workspace:
         """Buffers for so many threads and, for compressed samples, what only these need."""
         run, capacity = self.run, self.capacity
         if len(self.batch) < threads:
+            size = self._scratch_size()
             self._longest = 0
             self.batch = np.zeros(threads, plan.Batch.dtype)
             self.batch["x"], self.batch["labels"], self.batch["y"] = self._x, self._labels, self._y
             self._members = np.zeros(threads, plan.Step.dtype)
-            self._scratch = np.empty(threads * scratch_size(self.dtype), self.dtype)
+            self._scratch.clear()
+            run.scratch, run.scratch_size = self._buffer(threads, size, kept=self._scratch), size
             self._cursors = np.empty(threads * capacity, np.int64)
             run.batch, run.members = address(self.batch), address(self._members)
-            run.scratch, run.scratch_size = address(self._scratch), scratch_size(self.dtype)
             run.cursors = address(self._cursors)
         longest = max(1, data.longest)
         if not data.is_sparse or self._longest >= longest:
@@ -375,6 +388,12 @@ class Workspace:
         batch["padded_out"] = self._buffer(capacity, stride, kept=self._rows)
         batch["padded_dout"] = self._buffer(capacity, stride, kept=self._rows)
         self._longest = longest
+
+    def _scratch_size(self) -> int:
+        """Elements of memory to work in that a thread needs, whole cache lines."""
+        each = [op.compiled.scratch(op.layer, op.inputs or (), self.dtype) for op in self.operations]
+        line = int(CACHE_LINE) // self.dtype.itemsize
+        return int(-(-max(scratch_size(self.dtype), *each) // line) * line)
 
     def _buffer(self, *shape: int, dtype: Any = None, kept: list[NDArray[Any]] | None = None) -> int:
         """The address of a new array of zeros, at the start of a cache line."""

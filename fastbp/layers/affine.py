@@ -28,8 +28,8 @@ def _input_size(layer: Any) -> int:
 
 def _output_shape(layer: Any, inputs: Shape) -> Shape:
     W, b, features = layer.W, layer.b, math.prod(inputs)
-    if W.ndim != 2 or W.shape[0] != features or b.shape != W.shape[1:]:
-        raise ValueError(f"W of shape {W.shape} and b of shape {b.shape} don't go with {features} inputs")
+    if W.ndim != 2 or W.shape[0] != features or np.shape(b) not in ((), W.shape[1:]):
+        raise ValueError(f"W of shape {W.shape} and b of shape {np.shape(b)} don't go with {features} inputs")
     return (int(W.shape[1]),)
 
 
@@ -51,6 +51,7 @@ class Affine:
         decays=("W",),
         output_shape=_output_shape,
         input_size=_input_size,
+        constant_size=lambda layer: int(layer.W.shape[1]),
         update_rows=lambda layer, inputs: math.prod(inputs),
         flops=lambda layer, inputs: 2 * layer.W.size,
         splits_columns=True,

@@ -30,18 +30,21 @@ class Compiled:
 
     - `forward`: op.x (N, D) to op.out (N, M), in training; `predict` the same where nothing is learned (None: forward).
     - `backward`: op.dout (N, M) to op.dx (N, D). With `backward_is_dx` it makes nothing else, and is left out where
-      nobody reads that.
+      nobody reads that; with `dx_is_optional` there is no op.dx then.
     - `update`: rows [lo, hi) of `update_rows` of the gradients of the parameters, and the optimizer's step on them.
     - `penalty`: the sum of the squares of the parameters that decay, to op.squares[0].
 
     `parameters` are the attributes that are trained, op.parameters[n] in this order (op.W and op.b are the first two);
-    those in `decays` are part of weight decay. `averages` are arrays that a forward pass in training replaces but
-    backward doesn't: op.averages[n] are copies, which a part changes in place. `make_ready(layer, inputs, dtype)` makes
-    those that the first forward pass would make.
-    `numbers` are attributes that are plain numbers, op.numbers[n]. `sizes(layer, inputs)` are op.sizes[n]; `options`
-    are the attributes that these and `output_shape` read, plain numbers too. `keeps` is what forward leaves for
-    backward, by name: the dtype (None: the network's) and the elements a sample, a number or a function of (layer,
-    inputs) (None: as many as the output has); op.keeps[n] is the address, and op.mask that of one called mask.
+    those in `decays` are part of weight decay. The last of them may be a plain number, which isn't trained: op.trained
+    doesn't count it, and its op.parameters has `constant_size(layer)` elements of that. `averages` are arrays that a
+    forward pass in training replaces but backward doesn't: op.averages[n] are copies, which a part changes in place.
+    `make_ready(layer, inputs, dtype)` makes those that the first forward pass would make. `numbers` are attributes that
+    are plain numbers, op.numbers[n]. `sizes(layer, inputs)` are op.sizes[n]; `options` are the attributes that these
+    and `output_shape` read, plain numbers too. `keeps` is what forward leaves for backward, by name: the dtype (None:
+    the network's) and the elements a sample, a number or a function of (layer, inputs) (None: as many as the output
+    has); op.keeps[n] is the address, and op.mask that of one called mask. `sums(layer, inputs, dtype)` elements are
+    what backward leaves for update of each group of samples (`kernels.loop.groups`), op.sums; rows [lo, hi) are whole
+    groups then. A thread works in step.scratch, `scratch(layer, inputs, dtype)` elements or more.
 
     `output_shape(layer, inputs)` is the shape of a sample's output; ValueError where the inputs don't fit the layer.
     `input_size(layer)` is how many numbers a sample has where the layer alone says that, else None. `flops(layer,
@@ -74,7 +77,11 @@ class Compiled:
     has_flag: bool = False
     draws: Callable[[Any, Shape], NDArray[np.float64]] | None = None
     stream: Callable[[Any], Any] = lambda layer: None
+    sums: Callable[[Any, Shape, Any], int] | None = None
+    scratch: Callable[[Any, Shape, Any], int] = lambda layer, inputs, dtype: 0
+    constant_size: Callable[[Any], int] | None = None
     backward_is_dx: bool = True
+    dx_is_optional: bool = False
     whole_batches: bool = False
     units: Callable[[Any, Shape], int] = lambda layer, inputs: math.prod(inputs)
 

@@ -1,21 +1,47 @@
 """The convolution of images with filters."""
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp.boundary import arrays, images
+from fastbp.kernels import convolution
 from fastbp.kernels.convolution import (
     convolution_backward,
     convolution_backward_threads,
     convolution_forward,
     convolution_forward_threads,
 )
-from fastbp.kernels.images.shape import scratch_sizes
+from fastbp.kernels.images.shape import gradient_elements, scratch_sizes
+from fastbp.kernels.optimizers import penalty
+from fastbp.layers.compiled import Compiled, Shape
 from fastbp.originals import original
 from fastbp.system import threads
 from fastbp.util import im2col
+
+
+def _output_shape(layer: Any, inputs: Shape) -> Shape:
+    W, b = layer.W, layer.b
+    if len(inputs) != 3:
+        raise ValueError(f"x must be images, (C, H, W) each, to go with W of shape {np.shape(W)}, got {inputs}")
+    if W.ndim != 4 or W.shape[1] != inputs[0] or np.shape(b) not in ((), W.shape[:1]):
+        raise ValueError(f"W of shape {W.shape} and b of shape {np.shape(b)} don't go with images of shape {inputs}")
+    return (int(W.shape[0]), *images.output_size(inputs[1:], W.shape[2:], layer.stride, layer.pad))
+
+
+def _sizes(layer: Any, inputs: Shape) -> tuple[int, ...]:
+    """What `kernels.images.shape.Shape` holds."""
+    return (*inputs, *_filter_sizes(layer.W), layer.stride, layer.pad, *_output_shape(layer, inputs)[1:])
+
+
+def _filter_sizes(W: NDArray[Any]) -> tuple[int, ...]:
+    return W.shape[0], *W.shape[2:]
+
+
+def _flops(layer: Any, inputs: Shape) -> int:
+    return 2 * int(layer.W.size) * math.prod(_output_shape(layer, inputs)[1:])
 
 
 @original
@@ -26,6 +52,27 @@ class Convolution:
     with `pad` zeros on each side. `dW` and `db` are the gradients of the last backward, `x` the (N, C, H, W) input of
     the last forward, the caller's own memory where a kernel can read it as it is.
     """
+
+    compiled = Compiled(
+        forward=convolution.forward,
+        backward=convolution.backward,
+        update=convolution.update,
+        penalty=penalty,
+        parameters=("W", "b"),
+        decays=("W",),
+        options=("stride", "pad"),
+        sizes=_sizes,
+        output_shape=_output_shape,
+        constant_size=lambda layer: int(layer.W.shape[0]),
+        sums=lambda layer, inputs, dtype: gradient_elements(_sizes(layer, inputs), dtype),
+        scratch=lambda layer, inputs, dtype: scratch_sizes(_sizes(layer, inputs), 1, dtype)[0],
+        update_rows=lambda layer, inputs: int(layer.W.shape[0]),
+        flops=_flops,
+        backward_is_dx=False,
+        dx_is_optional=True,
+        epilogues=("relu",),
+        masks_gradient=True,
+    )
 
     def __init__(self, W: Any, b: Any, stride: int = 1, pad: int = 0) -> None:
         self.W = W
@@ -95,4 +142,4 @@ class Convolution:
 
 def _shape(x: NDArray[Any], W: NDArray[Any], stride: int, pad: int, out: NDArray[Any]) -> tuple[int, ...]:
     """What `kernels.images.shape.Shape` holds."""
-    return (*x.shape[1:], W.shape[0], *W.shape[2:], stride, pad, *out.shape[2:])
+    return (*x.shape[1:], *_filter_sizes(W), stride, pad, *out.shape[2:])

@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp.boundary import arrays, images
+from fastbp.kernels import pooling
 from fastbp.kernels.pooling import pooling_backward, pooling_forward
+from fastbp.layers.compiled import Compiled, Shape
 from fastbp.originals import original
 from fastbp.system import threads
 
@@ -21,6 +23,19 @@ class _Forward(NamedTuple):
     pad: int
 
 
+def _output_shape(layer: Any, inputs: Shape) -> Shape:
+    if len(inputs) != 3:
+        raise ValueError(f"x must be images, (C, H, W) each, to be pooled, got {inputs}")
+    window = layer.pool_h, layer.pool_w
+    return (inputs[0], *images.window_places(inputs[1:], window, layer.stride, layer.pad))
+
+
+def _sizes(layer: Any, inputs: Shape) -> tuple[int, ...]:
+    """Channels, and what `kernels.pooling.Windows` holds."""
+    places = _output_shape(layer, inputs)[1:]
+    return (*inputs, layer.pool_h, layer.pool_w, layer.stride, layer.pad, *places)
+
+
 @original
 class Pooling:
     """The largest of each window of pool_h x pool_w pixels, `stride` apart (the book's section 7.4.4).
@@ -28,6 +43,17 @@ class Pooling:
     Images are padded with `pad` zeros on each side, which count as pixels. NaN counts as the largest number, and of
     equal ones the first is taken. `x` is the (N, C, H, W) input of the last forward.
     """
+
+    compiled = Compiled(
+        forward=pooling.forward,
+        backward=pooling.backward,
+        keeps={"places": (None, None)},
+        options=("pool_h", "pool_w", "stride", "pad"),
+        sizes=_sizes,
+        output_shape=_output_shape,
+        scratch=lambda layer, inputs, dtype: _padded_size((1, *inputs), layer.pad),
+        masks_gradient=True,
+    )
 
     def __init__(self, pool_h: int, pool_w: int, stride: int = 2, pad: int = 0) -> None:
         self.pool_h = pool_h

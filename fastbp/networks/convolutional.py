@@ -174,12 +174,11 @@ class DeepConvNet(_Convolutional):
         """
         return self.last_layer.forward(self.predict(x, True), t)
 
-    def loss_and_gradient(self, x: Any, t: Any) -> tuple[Any, dict[str, NDArray[Any]]]:
-        """What `loss` and `gradient` return, from one forward pass."""
-        loss, dout = self.loss(x, t), self.last_layer.backward(1)
+    def _gradients(self) -> dict[str, NDArray[Any]]:
+        dout = self.last_layer.backward(1)
         for layer in reversed(self.layers):
             dout = layer.backward(dout)
-        return loss, {name: getattr(self.layers[at], "d" + attribute) for name, at, attribute in self.holders}
+        return {name: getattr(self.layers[at], "d" + attribute) for name, at, attribute in self.holders}
 
 
 def _image(input_dim: Sequence[int]) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from fastbp.kernels.build.flags import inlined
+from fastbp.kernels.loop.groups import GROUPS
 from fastbp.kernels.tiles.target import TARGET, lanes
 
 MANY = TARGET.registers == 32
@@ -12,8 +13,6 @@ WIDE, ROWS = 3, 8 if MANY else 4
 FEW = 4
 DEPTH = 24 * 1024 // (WIDE * TARGET.vector_bytes)  # terms of a panel: it stays in the first-level cache
 FOLDED = 1 << 16  # elements that are folded at a time: they stay in the second-level cache
-# A gradient of the filters is summed in so many parts of the batch, which don't depend on the number of threads.
-PARTS = 8
 ALIGNED = 16  # elements: each share of the memory begins a cache line
 
 
@@ -30,6 +29,12 @@ class Shape(NamedTuple):
     pad: int
     OH: int
     OW: int
+
+
+@inlined
+def shape_of(sizes):
+    """The `Shape` whose fields lie one after the other."""
+    return Shape(*(sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6], sizes[7], sizes[8], sizes[9]))
 
 
 class Shares(NamedTuple):
@@ -90,7 +95,12 @@ def _gradient_size(s, width):
 gradient_size = inlined(_gradient_size)
 
 
+def gradient_elements(shape, dtype):
+    """Elements of the gradients of one group of images."""
+    return _gradient_size(Shape(*shape), lanes(dtype))
+
+
 def scratch_sizes(shape, batch, dtype):
     """Elements of scratch a convolution needs: (for each thread, in backward for all together)."""
     own = _shares(Shape(*shape), lanes(dtype)).end + lanes(dtype)
-    return own, min(batch, PARTS) * _gradient_size(Shape(*shape), lanes(dtype)) + lanes(dtype)
+    return own, min(batch, GROUPS) * gradient_elements(shape, dtype) + lanes(dtype)

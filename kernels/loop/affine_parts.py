@@ -50,7 +50,7 @@ def affine_update(lo, hi, left, right, op, step):
     )
     if not direct:
         optimize_weights(lo, hi, op, step)
-    if lo == 0:
+    if lo == 0 and op.trained > 1:
         call(settings.optimize, left, right, 0, 0, op.b, step)
 
 

@@ -53,6 +53,7 @@ class Operation:
     keeps: Integers  # and of what it leaves for the backward pass
     sizes: Integers
     numbers: Numbers
+    sums: Real  # what its backward pass leaves for the update, of each group of samples
     draws: Numbers  # random ones, for each step of the run
     whole: Integer  # whether each thread takes some of the columns of all samples, always
     squares: Numbers  # where the penalty goes
@@ -155,6 +156,7 @@ class Run:
     other_gather: Function
     steps: Integer
     N: Integer
+    grouped: Integer  # whether threads take whole groups of samples
     order: Integers  # (steps, N)
     rates: Numbers
     costs: Numbers

@@ -88,7 +88,8 @@ def update(lo, hi, left, right, op, step):
         finite = all_finite(lo * stride, hi * stride, W)
     if lo == 0:
         column_sums(0, op.M, step.N, op.M, op.dout, op.b.gradient)
-        call(settings.optimize, 0, op.M, 0, 0, op.b, step)
+        if op.trained > 1:
+            call(settings.optimize, 0, op.M, 0, 0, op.b, step)
     return not finite
 
 

@@ -17,6 +17,7 @@ from numba import types
 from fastbp.kernels.build.flags import entry, inlined
 from fastbp.kernels.build.tables import is_there
 from fastbp.kernels.loop.calls import call
+from fastbp.kernels.loop.groups import group_border, groups_of
 from fastbp.kernels.loop.plan import Run
 from fastbp.kernels.loop.team import FLAG, barrier, flag_is_up, join, raise_flag, tell_progress
 from fastbp.kernels.matmul.product import FEW_DOT
@@ -199,6 +200,9 @@ def _begin_step(run, part, parts):
     """What this thread is told of the steps to come."""
     step, N = run.members[part], run.N
     step.N, step.lo, step.hi = N, _share(N, part, parts, ROWS), _share(N, part + 1, parts, ROWS)
+    if run.grouped != 0:
+        groups = groups_of(N)
+        step.lo, step.hi = group_border(groups * part // parts, N), group_border(groups * (part + 1) // parts, N)
     step.samples, step.settings, step.batch = run.samples, run.settings, run.batch[part]
     step.costs, step.cursors = run.costs, moved(run.cursors, part * N)
     step.scratch = moved(run.scratch, part * run.scratch_size)

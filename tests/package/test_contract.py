@@ -16,8 +16,8 @@ import fastbp
 from fastbp import layers, lazy, reference
 from fastbp.optimizers import Optimizer
 
-# Nodes of graphs, which no network passes batches through; and those that have no parts yet.
-WITHOUT_PARTS = {"AddLayer", "Convolution", "MulLayer", "Pooling"}
+# Nodes of graphs, which no network passes batches through.
+WITHOUT_PARTS = {"AddLayer", "MulLayer"}
 ENGINE_WITHOUT_LAYERS = [PACKAGE / "engine" / f"{name}.py" for name in ("workspace", "compiled_step", "scores")]
 LAYERS = tuple(lazy.names("fastbp.layers"))
 

@@ -194,7 +194,7 @@ class _Run:
 
     def _one_decay(self, factors: dict[str, float]) -> float:
         """The λ of all weights. NotProved where they differ, or a bias decays: the loop knows one for all weights."""
-        weights = {name for name, array in self.chain.params.items() if np.ndim(array) == 2}
+        weights = {name for name, array in self.chain.params.items() if np.ndim(array) > 1}
         if any(factor != 0 for name, factor in factors.items() if name not in weights):
             raise self.refuse("it decays a parameter that is no matrix of weights")
         found = {factors.get(name, 0.0) for name in weights} or {0.0}

@@ -82,6 +82,9 @@ def is_instance(run: Any) -> Call:
     return Call(run, "isinstance", isinstance_)
 
 
+_NEVER_MADE = ("W", "b", "dropout_ratio")  # by a method of a layer: only a constructor sets them
+
+
 def has_attribute(run: Any) -> Call:
     """For hasattr, of a layer."""
 
@@ -90,7 +93,7 @@ def has_attribute(run: Any) -> Call:
         if layer is None or type(name) is not str:
             raise run.refuse("it asks whether something has an attribute")
         has = bool(run.reads.result(_has, (layer, name)))
-        if not has and name not in ("W", "b"):  # the layer may come to have it
+        if not has and name not in _NEVER_MADE:  # the layer may come to have it
             raise run.refuse(f"it asks whether a layer has {name}")
         return has
 
