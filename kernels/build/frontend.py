@@ -6,6 +6,7 @@ it is part of is complete.
 """
 
 import llvmlite.binding as llvm
+from numba import types
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, _LowerResult
 from numba.core.compiler_machinery import LoweringPass, PassManager, register_pass
@@ -156,6 +157,10 @@ class Part(CPUDispatcher):
 
     def __call__(self, *arguments):
         return self.py_func(*arguments)
+
+    def get_call_template(self, arguments, keywords):
+        """Numba would compile it anew for each constant that it is called with, which LLVM puts in anyway."""
+        return super().get_call_template([types.unliteral(each) for each in arguments], keywords)
 
     def compile(self, signature):
         raise_interrupt()
