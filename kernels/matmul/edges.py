@@ -1,6 +1,6 @@
 """What panels are no good for: a few columns, one term, one element."""
 
-from fastbp.kernels.build.flags import inlined, merged, shared
+from fastbp.kernels.build.flags import inlined, shared
 from fastbp.kernels.matmul.product import (
     DEPTH,
     DOT_DEPTH,
@@ -33,7 +33,7 @@ from fastbp.kernels.tiles import (
 )
 
 
-@merged
+@inlined
 def columns_in_scratch(p, j, count, k, depth):
     """Copies columns of B, so that each is contiguous; returns where, where the first begins, and their distance."""
     if p.M == 1:
@@ -45,7 +45,7 @@ def columns_in_scratch(p, j, count, k, depth):
     return p.scratch, at, DOT_DEPTH
 
 
-@merged
+@inlined
 def columns_as_rows(p, j, count, k, depth):
     """The same where B is given as its transpose: they are contiguous."""
     return p.b, j * p.K + k, p.K
@@ -90,7 +90,7 @@ def dot_products(contiguous):
     return dots
 
 
-@merged
+@inlined
 def _put(p, at, value):
     p.out[at] = p.out[at] + p.alpha * value if p.fused else value
 

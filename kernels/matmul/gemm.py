@@ -17,7 +17,7 @@ small batches a dot product, a vector of terms at a time. So a product may be cu
 the bits stay. One chain for all terms would be wrong in the fifth digit of float32 after 60,000 terms of one sign.
 """
 
-from fastbp.kernels.build.flags import inlined, merged, shared
+from fastbp.kernels.build.flags import inlined, shared
 from fastbp.kernels.matmul.edges import (
     column_sums,
     columns_as_rows,
@@ -46,7 +46,7 @@ from fastbp.kernels.matmul.product import (
 from fastbp.kernels.tiles import address_as_bytes, address_as_int64, lanes_of, reinterpret, zeros
 
 
-@merged
+@inlined
 def _tail(columns, terms, like):
     """How many last columns a vector would hold so few of that they are better computed in another way.
 
@@ -59,12 +59,12 @@ def _tail(columns, terms, like):
 _forward_dots, _input_dots = dot_products(columns_in_scratch), dot_products(columns_as_rows)
 
 
-@merged
+@inlined
 def _bytes(pointer):
     return reinterpret(pointer, 0, address_as_bytes(0))  # masks of bool and of uint8 are one type
 
 
-@merged
+@inlined
 def _nothing_ahead():
     return Ahead(address_as_bytes(0), 0, address_as_int64(0), 0, 0, 0, 0, 0)
 

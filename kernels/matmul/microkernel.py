@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from llvmlite import ir
 from numba import types
 
-from fastbp.kernels.build.flags import merged, shared
+from fastbp.kernels.build.flags import inlined, shared
 from fastbp.kernels.tiles import add, fma_step, load, load_row, prefetch_line, rows_of, store, width_of, zeros
 from fastbp.kernels.tiles.operation import operation
 
@@ -41,7 +41,7 @@ def apart(function, name):
     return shared(function)
 
 
-@merged
+@inlined
 def put(acc, adds, c, c_row):
     """A tile to its place, or added to what lies there."""
     if adds:

@@ -7,7 +7,7 @@ number of terms; lo and hi are a range of rows; `at` is an offset in elements.
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from fastbp.kernels.build.flags import merged
+from fastbp.kernels.build.flags import inlined
 from fastbp.kernels.tiles import (
     add,
     equal,
@@ -123,13 +123,13 @@ class Product(NamedTuple):
 # --- how a tile is finished ---
 
 
-@merged
+@inlined
 def bias_of(tile, p, j, width):
     """What is added to the columns [j, j + width): a row, of zeros where there is no bias."""
     return load_row_masked(tile, p.bias, j, width if p.kind == FORWARD else 0)
 
 
-@merged
+@inlined
 def finish(acc, bias, p, at, rows, width):
     """Forward: + bias, if fused max(acc, 0), NaN kept, and where it stopped. dx: if fused 0 where the mask is on."""
     if p.kind == FORWARD:
@@ -143,7 +143,7 @@ def finish(acc, bias, p, at, rows, width):
     return acc
 
 
-@merged
+@inlined
 def add_or_finish(acc, bias, p, at, rows, width):
     """The same for any product. dW: if fused out + alpha * acc."""
     if p.kind == PARAMS and p.fused:
@@ -151,7 +151,7 @@ def add_or_finish(acc, bias, p, at, rows, width):
     return finish(acc, bias, p, at, rows, width)
 
 
-@merged
+@inlined
 def chain_length(p):
     """Terms of a panel in forward and dx, and so of a chain: by the rows of the whole product, not those of a range."""
     if p.N <= HEIGHT:
