@@ -8,8 +8,10 @@ import checks
 import numpy as np
 import pytest
 from cases import IMAGES, Case
+from guarded import Guarded, empty
 
 from fastbp import BatchNormalization, layers, reference
+from fastbp.boundary.arrays import TOLERANCE
 
 OPERATIONS = ("batch_normalization", *IMAGES)
 
@@ -223,3 +225,43 @@ def test_is_refused(wrong: dict[str, Any], error: type[Exception], message: str)
 
     with pytest.raises(error, match=message):
         passes()
+
+
+@pytest.mark.parametrize(("x_dtype", "dtype"), [("float32", "float32"), ("float64", "float64"), ("float32", "float64")])
+def test_writes_and_reads_inside_alone(x_dtype: str, dtype: str) -> None:
+    from fastbp.kernels.batch_normalization import (
+        batch_normalization_backward,
+        batch_normalization_forward,
+        batch_normalization_predict,
+    )
+
+    tolerance, rng = TOLERANCE[np.dtype(dtype)], np.random.default_rng(8)
+    for shape in [(2, 1, 1), (5, 7, 1), (9, 33, 1), (3, 130, 1), (4, 3, 5), (2, 2, 16), (3, 5, 67)]:
+        C = shape[1]
+        x = Guarded(rng.standard_normal(shape).astype(x_dtype))
+        dout = Guarded(rng.standard_normal(shape).astype(dtype))
+        gamma, beta, running_mean, running_var = (Guarded((rng.random(C) + 0.5).astype(dtype)) for _ in range(4))
+        out, dx, predicted = (empty(*shape, dtype=dtype) for _ in range(3))
+        mean, std, new_mean, new_var, dgamma, dbeta = (empty(C, dtype=dtype) for _ in range(6))
+        running, statistics = (running_mean.array, running_var.array), (mean.array, std.array)
+        batch_normalization_forward(
+            *(x.array, gamma.array, beta.array, 0.9, *running, out.array, *statistics, new_mean.array, new_var.array)
+        )
+        batch_normalization_backward(
+            *(dout.array, x.array, *statistics, gamma.array, dx.array, dgamma.array, dbeta.array)
+        )
+        batch_normalization_predict(x.array, gamma.array, beta.array, *running, predicted.array)
+        oracle = reference.BatchNormalization(*(each.array.astype(float) for each in (gamma, beta)), 0.9)
+        oracle.running_mean, oracle.running_var = (each.astype(float) for each in running)
+        wide = [np.moveaxis(each.array, 1, 2).reshape(-1, C).astype(float) for each in (x, dout)]  # a column a feature
+
+        def columns(array: np.ndarray) -> np.ndarray:
+            return np.moveaxis(array, 1, 2).reshape(-1, array.shape[1])
+
+        checks.close(columns(predicted.array), oracle.forward(wide[0], False), tolerance, f"{shape}: in prediction")
+        checks.close(columns(out.array), oracle.forward(wide[0]), tolerance, f"{shape}: out")
+        checks.close(columns(dx.array), oracle.backward(wide[1]), tolerance, f"{shape}: dx")
+        checks.close(dgamma.array, oracle.dgamma, tolerance, f"{shape}: dgamma")
+        checks.close(new_var.array, oracle.running_var, tolerance, f"{shape}: running_var")
+        guarded = (x, dout, gamma, beta, running_mean, running_var, out, dx, predicted)
+        assert all(each.untouched() for each in (*guarded, mean, std, new_mean, new_var, dgamma, dbeta)), shape

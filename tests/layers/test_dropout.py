@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from guarded import Guarded, empty
 
 from fastbp import Dropout, layers, reference
 
@@ -105,3 +106,23 @@ def test_copies_and_pickles() -> None:
 def test_the_ratio_is_a_share(ratio: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match="dropout_ratio must be"):
         Dropout(ratio)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_writes_and_reads_inside_alone(dtype: str) -> None:
+    from fastbp.kernels.dropout import dropout_backward, dropout_forward, dropout_predict
+
+    rng = np.random.default_rng(7)
+    for size in (1, 3, 8, 15, 16, 17, 31, 64, 65, 127, 130):
+        x, dout = (Guarded(rng.standard_normal(size).astype(dtype)) for _ in range(2))
+        drawn, mask = Guarded(rng.random(size)), Guarded(np.zeros(size, np.bool_))
+        out, dx, predicted = (empty(size, dtype=dtype) for _ in range(3))
+        dropout_forward(x.array, drawn.array, 0.4, out.array, mask.array)
+        dropout_backward(dout.array, mask.array, dx.array)
+        dropout_predict(x.array, 0.4, predicted.array)
+        kept = drawn.array > 0.4
+        np.testing.assert_array_equal(mask.array, kept)
+        np.testing.assert_array_equal(out.array, x.array * kept)
+        np.testing.assert_array_equal(dx.array, dout.array * kept)
+        np.testing.assert_array_equal(predicted.array, x.array * x.array.dtype.type(0.6))
+        assert all(each.untouched() for each in (x, dout, drawn, mask, out, dx, predicted)), size
