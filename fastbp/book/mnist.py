@@ -6,8 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp import datasets
+from fastbp.book.known import MODULES
 
 __all__ = ["img_dim", "img_size", "load_mnist", "np", "test_num", "train_num"]
+
+COMMON = ",".join(MODULES["common"])
 
 train_num, test_num = 60000, 10000
 img_dim, img_size = (1, 28, 28), 784
@@ -22,7 +25,11 @@ def load_mnist(normalize: bool = True, flatten: bool = True, one_hot_label: bool
     t: uint8 of shape (N,), or float64 of shape (N, 10) with ``one_hot_label=True``. Errors as in
     `fastbp.datasets.load_mnist`.
     """
-    train, test = datasets.load_mnist(normalize=normalize, flatten=flatten, one_hot_label=one_hot_label)
+    try:
+        train, test = datasets.load_mnist(normalize=normalize, flatten=flatten, one_hot_label=one_hot_label)
+    except ConnectionError as error:
+        error.add_note(f"A dataset.mnist of the script's own is read with `fastbp run --only {COMMON} ...`.")
+        raise
     if one_hot_label:
         return (train[0], train[1].astype(np.float64)), (test[0], test[1].astype(np.float64))
     return train, test

@@ -28,3 +28,4 @@ class MultiLayerNet(_networks.MultiLayerNet):
     ) -> None:
         arguments = (input_size, hidden_size_list, output_size, activation, weight_init_std, weight_decay_lambda)
         super().__init__(*arguments, layers=_layers)
+        self.layers = OrderedDict(self.layers)

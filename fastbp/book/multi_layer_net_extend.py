@@ -32,3 +32,4 @@ class MultiLayerNetExtend(_networks.MultiLayerNetExtend):
         arguments = (input_size, hidden_size_list, output_size, activation, weight_init_std, weight_decay_lambda)
         regularization = (use_dropout, dropout_ration, use_batchnorm)
         super().__init__(*arguments, *regularization, layers=_layers)
+        self.layers = OrderedDict(self.layers)

@@ -208,7 +208,7 @@ trainer = Trainer(net, x, t, x, t, epochs=2, mini_batch_size=50, optimizer='sgd'
 trainer.train()
 print(trainer.train_loss_list, trainer.test_acc_list)
 grads = net.gradient(x[:5], t[:5])
-print(sorted(grads), list(net.layers), type(net.last_layer) is SoftmaxWithLoss, net.hidden_size_list)
+print(type(net.layers), sorted(grads), list(net.layers), type(net.last_layer) is SoftmaxWithLoss, net.hidden_size_list)
 twin = pickle.loads(pickle.dumps(copy.deepcopy(net)))
 print(net.loss(x, t), twin.loss(x, t), twin.accuracy(x, np.eye(10)[t]), grads['W1'].sum(), np.random.rand())
 if len(sys.argv) > 1:

@@ -1,0 +1,147 @@
+"""Scripts as owners of forks write them: what is unusual about them is theirs, and stays so under `fastbp run`."""
+
+import re
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from book_scripts import DIGITS, TWO_LAYER_NET, Project, numbers
+
+pytestmark = pytest.mark.command
+
+NET = (
+    "from collections import OrderedDict\nfrom common.layers import *\nfrom common.optimizer import *\n"
+    "from common.trainer import Trainer\n" + TWO_LAYER_NET + DIGITS + "x, t = digits()\nnp.random.seed(0)\n"
+    "net = TwoLayerNet(64, 20, 10)\n"
+)
+TRAIN = """
+for _ in range(3):
+    grads = net.gradient(x, t)
+    for key in grads: net.params[key] -= 0.1 * grads[key]
+print(net.loss(x, t), net.accuracy(x, t))
+"""
+
+SCRIPTS = {
+    "subclasses of what a star import brings": """
+class Leaky(Relu):
+    def forward(self, x):
+        self.mask = x <= 0
+        return np.where(self.mask, 0.1 * x, x)
+    def backward(self, dout): return np.where(self.mask, 0.1 * dout, dout)
+class Doubled(Affine):
+    def forward(self, x): return 2 * super().forward(x)
+    def backward(self, dout):
+        dx = super().backward(2 * dout)
+        print(dx.shape, dx.dtype)
+        return dx
+net.layers['Relu1'] = Leaky()
+net.layers['Affine1'] = Doubled(net.params['W1'], net.params['b1'])
+print(isinstance(net.layers['Relu1'], Relu), Leaky.__mro__[1].__module__)
+""",
+    "fastbp's folders taken out of sys.path": """
+sys.path[:] = [entry for entry in sys.path if not os.path.isdir(os.path.join(entry, 'fastbp'))][1:]
+import common.util, common.gradient
+print(common.util.smooth_curve(np.arange(20.0))[:2], common.gradient.np is np)
+""",
+    "warnings of NumPy and of its own": """
+import warnings
+with warnings.catch_warnings(record=True) as seen:
+    warnings.simplefilter('always')
+    warnings.warn('mine')
+    np.log(np.zeros(2))
+    softmax(np.array([[1e4, -1e4]]))
+    print([str(each.message) for each in seen])
+""",
+    "itself in a process, in exec, and again": """
+import importlib, inspect, subprocess
+if len(sys.argv) == 1:
+    print(subprocess.run([sys.executable, __file__, 'again'], capture_output=True, text=True).stdout)
+    exec('from common.functions import *; print(softmax(np.zeros(2)))')
+    module = importlib.import_module('common.layers')
+    print(module.__name__, module.__file__.split(os.sep)[-2:], module.Relu is Relu, importlib.reload(module).np is np)
+    print(inspect.getsource(TwoLayerNet.loss), TwoLayerNet.__module__)
+""",
+    "a thread, and layers that are emptied in place": """
+import threading
+worker = threading.Thread(target=lambda: print(net.predict(x[:3]).shape))
+worker.start()
+worker.join()
+net.layers['Affine2'].W[...] = 0
+print(net.loss(x, t), net.layers.popitem(last=False)[0])
+net.layers['Affine1'] = Affine(net.params['W1'], net.params['b1'])
+net.layers.move_to_end('Affine1', last=False)
+""",
+}
+
+
+@pytest.mark.parametrize("what", SCRIPTS)
+def test_scripts_of_forks(what: str, project: Project) -> None:
+    script = project.write(NET + SCRIPTS[what] + TRAIN)
+    output, plain = project.fastbp(script)[0], project.plain(script)
+    np.testing.assert_allclose(numbers(output), numbers(plain), rtol=1e-9)
+    assert re.sub(r"\d+\.\d+", "", output) == re.sub(r"\d+\.\d+", "", plain)
+
+
+def test_a_script_that_asks(japanese: Project) -> None:
+    script = japanese.write(NET + "name = input('name? ')\nprint('hello', name, sys.stdin.readline())\n")
+    said = []
+    for how in ((), ("-m", "fastbp", "run")):
+        command = [sys.executable, *how, script]
+        done = subprocess.run(
+            command,
+            cwd=japanese.chapter,
+            env=japanese.environment,
+            input="reader\nmore\n",
+            capture_output=True,
+            encoding="utf-8",
+            check=True,
+        )
+        said.append(done.stdout)
+    assert said[0] == said[1] == "name? hello reader more\n\n"
+
+
+def test_a_script_in_a_folder_of_a_folder_from_elsewhere(japanese: Project) -> None:
+    folder = japanese.chapter / "deep"
+    folder.mkdir()
+    (folder / "net.py").write_text("import numpy as np\n" + NET.partition("x, t =")[0])
+    (folder / "script.py").write_text(
+        "import sys, os\nhere = os.path.dirname(os.path.abspath(__file__))\n"
+        "sys.path.append(os.path.join(here, os.pardir, os.pardir))\n"
+        "import numpy as np\nfrom net import TwoLayerNet, digits\nx, t = digits()\nnp.random.seed(0)\n"
+        "net = TwoLayerNet(64, 20, 10)\n" + TRAIN + "print(sys.argv, os.path.basename(os.getcwd()), __name__)\n"
+    )
+    for script in ("deep/script.py", folder / "script.py"):
+        output, last = japanese.fastbp(script, "--only", "-v")
+        plain = japanese.plain(script, "--only", "-v")
+        np.testing.assert_allclose(numbers(output), numbers(plain), rtol=1e-9)
+        assert output.splitlines()[-1] == plain.splitlines()[-1]
+        assert "left to the script" not in last
+
+
+@pytest.mark.parametrize("training", ["while True: net.gradient(x, t)", "trainer.train()"])
+def test_an_interrupt_that_a_script_catches(training: str, japanese: Project) -> None:
+    script = japanese.write(
+        NET + "trainer = Trainer(net, x, t, x, t, 100000, 50, verbose=False)\nnet.gradient(x, t)\n"
+        f"print('ready', flush=True)\ntry:\n    {training}\nexcept KeyboardInterrupt:\n    print('saved')\n"
+        "sys.exit(4)\n"
+    )
+    command = [sys.executable, "-m", "fastbp", "run", script]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
+    with subprocess.Popen(command, cwd=japanese.chapter, env=japanese.environment, **pipes) as process:
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        output, said = process.communicate(timeout=60)
+    assert (process.returncode, output) == (4, "saved\n")
+    assert "Traceback" not in said
+
+
+def test_no_mnist_and_no_connection(japanese: Project) -> None:
+    script = japanese.write("from dataset.mnist import load_mnist\nload_mnist()\n")
+    empty, nowhere = str(japanese.folder / "empty"), "http://127.0.0.1:9/"
+    environment = {"FASTBP_DATA": "", "FASTBP_CACHE_DIR": empty, "FASTBP_MNIST_URL": nowhere, "https_proxy": nowhere}
+    done = japanese.run("-m", "fastbp", "run", script, **environment)
+    assert done.returncode == 1
+    assert "ConnectionError: MNIST could not be downloaded" in done.stderr
+    assert "A dataset.mnist of the script's own is read with `fastbp run --only functions,gradient," in done.stderr
