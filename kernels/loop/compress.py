@@ -165,6 +165,36 @@ def _keep(typingctx, x, at, scale, k, columns, values, e):
     return long(x, long, values.dtype, long, columns, values, long), codegen
 
 
+def _keep_bytes_as_python(x, at, k, columns, values, e):
+    return _keep_one_by_one(at, at + BYTES_TOGETHER, x, 1, k - at, columns, values, e)
+
+
+@operation(interpreted=_keep_bytes_as_python)
+def _keep_bytes(typingctx, x, at, k, columns, values, e):
+    """The same of BYTES_TOGETHER bytes by instructions for these; their columns have two bytes."""
+
+    def codegen(context, builder, signature, arguments):
+        data, at, k, columns_data, values_data, e = arguments
+        vector = _load(context, builder, x, data, at, BYTES_TOGETHER)
+        kept, half = _is_kept(builder, vector), BYTES_TOGETHER // 2
+        place, all_found = e, _bits(builder, kept)[1]
+        for first in (0, half):
+            numbers = ir.VectorType(ir.IntType(16), half)
+            places = ir.Constant(numbers, list(range(first, first + half)))
+            places = builder.add(places, cg.broadcast(builder, builder.trunc(k, numbers.element), half))
+            some = cg.shuffled(builder, kept, kept, list(range(first, first + half)))
+            bits, found = _bits(builder, some)
+            packed = _packed(builder, places, some, bits)
+            builder.store(packed, cg.element_pointer(context, builder, columns, columns_data, place, numbers), align=2)
+            place = builder.add(place, found)
+        packed = _packed(builder, vector, kept, None)
+        builder.store(packed, cg.element_pointer(context, builder, values, values_data, e, packed.type), align=1)
+        return builder.add(e, all_found)
+
+    long = types.int64
+    return long(x, long, long, columns, values, long), codegen
+
+
 @inlined
 def _keep_one_by_one(at, end, x, scale, shift, columns, values, e):
     """The same of x[at:end], whose columns begin `shift` later, without touching what lies behind."""
@@ -217,15 +247,30 @@ def compress_rows(lo, hi, D, x, scale, starts, columns, values):
         _keep_one_by_one(row + k, row + D, x, factor, -row, columns, values, e)
 
 
+@shared
+def compress_bytes(lo, hi, D, x, scale, starts, columns, values):
+    """The same of bytes that stay bytes, 64 at a time: images take 0.6 of the time."""
+    factor, limit = scale[0], starts[hi]
+    for i in range(lo, hi):
+        e, k, row = starts[i], 0, i * D
+        while k + BYTES_TOGETHER <= D and e + BYTES_TOGETHER <= limit:
+            e = _keep_bytes(x, row + k, k, columns, values, e)
+            k += BYTES_TOGETHER
+        _keep_one_by_one(row + k, row + D, x, factor, -row, columns, values, e)
+
+
 # With AVX, FMA comes with AVX2 on all processors that have it.
 PACKS = TARGET.vector_bytes == 64 or (TARGET.vector_bytes == 32 and TARGET.fma)
 # Numbers passed over together where all are zeros: with AVX2 images take 0.6 of the time, with AVX-512 no less.
+BYTES_TOGETHER = 64  # of AVX-512
 LOOK, LOOKS = 32, PACKS and TARGET.vector_bytes == 32
 
 
 def functions(source, columns, values):
-    """(count_nonzeros, compress_rows) of samples of one dtype into columns and values of these."""
+    """(count_nonzeros, what compresses) samples of one dtype into columns and values of these."""
     x, column, value = (types.CPointer(getattr(types, str(each))) for each in (source, columns, values))
     long, index = types.int64, types.CPointer(types.int64)
     count = count_nonzeros.of(long, long, long, x, index)
-    return count, compress_rows.of(long, long, long, x, value, index, column, value)
+    of_bytes = TARGET.compresses_bytes and (str(columns), str(values)) == ("uint16", "uint8")
+    compress = compress_bytes if of_bytes else compress_rows
+    return count, compress.of(long, long, long, x, value, index, column, value)

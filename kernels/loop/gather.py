@@ -81,10 +81,10 @@ def _copy_integers(typingctx, source, at, out, to, count):
         source_data, at, out_data, to, _ = arguments
         loaded, stored = (ir.VectorType(context.get_data_type(pointer.dtype), numbers) for pointer in (source, out))
         place = cg.element_pointer(context, builder, source, source_data, at, loaded)
-        vector = builder.load(place, align=context.get_abi_sizeof(loaded.element))
+        vector = builder.load(place, align=cg.size_of(loaded.element))
         vector = vector if loaded == stored else builder.zext(vector, stored)
         place = cg.element_pointer(context, builder, out, out_data, to, stored)
-        builder.store(vector, place, align=context.get_abi_sizeof(stored.element))
+        builder.store(vector, place, align=cg.size_of(stored.element))
         return context.get_dummy_value()
 
     return types.void(source, types.int64, out, types.int64, count), codegen

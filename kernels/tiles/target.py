@@ -8,15 +8,16 @@ from numba.core.registry import cpu_target
 
 
 class Target(NamedTuple):
-    """What the compiler may use: bytes of a vector register, how many there are, whether fused multiply-add exists."""
+    """What the compiler may use: bytes of a vector register, how many there are, and which instructions."""
 
     vector_bytes: int
     registers: int
-    fma: bool
+    fma: bool  # fused multiply-add
+    compresses_bytes: bool = False  # AVX-512 VBMI2: moves the bytes of a mask to the front
 
 
 def find_target() -> Target:
-    """Ask the code generator itself: compile one fma of 16 floats and read which registers it took.
+    """Ask the code generator itself: compile one fma of 16 floats and read which registers it took; one double shift.
 
     Names and feature strings (NUMBA_CPU_NAME, NUMBA_CPU_FEATURES) add up in LLVM in ways not worth repeating here.
     """
@@ -28,12 +29,19 @@ def find_target() -> Target:
             %y = call <16 x float> @llvm.fma.v16f32(<16 x float> %x, <16 x float> %x, <16 x float> %x)
             store <16 x float> %y, ptr %p
             ret void
+        }
+        declare <32 x i16> @llvm.fshl.v32i16(<32 x i16>, <32 x i16>, <32 x i16>)
+        define void @shift(ptr %p) {
+            %x = load <32 x i16>, ptr %p
+            %y = call <32 x i16> @llvm.fshl.v32i16(<32 x i16> %x, <32 x i16> %x, <32 x i16> %x)
+            store <32 x i16> %y, ptr %p
+            ret void
         }""")
     module.triple = codegen._tm.triple
     assembly = codegen._tm.emit_assembly(module)
     fma = "fmaf" not in assembly  # without the instruction LLVM calls the C library
     if "zmm" in assembly:
-        return Target(64, 32, fma)
+        return Target(64, 32, fma, "vpshldvw" in assembly)
     if "ymm" in assembly:
         return Target(32, 16, fma)
     return Target(16, 32 if module.triple.startswith(("aarch64", "arm64")) else 16, fma)

@@ -14,9 +14,11 @@ if config.DISABLE_JIT:
 
 # Without feature strings Numba adds the features of the machine below to a name.
 TARGETS = {
-    "haswell": ({"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": ""}, (32, 16, True)),
-    "x86-64": ({"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": ""}, (16, 16, False)),
-    "generic": ({"NUMBA_CPU_NAME": "generic"}, (16, 16, False)),
+    "haswell": ({"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": ""}, (32, 16, True, False)),
+    "skylake-avx512": ({"NUMBA_CPU_NAME": "skylake-avx512", "NUMBA_CPU_FEATURES": ""}, (64, 32, True, False)),
+    "znver4": ({"NUMBA_CPU_NAME": "znver4", "NUMBA_CPU_FEATURES": ""}, (64, 32, True, True)),
+    "x86-64": ({"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": ""}, (16, 16, False, False)),
+    "generic": ({"NUMBA_CPU_NAME": "generic"}, (16, 16, False, False)),
 }
 x86_only = pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names of x86 processors")
 

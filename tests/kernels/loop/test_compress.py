@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fastbp.engine.addresses import address
+from fastbp.kernels.loop import compress
 from fastbp.kernels.loop.compress import WIDE, dtypes_of, form_of, functions
 
 SOURCES = ("uint8", "float32", "float64")
@@ -55,3 +56,15 @@ def test_what_is_no_zero() -> None:
     assert starts.tolist() == [0, 3]
     assert columns.tolist() == [0, 2, 4]
     np.testing.assert_array_equal(values, [np.nan, -np.inf, 5e-324])
+
+
+@pytest.mark.parametrize("D", [63, 64, 65, 200])
+def test_bytes_with_and_without_instructions_for_them(D: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(98)
+    x = (rng.integers(1, 256, (9, D)) * (rng.random((9, D)) < 0.3)).astype("uint8")
+    x[3], x[4] = 0, 255
+    ours = compressed(x, 1, "uint16", "uint8", borders=(2, 5))
+    monkeypatch.setattr(compress, "TARGET", compress.TARGET._replace(compresses_bytes=False))
+    for array, expected in zip(ours, compressed(x, 1, "uint16", "uint8"), strict=True):
+        np.testing.assert_array_equal(array, expected)
+    assert ours[2].tolist() == x[x != 0].tolist()
