@@ -39,12 +39,19 @@ network, optimizer = fastbp.TwoLayerNet(784, 50, 10, dtype=np.float32), fastbp.S
 """
 COMPILED = f"{NETWORK}fastbp.compile(network, optimizer)(x, t)"
 LAYERS = f"{NETWORK}optimizer.update(network.params, network.gradient(x, t))"
+IMAGES = """
+import numpy as np, fastbp
+rng = np.random.default_rng(0)
+x, t = rng.random((100, 1, 28, 28), np.float32), rng.integers(0, 10, 100)
+fastbp.compile(fastbp.SimpleConvNet(dtype=np.float32), fastbp.Adam())(x, t)
+"""
 IMPORTS = "import numpy, numba"
 PACE = "from cold_start import pace; pace()"
 
 # Of what is measured: its name, in RESULTS.md and in the requirements.
 FIRST_COMPILED = "first step by fastbp.compile, nothing compiled"
 FIRST_LAYERS = "first step by the layers, nothing compiled"
+FIRST_IMAGES = "first step of SimpleConvNet by fastbp.compile, nothing compiled"
 MEMORY = "memory of all processes at most"
 WARMUP = "fastbp warmup, nothing compiled"
 WARM, BEYOND = "import and first step, kernels on disk", "of it beyond the import of Numba"
@@ -106,7 +113,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def first_steps(report: ColdStart, environment: Environment, runs: int) -> None:
     """Seconds, and the memory of all processes together."""
-    for name, code in ((FIRST_COMPILED, COMPILED), (FIRST_LAYERS, LAYERS)):
+    for name, code in ((FIRST_COMPILED, COMPILED), (FIRST_LAYERS, LAYERS), (FIRST_IMAGES, IMAGES)):
         measured = [with_empty_cache(("-c", code), environment) for _ in range(runs)]
         seconds, memory = map(list, zip(*measured, strict=True))
         report.add(name, "s", seconds)

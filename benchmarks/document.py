@@ -7,6 +7,7 @@ import columns
 import required
 import training_tables
 from cold_start import ColdStart
+from images import Images
 from kernel_rows import BOOK, SECTIONS
 from required import Measured
 from training_rows import TrainingReport, TrainingResult
@@ -22,10 +23,15 @@ def measured() -> dict[str, Measured]:
     """What the commands have measured, by instruction set, the machine's own first."""
     kernels = columns.read(columns.KERNELS, Report)
     training = columns.read(columns.TRAINING, TrainingReport)
-    cold = columns.read(columns.COLD_START, ColdStart)
+    cold, images = columns.read(columns.COLD_START, ColdStart), columns.read(columns.IMAGES, Images)
     return {
-        name: Measured(kernels.get(name, Report()), training.get(name, TrainingReport()), cold.get(name, ColdStart()))
-        for name in dict.fromkeys((*kernels, *training, *cold))
+        name: Measured(
+            kernels.get(name, Report()),
+            training.get(name, TrainingReport()),
+            cold.get(name, ColdStart()),
+            images.get(name, Images()),
+        )
+        for name in dict.fromkeys((*kernels, *training, *cold, *images))
     }
 
 

@@ -1,12 +1,14 @@
 """What the project requires of itself: one table of figures, and how each is found in what was measured."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cells
 import cold_start
+import images
 import numpy as np
 from cold_start import ColdStart
+from images import Images
 from instruction_sets import AVX2, AVX512
 from kernel_rows import BOOK, PEAK_SHAPES, PRODUCTS
 from training_rows import TrainingReport
@@ -26,6 +28,7 @@ class Measured:
     kernels: Report
     training: TrainingReport
     cold: ColdStart
+    images: Images = field(default_factory=Images)
 
 
 Found = tuple[float, str]  # a figure, and the row that it comes from where it is the worst of many
@@ -143,6 +146,24 @@ def cost(name: str) -> Find:
     return lambda measured: next(((c.value.median, "") for c in measured.cold.results if c.name == name), None)
 
 
+def of_images(row: str) -> Find:
+    return lambda measured: (measured.images.ratios[row].median, "") if row in measured.images.ratios else None
+
+
+def convolutions(of: Callable[[list[float]], float]) -> Find:
+    """The worst of the convolutions, or another figure of all of them."""
+
+    def find(measured: Measured) -> Found | None:
+        rows = [images.convolution_row(shape) for shape in images.SHAPES]
+        found = {row: measured.images.ratios[row].median for row in rows if row in measured.images.ratios}
+        if not found:
+            return None
+        value = of(list(found.values()))
+        return value, next((row for row, ratio in found.items() if ratio == value), f"{len(found)} rows")
+
+    return find
+
+
 def largest_difference(measured: Measured) -> Found | None:
     """How far a product in a process that compiles it is from the same in one that loads it, the worst of them."""
     costs = [cost for cost in measured.cold.results if cost.name.startswith(cold_start.FRESH)]
@@ -206,6 +227,21 @@ REQUIREMENTS = (
         Requirement(f"{name}: {cold_start.MEMORY}", 300, cost(f"{name}: {cold_start.MEMORY}"), most=True, unit="MB")
         for name in (cold_start.FIRST_COMPILED, cold_start.FIRST_LAYERS)
     ),
+    *(
+        Requirement(images.network_row(name, threads), asked, of_images(images.network_row(name, threads)))
+        for name, asked in (("SimpleConvNet", 2), ("DeepConvNet", 1.5))
+        for threads in (1, 2)
+    ),
+    Requirement(
+        images.network_row("SimpleConvNet", 1, "the oracle"),
+        5,
+        of_images(images.network_row("SimpleConvNet", 1, "the oracle")),
+    ),
+    Requirement(
+        "Convolution against PyTorch, ten shapes, median", 1.3, convolutions(lambda found: float(np.median(found)))
+    ),
+    Requirement("Convolution against PyTorch, ten shapes, worst", 0.8, convolutions(min)),
+    Requirement(cold_start.FIRST_IMAGES, 15, cost(cold_start.FIRST_IMAGES), most=True, unit="s"),
     Requirement(cold_start.WARMUP, 40, cost(cold_start.WARMUP), most=True, unit="s"),
     Requirement(cold_start.WARM, 0.5, cost(cold_start.WARM), most=True, unit="s"),
     Requirement(cold_start.BEYOND, 0.15, cost(cold_start.BEYOND), most=True, unit="s"),
