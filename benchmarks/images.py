@@ -35,16 +35,28 @@ NETWORKS = {"SimpleConvNet": 20, "DeepConvNet": 4}  # steps a turn
 ORACLE_STEPS = 2
 
 
+@dataclass(frozen=True)
+class Ratio:
+    """The other's time over ours."""
+
+    name: str
+    value: Spread
+
+
 @dataclass
 class Images:
-    """Facts by name, and by what was measured the ratios of the others' time to ours."""
+    """Facts by name, and what was measured."""
 
     facts: dict[str, str] = field(default_factory=dict)
-    ratios: dict[str, Spread] = field(default_factory=dict)
+    results: list[Ratio] = field(default_factory=list)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Images":
-        return cls(data["facts"], {name: Spread(**spread) for name, spread in data["ratios"].items()})
+        return cls(data["facts"], [Ratio(each["name"], Spread(**each["value"])) for each in data["results"]])
+
+    @property
+    def ratios(self) -> dict[str, Spread]:
+        return {each.name: each.value for each in self.results}
 
 
 def network_row(name: str, threads: int, other: str = "PyTorch") -> str:
@@ -64,7 +76,8 @@ def main() -> None:
         found: dict[str, list[float]] = {}
         for threads in (1, 2):
             found |= _measured(threads, each.environment)
-        reports[each.name] = Images(machine_facts(), {name: Spread.of(ratios) for name, ratios in found.items()})
+        results = [Ratio(name, Spread.of(ratios)) for name, ratios in found.items()]
+        reports[each.name] = Images(machine_facts(), results)
     columns.write(columns.IMAGES, reports)
     for name, report in reports.items():
         for what, spread in report.ratios.items():

@@ -15,6 +15,7 @@ from instruction_sets import AVX2, AVX512
 pytest.importorskip("psutil")
 import cold_start
 import document
+import images
 import required
 from required import REQUIREMENTS, Measured, Requirement
 from training_rows import TrainingReport
@@ -233,3 +234,17 @@ def test_a_readme_without_markers() -> None:
 def test_numbers() -> None:
     assert [document.cells.three(value) for value in (1234567, 12.345, 0.01)] == ["1,234,567", "12.3", "0.0100"]
     assert document.cells.duration(Spread(2e-6, 1e-6, 3e-6)) == "2.00 (1.00–3.00) µs"
+
+
+def test_images_are_written_read_and_required(tmp_path: Path) -> None:
+    ratios = {images.network_row("SimpleConvNet", 1): 2.5} | {
+        images.convolution_row(shape): 1.0 + n / 10 for n, shape in enumerate(images.SHAPES)
+    }
+    report = images.Images({"processor": "fast"}, [images.Ratio(name, Spread.of([r])) for name, r in ratios.items()])
+    document.columns.write(tmp_path / "images.json", {AVX512: report})
+    assert document.columns.read(tmp_path / "images.json", images.Images) == {AVX512: report}
+    lines = list(required.section({AVX512: Measured(Report(), TrainingReport(), cold_start.ColdStart(), report)}))
+    assert "| SimpleConvNet, 1 thread, against PyTorch | ≥ 2 | 2.5 |" in lines
+    assert "| Convolution against PyTorch, ten shapes, median | ≥ 1.3 | 1.45 (10 rows) |" in lines
+    first = images.convolution_row(images.SHAPES[0])
+    assert f"| Convolution against PyTorch, ten shapes, worst | ≥ 0.8 | 1 ({first}) |" in lines
