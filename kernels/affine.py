@@ -7,34 +7,34 @@ measurements and tests. Scratch has `scratch_size(dtype)` elements a thread.
 
 from numba import prange, types
 
-from fastbp.kernels.build.flags import inlined, kernel, merged, parallel_kernel
+from fastbp.kernels.build.flags import expanded, inlined, kernel, parallel_kernel
 from fastbp.kernels.matmul.gemm import backward_input_rows, backward_params_rows, forward_rows
 from fastbp.kernels.matmul.product import FEW_DOT
 from fastbp.kernels.tiles import address_as_bytes, lanes_of, pointer
 
 
-@merged
+@expanded
 def _forward(lo, hi, left, right, x, W, b, out, mask, rectified, scratch):
     N, (D, M) = x.shape[0], W.shape
     b, out, scratch = pointer(b), pointer(out), pointer(scratch)
     forward_rows(lo, hi, left, right, N, D, M, pointer(x), pointer(W), b, out, mask, rectified, scratch)
 
 
-@merged
+@expanded
 def _backward_params(lo, hi, dout, x, alpha, adds, dW, db, scratch):
     (N, D), M = x.shape, dout.shape[1]
     dW, db, scratch = pointer(dW), pointer(db), pointer(scratch)
     backward_params_rows(lo, hi, 0, M, N, D, M, pointer(dout), pointer(x), alpha, adds, dW, db, scratch)
 
 
-@merged
+@expanded
 def _backward_input(lo, hi, left, right, dout, mask, masked, W, dx, scratch):
     N, (D, M) = dout.shape[0], W.shape
     dx, scratch = pointer(dx), pointer(scratch)
     backward_input_rows(lo, hi, left, right, N, D, M, pointer(dout), mask, masked, pointer(W), dx, scratch)
 
 
-@merged
+@expanded
 def _no_mask():
     return address_as_bytes(0)
 

@@ -13,7 +13,7 @@ number. Scratch has `images.shape.scratch_sizes` elements.
 
 from numba import prange
 
-from fastbp.kernels.build.flags import inlined, kernel, merged, parallel_kernel, part, shared
+from fastbp.kernels.build.flags import expanded, inlined, kernel, parallel_kernel, part, shared
 from fastbp.kernels.build.tables import is_there
 from fastbp.kernels.images.planes import fill_with_ones, fold_columns, places_of_terms, unfold_image
 from fastbp.kernels.images.products import add_gradients, multiply_rows, store_gradients
@@ -111,13 +111,13 @@ def convolve_back(lo, hi, s, dout, dx, mask, masked, scratch):
             backward_elements(n * size, (n + 1) * size, (dx, mask), (dx,), ())
 
 
-@merged
+@expanded
 def _shape(x, W, stride, pad, out):
     (_, C, H, width), (FN, _, FH, FW), (_, _, OH, OW) = x.shape, W.shape, out.shape
     return Shape(C, H, width, FN, FH, FW, stride, pad, OH, OW)
 
 
-@merged
+@expanded
 def _no_mask():
     return address_as_bytes(0)
 

@@ -140,8 +140,8 @@ class Workspace:
         """How the work of each operation may be split over threads."""
         plan, each = self.plan, [operation.compiled for operation in self.operations]
         masked = np.array([*(plan["below"][1:] != 0), False])
-        merged = np.array([operation.above is not None for operation in self.operations])
-        plan["masks"] = merged & (plan["mask"] != 0) & ~masked
+        with_above = np.array([operation.above is not None for operation in self.operations])
+        plan["masks"] = with_above & (plan["mask"] != 0) & ~masked
         splits = np.array([compiled.splits_columns for compiled in each])
         plan["forward_columns"] = np.where(splits, plan["M"], 0)
         plan["backward_columns"] = np.where(splits & (plan["dx"] != 0) & (plan["masks"] == 0), plan["D"], 0)

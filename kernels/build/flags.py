@@ -7,7 +7,7 @@ from numba import config, njit, types
 from fastbp.kernels.build import objects
 from fastbp.kernels.build.cache import KernelCache
 from fastbp.kernels.build.compiling import at_ease
-from fastbp.kernels.build.frontend import Merged, Part
+from fastbp.kernels.build.frontend import Expanded, Part
 from fastbp.kernels.build.native import Native
 from fastbp.kernels.build.signatures import declare
 from fastbp.kernels.tiles.interpreter import silent
@@ -25,9 +25,12 @@ def inlined(function):
     return Part(function, {**OPTIONS, "forceinline": True})
 
 
-def merged(function):
-    """The same for a part that gives parts of its own constants to choose by: its lines become the caller's."""
-    return Merged(function, OPTIONS)
+def expanded(function):
+    """The same for a part that gives parts of its own constants to choose by.
+
+    Its lines become the caller's before types are known.
+    """
+    return Expanded(function, OPTIONS)
 
 
 def shared(function, returns=types.void):

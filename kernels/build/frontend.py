@@ -138,7 +138,7 @@ class PartCompiler(CompilerBase):
         return [passes]
 
 
-class Merged(CPUDispatcher):
+class Expanded(CPUDispatcher):
     """A function whose lines become its caller's before types are known. Called from Python it runs as Python."""
 
     def __init__(self, function, options):

@@ -6,7 +6,7 @@ rows of a factor lie anywhere: `places` says where.
 
 from fastbp.kernels.build.flags import inlined, shared
 from fastbp.kernels.images.inner_loops import gathering_kernel, reading_kernel, scattered_kernel
-from fastbp.kernels.images.shape import DEPTH, FEW, ROWS, WIDE, padded_filters
+from fastbp.kernels.images.shape import DEPTH, FEW_ROWS, ROWS, WIDE, padded_filters
 from fastbp.kernels.tiles import (
     add,
     lanes_of,
@@ -86,7 +86,7 @@ def _sweep(height, few, vectors):
     return sweep
 
 
-_sweep_wide, _sweep_narrow = _sweep(ROWS, FEW, WIDE), _sweep(8, FEW, 1)
+_sweep_wide, _sweep_narrow = _sweep(ROWS, FEW_ROWS, WIDE), _sweep(8, FEW_ROWS, 1)
 
 
 @shared

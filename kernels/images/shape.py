@@ -6,11 +6,11 @@ from fastbp.kernels.build.flags import inlined
 from fastbp.kernels.loop.groups import GROUPS
 from fastbp.kernels.tiles.target import TARGET, lanes
 
-MANY = TARGET.registers == 32
+MANY_REGISTERS = TARGET.registers == 32
 
-# Vectors and rows of a tile, as in `kernels.matmul`; FEW rows where no more are left.
-WIDE, ROWS = 3, 8 if MANY else 4
-FEW = 4
+# Vectors and rows of a tile, as in `kernels.matmul`; FEW_ROWS rows where no more are left.
+WIDE, ROWS = 3, 8 if MANY_REGISTERS else 4
+FEW_ROWS = 4
 DEPTH = 24 * 1024 // (WIDE * TARGET.vector_bytes)  # terms of a panel: it stays in the first-level cache
 FOLDED = 1 << 16  # elements that are folded at a time: they stay in the second-level cache
 ALIGNED = 16  # elements: each share of the memory begins a cache line
