@@ -124,7 +124,7 @@ def test_a_script_in_a_folder_of_a_folder_from_elsewhere(japanese: Project) -> N
 def test_an_interrupt_that_a_script_catches(training: str, japanese: Project) -> None:
     script = japanese.write(
         NET + "trainer = Trainer(net, x, t, x, t, 100000, 50, verbose=False)\nnet.gradient(x, t)\n"
-        f"print('ready', flush=True)\ntry:\n    {training}\nexcept KeyboardInterrupt:\n    print('saved')\n"
+        f"try:\n    print('ready', flush=True)\n    {training}\nexcept KeyboardInterrupt:\n    print('saved')\n"
         "sys.exit(4)\n"
     )
     command = [sys.executable, "-m", "fastbp", "run", script]

@@ -10,6 +10,7 @@ from chains import OPTIMIZERS, TOLERANCE, Unchanged, batches, by_layers, chain, 
 from chains import zeros_mostly as mostly_zeros
 from checks import close
 from nets import same_bits
+from numba import config
 
 import fastbp
 from fastbp.engine import data as engine_data
@@ -301,6 +302,7 @@ def test_scaled_bytes_have_the_values_of_a_dense_batch(max_norm: float | None, d
     close(fastbp.predict(ours, prepared), fastbp.predict(ours, dense), TOLERANCE[dtype], "scores")
 
 
+@pytest.mark.skipif(bool(config.DISABLE_JIT), reason="65,536 columns take a minute as Python")
 @pytest.mark.parametrize("source", ["uint8", "float32"])
 @pytest.mark.parametrize("features", [2**16, 2**16 + 1])
 def test_more_columns_than_two_bytes_count(features: int, source: str) -> None:
