@@ -28,7 +28,7 @@ CHAIN = 32  # samples that are added up before their sum is added to the others'
 
 @inlined
 def _spread(step, array, c, width, places):
-    """Of features side by side their numbers, of one feature its number in every column."""
+    """The numbers of features side by side; the number of one feature in every column."""
     one = load_row_masked(step, array, c, width if places == 1 else 1)
     return one if places == 1 else sum_of_rows(one)
 

@@ -21,7 +21,7 @@ FLOPS_PER_THREAD = 1e6
 MOST_THREADS = 256
 # What counts of each number of threads are the last times that it was taken; the other one is tried again after so many
 # seconds, for an eighth of a slice: 6 ms. Threads that save less than a twentieth aren't worth a second core.
-TRIALS, SECONDS_BETWEEN_TRIALS, TRIAL, PAYS = 2, 1.0, 8, 0.95
+TRIALS, SECONDS_BETWEEN_TRIALS, TRIAL, PAYS = 3, 1.0, 8, 0.95
 BYTES_PER_THREAD = 1 << 20  # of memory that is passed over: 100 µs, and to wake a thread takes 30
 
 _pools: dict[int, ThreadPoolExecutor] = {}
@@ -53,9 +53,11 @@ class Pace:
         """(How many threads take the next steps, whether only to measure: then a few steps will do.)"""
         if self._most == 1:
             return 1, False
-        for n, seconds in self._seconds.items():
-            if len(seconds) < TRIALS:
-                return n, True
+        # In turns, and the first of each counts least: while threads start and samples come into the caches, two took
+        # 1.3 times as long as later, and were given up for a second.
+        n = min(self._seconds, key=lambda n: len(self._seconds[n]))
+        if len(self._seconds[n]) < TRIALS:
+            return n, True
         pays = min(self._seconds[self._most]) < PAYS * min(self._seconds[1])
         if self._since < SECONDS_BETWEEN_TRIALS:
             return self._most if pays else 1, False

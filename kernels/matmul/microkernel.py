@@ -94,7 +94,7 @@ def filling_kernel(rows, vectors):
 
 
 def prefetching_kernel(rows, vectors):
-    """As reading_kernel; prefetches the tile of A below, and every `step`-th byte from `ahead` on.
+    """The same as reading_kernel, which prefetches the tile of A below, and every `step`-th byte from `ahead` on.
 
     Line by line, as a burst holds up the tile. A step of 784-50-10 is 10 % faster by the row, on two threads 5 by A.
     """

@@ -23,7 +23,7 @@ def load(typingctx, like, array, offset, stride):
 
 @operation
 def load_masked(typingctx, like, array, offset, stride, rows, width):
-    """As load, inside the first `rows` rows and `width` columns; outside nothing is read and the tile is 0."""
+    """A tile loaded inside the first `rows` rows and `width` columns; outside nothing is read and the tile is 0."""
 
     def codegen(context, builder, sig, args):
         *where, rows, width = args[1:]
@@ -35,7 +35,7 @@ def load_masked(typingctx, like, array, offset, stride, rows, width):
 
 @operation
 def load_clamped(typingctx, like, array, offset, stride, rows):
-    """As load, but the rows past `rows` >= 1 repeat the last one: no masks, and nothing is read there."""
+    """A tile loaded with rows past `rows` >= 1 that repeat the last one: no masks, and nothing is read there."""
 
     def codegen(context, builder, sig, args):
         return cg.load_tile(context, builder, like, array, *args[1:-1], rows=args[-1])
@@ -95,7 +95,7 @@ def store(typingctx, tile, array, offset, stride):
 
 @operation
 def store_masked(typingctx, tile, array, offset, stride, rows, width):
-    """As store, inside the first `rows` rows and `width` columns; nothing else is written."""
+    """Stores a tile inside the first `rows` rows and `width` columns; nothing else is written."""
 
     def codegen(context, builder, sig, args):
         *where, rows, width = args[1:]
