@@ -65,7 +65,7 @@ def run(arguments: list[str] | None = None) -> int | Callable[[], int]:
         return 130
     except BrokenPipeError:
         raise
-    except Exception as error:
+    except Exception as error:  # the user's own mistakes become one line, all others keep their traceback
         message = _user_message(error)
         if message is None:
             raise

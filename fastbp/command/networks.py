@@ -20,7 +20,7 @@ class Architecture(StrEnum):
 
 # The list of optimizers stands in one place.
 _OPTIMIZERS = {name.lower(): name.lower() for name in names("fastbp.optimizers") if name != "Optimizer"}
-OptimizerName: Any = StrEnum("OptimizerName", _OPTIMIZERS)  # type: ignore[misc]
+OptimizerName: Any = StrEnum("OptimizerName", _OPTIMIZERS)  # type: ignore[misc]  # names that mypy can't read
 SGD = OptimizerName("sgd")
 HIDDEN = {"two-layer": (50,), "multi-layer": (100, 100, 100), "simple-conv": (100,), "deep-conv": (50,)}
 RATES = {"sgd": 0.1, "adam": 0.001}  # 0.01 for the others, as in the book
