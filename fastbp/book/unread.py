@@ -90,8 +90,9 @@ def _first_layer(network: Any) -> Any:
 
 def _proved(network: Any, reads: Reads) -> Any:
     """The first layer of a network whose `gradient` is proved; None of another. What was read goes to `reads`."""
-    from fastbp.engine.operations import bind, held_in, operations_of, read
+    from fastbp.engine.operations import held_in
     from fastbp.engine.proof import prove
+    from fastbp.engine.recognition import bind, operations_of, read
 
     try:
         chain = read(network, reads)

@@ -17,23 +17,9 @@ from fastbp.chain import NotCompilable, share_memory
 from fastbp.engine import launch
 from fastbp.engine.addresses import address
 from fastbp.engine.data import Data, LayerData, checked_order, prepare, run_arguments
-from fastbp.engine.operations import (
-    Operation,
-    Takes,
-    bind,
-    check_unchanged,
-    compiled_loss,
-    connect,
-    decaying,
-    form_of,
-    held_in,
-    make_ready,
-    one_decay,
-    operations_of,
-    read,
-    takes,
-)
+from fastbp.engine.operations import Operation, Takes, compiled_loss, connect, decaying, held_in, make_ready, takes
 from fastbp.engine.proof import STEPS, prove
+from fastbp.engine.recognition import bind, check_unchanged, form_of, one_decay, operations_of, read
 from fastbp.engine.report import report, table
 from fastbp.engine.workspace import Workspace
 from fastbp.reads import Reads

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from fastbp import layers, reference
 from fastbp.boundary import arrays
 from fastbp.chain import Chain, NotCompilable
-from fastbp.engine.operations import says
 from fastbp.engine.proof import STEPS, prove
+from fastbp.engine.recognition import says
 from fastbp.layers.compiled import Compiled, CompiledLoss, Shape
 from fastbp.reads import Reads
 

@@ -15,7 +15,7 @@ from fastbp.chain import Chain
 from fastbp.engine.clipping import clipped
 from fastbp.engine.data import Data, LayerData, checked_order, run_arguments, samples_array, scaled
 from fastbp.engine.labels import Check, check_of
-from fastbp.engine.operations import decay_of
+from fastbp.engine.recognition import decay_of
 from fastbp.engine.report import layers_report
 from fastbp.reads import Reads
 

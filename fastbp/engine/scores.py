@@ -22,8 +22,9 @@ from fastbp.engine.data import (
     scaled,
 )
 from fastbp.engine.layer_step import layer_data
-from fastbp.engine.operations import Operation, bind, connect, held_in, make_ready, operations_of, read, takes
+from fastbp.engine.operations import Operation, connect, held_in, make_ready, takes
 from fastbp.engine.proof import prove
+from fastbp.engine.recognition import bind, operations_of, read
 from fastbp.engine.workspace import Workspace
 from fastbp.reads import Reads
 

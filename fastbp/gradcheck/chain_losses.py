@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from fastbp import layers, originals
 from fastbp.boundary import arrays
 from fastbp.chain import Chain, NotCompilable
-from fastbp.engine.operations import bind, held_in, operations_of, read, says
+from fastbp.engine.operations import held_in
 from fastbp.engine.proof import prove
+from fastbp.engine.recognition import bind, operations_of, read, says
 from fastbp.layers.compiled import Compiled
 from fastbp.reads import Reads
 

@@ -20,7 +20,7 @@ order, start backward with 1, and return each parameter's own gradient, plus λ 
 What was read of the network, its class, its functions and their globals is kept, and looked at again whenever a run
 begins (`Reads.same`): where any of it has been exchanged, the proof is made anew.
 
-Taken for granted: the layers of the chain are the library's own and unchanged (`engine/operations.py` looks at that);
+Taken for granted: the layers of the chain are the library's own and unchanged (`engine/recognition.py` looks at that);
 Python's builtins and NumPy are what they were; a metaclass and a tracing tool change nothing of attribute access; no
 other thread changes the network during a run; weights are finite where λ is 0 (0·inf, which the book's loss then is
 NaN by, is left out); and the opcodes of CPython 3.11 to 3.14 mean what their names say.
