@@ -103,67 +103,6 @@ def inputs(x: ArrayLike, name: str = "x") -> FloatArray:
     return kernel_array(array, float_dtype(array))
 
 
-def affine_operands(x: ArrayLike, W: ArrayLike, b: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """x as (N, D) rows, W (D, M), b (M,): of one dtype, but for float32 x beside float64 W and b.
-
-    x of shape (D,) is a single sample; (N, ...) is flattened to N rows. b may be a scalar.
-    """
-    if type(x) is np.ndarray and type(W) is np.ndarray and type(b) is np.ndarray and _fit(x, W, b):
-        return x, W, b
-    weights = real_array(W, "W")
-    if weights.ndim != 2:
-        raise ValueError(f"W must have shape (inputs, outputs), got {weights.shape}")
-    rows = _sample_rows(real_array(x, "x"), weights.shape)
-    bias = _bias(real_array(b, "b"), weights)
-    dtype = float_dtype(weights)
-    if FLOAT64 in (float_dtype(bias, dtype), float_dtype(rows, dtype)):
-        dtype = FLOAT64
-    # float32 x stays as it is beside float64 W: the kernel widens it while it reads.
-    x_dtype = float_dtype(rows, dtype)
-    return kernel_array(rows, x_dtype), kernel_array(weights, dtype), kernel_array(bias, dtype)
-
-
-def _fit(x: FloatArray, W: FloatArray, b: FloatArray) -> bool:
-    """Whether the kernel can read all three as they are; one condition, as each call costs 0.1 µs of a product's 2."""
-    dtype, shape = W.dtype, W.shape
-    return (
-        (dtype is FLOAT32 or dtype is FLOAT64)
-        and b.dtype is dtype
-        and (x.dtype is dtype or x.dtype is FLOAT32)
-        and x.ndim == 2
-        and len(shape) == 2
-        and x.shape[1] == shape[0]
-        and b.shape == shape[1:]
-        and x.flags.carray
-        and W.flags.carray
-        and b.flags.carray
-        and x.size > 0
-        and W.size > 0
-    )
-
-
-def _sample_rows(x: NDArray[Any], W_shape: tuple[int, ...]) -> NDArray[Any]:
-    depth = W_shape[0]
-    if x.ndim == 2 and x.shape[1] == depth:
-        return x
-    if x.ndim == 0:
-        raise ValueError(f"x must be a sample of shape ({depth},) or a batch of them, got a scalar")
-    rows = 1 if x.ndim == 1 else x.shape[0]
-    if x.size != rows * depth:
-        raise ValueError(
-            f"x of shape {x.shape} has {x.size // rows} features a sample, but W of shape {W_shape} takes {depth}"
-        )
-    return x.reshape(rows, depth)
-
-
-def _bias(b: NDArray[Any], W: NDArray[Any]) -> NDArray[Any]:
-    if b.ndim == 0:
-        return np.full(W.shape[1], b, float_dtype(W))
-    if b.shape != W.shape[1:]:
-        raise ValueError(f"b must have shape {W.shape[1:]} to go with W of shape {W.shape}, got {b.shape}")
-    return b
-
-
 def _require_forward(value: Any, layer: object) -> None:
     if value is None:
         raise RuntimeError(f"{type(layer).__name__}.backward needs a forward pass first: call forward before it")
@@ -198,28 +137,6 @@ def output_gradient(dout: ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any
     if array.shape != shape:
         raise ValueError(f"dout must have the shape of the output, {shape}, got {array.shape}")
     return kernel_array(array, FLOAT64 if dtype is FLOAT64 else float_dtype(array, dtype or FLOAT64))
-
-
-def affine_gradients(
-    dout: ArrayLike, x: FloatArray, W: ArrayLike, x_shape: tuple[int, ...]
-) -> tuple[FloatArray, FloatArray]:
-    """dout as (N, M) and W as (D, M) in one dtype, the widest of dout, W and forward's x (N, D)."""
-    if x.shape != x_shape or len(x_shape) != 2:
-        _check_rows(x, x_shape)
-    weights: NDArray[Any] = W if ready(W) else real_array(W, "W")
-    if weights.ndim != 2 or weights.shape[0] != x.shape[1]:
-        raise ValueError(f"W must have shape ({x.shape[1]}, outputs) as in the forward pass, got {weights.shape}")
-    shape = (x.shape[0], weights.shape[1])
-    dtype = FLOAT64 if x.dtype is FLOAT64 else float_dtype(weights)
-    if len(x_shape) > 1 and ready(dout) and dout.shape == shape and dout.dtype is weights.dtype is dtype:
-        return dout, weights if weights.flags.carray else kernel_array(weights, dtype)
-    gradient = output_gradient(dout, shape[1:] if len(x_shape) == 1 else shape, dtype)
-    return gradient.reshape(shape), kernel_array(weights, gradient.dtype)
-
-
-def _check_rows(x: FloatArray, shape: tuple[int, ...]) -> None:
-    if x.ndim != 2 or x.size != math.prod(shape) or x.shape[0] != (1 if len(shape) == 1 else shape[0]):
-        raise ValueError(f"x must be the rows of the forward pass, of shape {shape}, got {x.shape}")
 
 
 def same_as_forward(array: FloatArray, shape: tuple[int, ...], name: str) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp.boundary import arrays
+from fastbp.boundary.affine import affine_gradients, affine_operands
 from fastbp.kernels.affine import (
     affine_backward,
     affine_backward_params,
@@ -76,7 +77,7 @@ class Affine:
         float32 x with float64 W computes in float64. ValueError when x, W and b don't fit.
         """
         shape = x.shape if type(x) is np.ndarray else np.shape(x)
-        x, W, b = arrays.affine_operands(x, self.W, self.b)
+        x, W, b = affine_operands(x, self.W, self.b)
         out = np.empty((x.shape[0], W.shape[1]), W.dtype)
         n = threads.for_work(2.0 * x.shape[0] * W.size)
         scratch = threads.scratch(n * scratch_size(W.dtype), W.dtype)
@@ -94,7 +95,7 @@ class Affine:
         RuntimeError before forward; ValueError when dout has not the shape of the output.
         """
         x, shape = arrays.saved(self.x, self, "x"), self.original_x_shape or ()
-        dout, W = arrays.affine_gradients(dout, x, self.W, shape)
+        dout, W = affine_gradients(dout, x, self.W, shape)
         dx = np.empty(x.shape, dout.dtype)
         dW, db = np.empty(W.shape, dout.dtype), np.empty(W.shape[1], dout.dtype)
         n = threads.for_work(4.0 * x.shape[0] * W.size)
@@ -110,7 +111,7 @@ class Affine:
     def _backward_parameters(self, dout: ArrayLike) -> None:
         """Sets dW and db as `backward` does, by one thread: for who proved that nobody reads dx."""
         x, shape = arrays.saved(self.x, self, "x"), self.original_x_shape or ()
-        dout, W = arrays.affine_gradients(dout, x, self.W, shape)
+        dout, W = affine_gradients(dout, x, self.W, shape)
         dW, db = np.empty(W.shape, dout.dtype), np.empty(W.shape[1], dout.dtype)
         affine_backward_params(dout, x, dW, db, threads.scratch(scratch_size(dout.dtype), dout.dtype))
         self.dW, self.db = dW, db
