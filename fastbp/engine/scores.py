@@ -101,7 +101,7 @@ def _scores(network: Any, operations: list[Operation], data: Data) -> NDArray[An
         run.N, run.order = end - start, address(order[start:])
         if in_place:
             work.plan["x"][0] = address(data.x[start:])
-        work.plan["out"][-1] = work.skipping["out"][-1] = address(scores[start:])
+        work.plan["out"][-1] = work.functions.skipping["out"][-1] = address(scores[start:])
         launch.run(run, dtype, n, _nothing)
     return scores
 

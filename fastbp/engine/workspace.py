@@ -2,7 +2,6 @@
 
 import math
 import operator
-from collections.abc import Sequence
 from ctypes import addressof
 from typing import Any
 
@@ -13,10 +12,11 @@ from fastbp.engine import launch
 from fastbp.engine.addresses import address
 from fastbp.engine.data import Data
 from fastbp.engine.operations import Operation
-from fastbp.kernels.loop import parts, plan
+from fastbp.engine.run_functions import RunFunctions
+from fastbp.kernels.loop import plan
 from fastbp.kernels.loop.compress import OVERRUN
 from fastbp.kernels.loop.groups import GROUPS
-from fastbp.kernels.loop.sparse import CHAIN, padded_columns
+from fastbp.kernels.loop.sparse import padded_columns
 from fastbp.kernels.matmul.product import scratch_size
 from fastbp.kernels.optimizers import BLOCK
 from fastbp.kernels.tiles.target import CACHE_LINE, lanes
@@ -55,19 +55,19 @@ class Workspace:
         self._copies: dict[str, int] = {}  # of weights, by name: addresses
         self._rows: list[NDArray[Any]] = []
         self._scratch: list[NDArray[Any]] = []
-        self._functions: dict[Any, list[int]] = {}  # addresses, by what they were asked for with
-        self._arranged: Any = None
         self._pointed: list[Any] = []  # the arrays whose addresses are entered
         self._copied = False
         self._paces: dict[Any, launch.Pace] = {}
         self.plan = np.zeros(len(operations), plan.Operation.dtype)
-        self.skipping = self.plan  # while zeros are skipped
         self.batch = np.zeros(0, plan.Batch.dtype)
         self.settings, self.run = plan.Settings.row(), plan.Run.row()
+        self.functions = RunFunctions(self.plan, self.settings, self.run, operations, dtype, learns=learns)
         self.numbers, self.loss_numbers = np.zeros(8), np.zeros(8)
         self._entered: Any = None  # which numbers, and of which operations
         self._entered_of: Any = None
         self.costs = np.zeros(capacity)
+        self.run.operations, self.run.costs = len(operations), address(self.costs)
+        self.run.settings = addressof(self.settings)
         self._parameters: dict[str, NDArray[Any]] = {}
         self._states: dict[str, NDArray[np.int64]] = {}
         self._own: list[_Own] = []  # of each operation
@@ -191,8 +191,8 @@ class Workspace:
         """What copies weights there and back, for those that have a copy."""
         for n, operation in enumerate(self.operations):
             there = bool(operation.parameters) and self._parameters[operation.parameters[0]]["home"][0] != 0
-            begin, end = self._addresses(self._typed(operation.compiled.copies or ())) if there else (0, 0)
-            for rows in (self.plan, self.skipping):
+            begin, end = self.functions.addresses_of(operation.compiled.copies or ()) if there else (0, 0)
+            for rows in (self.plan, self.functions.skipping):
                 rows["begin"][n], rows["end"][n] = begin, end
 
     def take_averages(self) -> None:
@@ -236,7 +236,7 @@ class Workspace:
         for n, operation, _ in drawing:
             if self._own[n].draws.size < steps * batch * operation.D:
                 self._own[n].draws = np.empty(steps * batch * operation.D)
-            self.plan["draws"][n] = self.skipping["draws"][n] = address(self._own[n].draws)
+            self.plan["draws"][n] = self.functions.skipping["draws"][n] = address(self._own[n].draws)
         for step in range(steps):
             for n, operation, draws in drawing:
                 size = batch * operation.D
@@ -260,104 +260,18 @@ class Workspace:
         `optimizer` is the class and `loss` a `CompiledLoss`; both None where nothing is learned.
         """
         self._make_room_for(data, threads)
-        first, clips = self.operations[0].compiled, max_norm is not None
-        # While zeros are skipped, a gradient is never made as a whole.
-        skips = data.is_sparse and bool(first.skipping) and not clips
-        # Chain by chain, 60,000 samples would be 469 additions to W: what is below half a unit in its last place is
-        # lost in each. Of a float32 step with lr = 1e-4 59 % was made.
-        direct = self.learns and optimizer.adds and not decay and not clips and batch <= CHAIN
-        wanted = (data.kind, data.labels.ndim, optimizer, loss, decay != 0, clips, direct, skips, in_place)
-        if wanted != self._arranged:
-            self._arrange(data, optimizer, loss, decay != 0, direct, skips, in_place)
-            self._clip(optimizer if clips else None)
-            self._arranged = wanted
+        if self.functions.enter_for(data, optimizer, loss, decay, batch, clips=max_norm is not None, in_place=in_place):
+            self._pointed = []  # another plan may have to be told of copies
         self.settings.max_norm = max_norm or 0.0
         self.settings.scale, self.settings.decay = data.scale, decay
         return self.run
 
     def pace(self, batch: int, most: int) -> launch.Pace:
         """What is known of how long such steps take, on up to so many threads."""
-        key = self._arranged, batch, most
+        key = self.functions.entered_for, batch, most
         if key not in self._paces:
             self._paces[key] = launch.Pace(most)
         return self._paces[key]
-
-    def _arrange(
-        self, data: Data, optimizer: Any, loss: Any, decays: bool, direct: bool, skips: bool, in_place: bool
-    ) -> None:
-        """Enters functions; those that are new are compiled, all at once."""
-        each = [operation.compiled for operation in self.operations]
-        names = ["forward", *(["backward", "update"] if self.learns else []), *(["penalty"] if decays else [])]
-        wanted = [
-            compiled.predict or compiled.forward if name == "forward" and not self.learns else getattr(compiled, name)
-            for compiled in each
-            for name in names
-        ]
-        wanted += [parts.gather_of(data.kind, in_place, skips), parts.gather_of(data.kind, in_place, False)]
-        wanted += each[0].skipping if skips else ()
-        if self.learns:
-            wanted += [loss.labels[data.labels.ndim], loss.parts[data.labels.ndim]]
-        functions = self._typed(wanted)
-        if self.learns:
-            functions += [
-                parts.of_parameter(part, self.dtype) for part in (optimizer.part, parts.DECAYS if decays else None)
-            ]
-        found = iter(self._addresses(functions))
-        for row in self.plan:
-            for name in names:
-                row[name] = next(found)
-        if not decays:
-            self.plan["penalty"] = 0
-        first = self.plan[:1]
-        if not (first["masks"] | first["dx"])[0] and each[0].backward_is_dx:
-            first["backward"] = 0
-        run, settings = self.run, self.settings
-        settings.direct = direct
-        adds = np.array([compiled.adds_gradient for compiled in each])
-        self.plan["update_columns"] = np.where(adds, self.plan["forward_columns"], 0) if direct else 0
-        run.gather, run.other_gather = next(found), next(found)
-        run.other_plan = 0
-        self.skipping = self._skip(found) if skips else self.plan
-        if self.learns:
-            run.labels, run.loss = next(found), next(found)
-            settings.optimize, settings.decays = next(found), next(found)
-        run.grouped = any(compiled.sums for compiled in each)
-        run.plan, run.operations = address(self.skipping), len(self.plan)
-        run.settings, run.costs = addressof(settings), address(self.costs)
-        self.plan["asks"][0] = data.starts is None
-        self._pointed = []  # another plan may have to be told of copies
-
-    def _clip(self, optimizer: Any) -> None:
-        """Has the step of this optimizer taken once all gradients are made and clipped; of None as they are made."""
-        run, settings = self.run, self.settings
-        if optimizer is None:
-            run.clips = settings.after_clipping = 0
-            return
-        typed = [parts.of_parameter(part, self.dtype) for part in (parts.NO_STEP, parts.CLIPPED_STEP)]
-        settings.after_clipping = settings.optimize
-        settings.optimize, run.clips = self._addresses(typed)
-
-    def _skip(self, found: Any) -> NDArray[Any]:
-        """The plan for compressed samples, and what is done around its use; this one is the other one then."""
-        skipping = self.plan.copy()
-        forward, backward, update, admits, holds, enter, leave = (next(found) for _ in range(7))
-        first, run = skipping[:1], self.run
-        first["forward"], first["backward"] = forward, backward if self.learns else 0
-        first["update"] = update if self.learns else 0
-        first["forward_columns"] = first["backward_columns"] = first["update_columns"] = 0
-        run.admits, run.holds, run.enter, run.leave = admits, holds, enter, leave if self.learns else 0
-        run.other_plan = address(self.plan)
-        return skipping
-
-    def _typed(self, wanted: Sequence[Any]) -> list[Any]:
-        """The C functions of parts of operations."""
-        return [parts.of_operation(part, self.dtype) for part in wanted]
-
-    def _addresses(self, functions: Sequence[Any]) -> list[int]:
-        key = tuple(functions)
-        if key not in self._functions:
-            self._functions[key] = parts.addresses(functions)
-        return self._functions[key]
 
     def _make_room_for(self, data: Data, threads: int) -> None:
         """Buffers for so many threads and, for compressed samples, what only these need."""

@@ -1,0 +1,132 @@
+"""Which C functions a run calls: they depend on the data, the optimizer and the loss, and are entered in its tables."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.engine.addresses import address
+from fastbp.engine.data import Data
+from fastbp.engine.operations import Operation
+from fastbp.kernels.loop import parts
+from fastbp.kernels.loop.sparse import CHAIN
+
+
+class RunFunctions:
+    """The functions of runs with the same operations, entered in their plan, settings and row of `kernels.loop.plan`.
+
+    `skipping` is the plan while zeros are skipped: the plan itself where none are.
+    """
+
+    def __init__(
+        self,
+        plan: NDArray[Any],
+        settings: Any,
+        run: Any,
+        operations: Sequence[Operation],
+        dtype: np.dtype[Any],
+        *,
+        learns: bool,
+    ) -> None:
+        self.plan = self.skipping = plan
+        self.entered_for: Any = None  # which data, optimizer and loss
+        self._settings, self._run, self._dtype, self._learns = settings, run, dtype, learns
+        self._each = [operation.compiled for operation in operations]
+        self._known: dict[Any, list[int]] = {}  # addresses, by what they were asked for with
+
+    def enter_for(
+        self, data: Data, optimizer: Any, loss: Any, decay: float, batch: int, *, clips: bool, in_place: bool
+    ) -> bool:
+        """Enters what such a run calls; whether that has changed. Arguments as `Workspace.run_for` has them."""
+        # While zeros are skipped, a gradient is never made as a whole.
+        skips = data.is_sparse and bool(self._each[0].skipping) and not clips
+        # Chain by chain, 60,000 samples would be 469 additions to W: what is below half a unit in its last place is
+        # lost in each. Of a float32 step with lr = 1e-4 59 % was made.
+        direct = self._learns and optimizer.adds and not decay and not clips and batch <= CHAIN
+        wanted = (data.kind, data.labels.ndim, optimizer, loss, decay != 0, clips, direct, skips, in_place)
+        if wanted == self.entered_for:
+            return False
+        self._enter(data, optimizer, loss, decay != 0, direct, skips, in_place)
+        self._clip(optimizer if clips else None)
+        self.entered_for = wanted
+        return True
+
+    def addresses_of(self, wanted: Sequence[Any]) -> list[int]:
+        """Where the C functions of these parts of operations lie."""
+        return self._addresses(self._typed(wanted))
+
+    def _enter(
+        self, data: Data, optimizer: Any, loss: Any, decays: bool, direct: bool, skips: bool, in_place: bool
+    ) -> None:
+        """Enters functions; those that are new are compiled, all at once."""
+        each = self._each
+        names = ["forward", *(["backward", "update"] if self._learns else []), *(["penalty"] if decays else [])]
+        wanted = [
+            compiled.predict or compiled.forward if name == "forward" and not self._learns else getattr(compiled, name)
+            for compiled in each
+            for name in names
+        ]
+        wanted += [parts.gather_of(data.kind, in_place, skips), parts.gather_of(data.kind, in_place, False)]
+        wanted += each[0].skipping if skips else ()
+        if self._learns:
+            wanted += [loss.labels[data.labels.ndim], loss.parts[data.labels.ndim]]
+        functions = self._typed(wanted)
+        if self._learns:
+            functions += [
+                parts.of_parameter(part, self._dtype) for part in (optimizer.part, parts.DECAYS if decays else None)
+            ]
+        found = iter(self._addresses(functions))
+        for row in self.plan:
+            for name in names:
+                row[name] = next(found)
+        if not decays:
+            self.plan["penalty"] = 0
+        first = self.plan[:1]
+        if not (first["masks"] | first["dx"])[0] and each[0].backward_is_dx:
+            first["backward"] = 0
+        run, settings = self._run, self._settings
+        settings.direct = direct
+        adds = np.array([compiled.adds_gradient for compiled in each])
+        self.plan["update_columns"] = np.where(adds, self.plan["forward_columns"], 0) if direct else 0
+        run.gather, run.other_gather = next(found), next(found)
+        run.other_plan = 0
+        self.skipping = self._skip(found) if skips else self.plan
+        if self._learns:
+            run.labels, run.loss = next(found), next(found)
+            settings.optimize, settings.decays = next(found), next(found)
+        run.grouped = any(compiled.sums for compiled in each)
+        run.plan = address(self.skipping)
+        self.plan["asks"][0] = data.starts is None
+
+    def _clip(self, optimizer: Any) -> None:
+        """Has the step of this optimizer taken once all gradients are made and clipped; of None as they are made."""
+        run, settings = self._run, self._settings
+        if optimizer is None:
+            run.clips = settings.after_clipping = 0
+            return
+        typed = [parts.of_parameter(part, self._dtype) for part in (parts.NO_STEP, parts.CLIPPED_STEP)]
+        settings.after_clipping = settings.optimize
+        settings.optimize, run.clips = self._addresses(typed)
+
+    def _skip(self, found: Any) -> NDArray[Any]:
+        """The plan for compressed samples, and what is done around its use; this one is the other one then."""
+        skipping = self.plan.copy()
+        forward, backward, update, admits, holds, enter, leave = (next(found) for _ in range(7))
+        first, run = skipping[:1], self._run
+        first["forward"], first["backward"] = forward, backward if self._learns else 0
+        first["update"] = update if self._learns else 0
+        first["forward_columns"] = first["backward_columns"] = first["update_columns"] = 0
+        run.admits, run.holds, run.enter, run.leave = admits, holds, enter, leave if self._learns else 0
+        run.other_plan = address(self.plan)
+        return skipping
+
+    def _typed(self, wanted: Sequence[Any]) -> list[Any]:
+        """The C functions of parts of operations."""
+        return [parts.of_operation(part, self._dtype) for part in wanted]
+
+    def _addresses(self, functions: Sequence[Any]) -> list[int]:
+        key = tuple(functions)
+        if key not in self._known:
+            self._known[key] = parts.addresses(functions)
+        return self._known[key]
