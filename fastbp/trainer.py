@@ -1,15 +1,15 @@
 """The training loop: epochs of mini-batches, with the book's arguments and lists."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp import originals
-from fastbp.boundary.arguments import generator, optimizer_object, whole_number
+from fastbp.boundary.arguments import generator, whole_number
 from fastbp.chain import Chain
 from fastbp.engine import predict
 from fastbp.engine.clipping import clipped, max_norm_of
@@ -19,16 +19,11 @@ from fastbp.engine.followed import Followed
 from fastbp.engine.labels import Check, check_of
 from fastbp.engine.layer_step import LayerStep
 from fastbp.engine.training_step import TrainingStep
-from fastbp.kernels.build import cache
-from fastbp.lazy import classes
 from fastbp.networks.accuracy import share_right
-from fastbp.optimizers import Optimizer
+from fastbp.optimizers.by_name import optimizer_of
 from fastbp.originals import original
 from fastbp.reads import Reads
-
-COMPILING = "compiling the kernels: once, for up to a minute, then they are kept"
-
-OPTIMIZERS: dict[str, Any] = {cls.__name__.lower(): cls for cls in classes("fastbp.optimizers") if cls is not Optimizer}
+from fastbp.system.compilation import says_it_compiles
 
 
 @original
@@ -90,7 +85,7 @@ class Trainer:
         self.train_size = len(self.x_train)
         self.epochs = whole_number(epochs, "epochs", 0)
         self.batch_size = min(whole_number(mini_batch_size, "mini_batch_size", 1), len(self.x_train))
-        self.optimizer = _optimizer(optimizer, optimizer_param)
+        self.optimizer = optimizer_of(optimizer, optimizer_param)
         self.evaluate_sample_num_per_epoch = evaluate_sample_num_per_epoch
         self.verbose = verbose
         self.rng = generator(rng)
@@ -282,19 +277,6 @@ class Trainer:
         return float(self.network.accuracy(x, t))
 
 
-@contextmanager
-def says_it_compiles(say: Callable[[str], object]) -> Iterator[None]:
-    """A block in which the first kernel that is compiled is announced: the training loop takes half a minute."""
-    with ExitStack() as watch:
-
-        def tell(kernel: str) -> None:
-            watch.close()  # once is enough
-            say(COMPILING)
-
-        watch.enter_context(cache.watching(tell))
-        yield
-
-
 def epoch_line(trainer: Trainer) -> str:
     """The last epoch in one line: its number, the accuracy on the training and on the test data."""
     return (
@@ -307,17 +289,6 @@ def _accuracy_is_ours(network: Any) -> bool:
     """Whether the network's accuracy is that of the scores which `fastbp.predict` computes."""
     own, names = getattr(network, "__dict__", {}), ("accuracy", "_scores", "predict")
     return originals.defines(type(network), *names) and not own.keys() & set(names)
-
-
-def _optimizer(optimizer: Any, arguments: Mapping[str, Any] | None) -> Any:
-    if not isinstance(optimizer, str):
-        optimizer_object(optimizer, "must be a name or")
-        if arguments is not None:
-            raise ValueError(f"optimizer_param goes with an optimizer's name, not with the object {optimizer!r}")
-        return optimizer
-    if optimizer.lower() not in OPTIMIZERS:
-        raise ValueError(f"optimizer must be one of {sorted(OPTIMIZERS)}, got {optimizer!r}")
-    return OPTIMIZERS[optimizer.lower()](**({"lr": 0.01} if arguments is None else arguments))
 
 
 def _data(check: Check | None, samples: ArrayLike, labels: ArrayLike, name: str) -> tuple[NDArray[Any], NDArray[Any]]:

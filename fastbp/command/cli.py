@@ -194,7 +194,7 @@ def gradcheck(
 
     from fastbp.gradcheck import check_gradients
     from fastbp.networks import TwoLayerNet
-    from fastbp.trainer import says_it_compiles
+    from fastbp.system.compilation import says_it_compiles
 
     (x, t), _ = _load(data)
     x = x.reshape(len(x), -1)

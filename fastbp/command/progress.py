@@ -13,9 +13,10 @@ from fastbp.command.warmup import Helper, steps, take
 from fastbp.engine import compile
 from fastbp.kernels.build.cache import cache_folder, cached_kernels
 from fastbp.kernels.build.folder import is_nowhere
+from fastbp.system.compilation import COMPILING, says_it_compiles
 from fastbp.system.interrupts import interrupts_raised
 from fastbp.system.threads import get_num_threads
-from fastbp.trainer import COMPILING, Trainer, says_it_compiles
+from fastbp.trainer import Trainer
 
 
 def train_with_progress(trainer: Trainer, quiet: bool = False) -> float:

@@ -11,7 +11,8 @@ from mnist_real import REAL, real_data
 
 import fastbp
 from fastbp import datasets
-from fastbp.trainer import COMPILING, OPTIMIZERS
+from fastbp.optimizers.by_name import OPTIMIZERS
+from fastbp.system.compilation import COMPILING
 
 pytestmark = pytest.mark.command
 

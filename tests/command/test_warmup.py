@@ -27,6 +27,7 @@ import numpy as np
 import fastbp
 import fastbp.kernels
 from fastbp.kernels.build.cache import KernelCache, cached_kernels
+from fastbp.optimizers.by_name import OPTIMIZERS
 
 modules = [import_module(f"fastbp.kernels.{found.name}") for found in pkgutil.iter_modules(fastbp.kernels.__path__)]
 kernels = {value for module in modules for value in vars(module).values()
@@ -41,7 +42,7 @@ def use(dtype, x_dtype):
     x, t = rng.random((300, 784)).astype(x_dtype), rng.integers(0, 10, 300)
     network = fastbp.TwoLayerNet(784, 60, 10, dtype=dtype, rng=rng)
     network.layers["Sigmoid"] = fastbp.Sigmoid()
-    for optimizer in fastbp.trainer.OPTIMIZERS:
+    for optimizer in OPTIMIZERS:
         trainer = fastbp.Trainer(network, x, t, x, t, 2, 290, optimizer, verbose=False, rng=rng)
         trainer.train()
     network.gradient(x, np.eye(10)[t])

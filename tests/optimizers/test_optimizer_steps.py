@@ -16,7 +16,7 @@ from numba import config
 
 import fastbp
 from fastbp.boundary.arrays import TOLERANCE
-from fastbp.trainer import OPTIMIZERS
+from fastbp.optimizers.by_name import OPTIMIZERS
 
 RNG = np.random.default_rng(52)
 SHAPES: list[tuple[int, ...]] = [(), (1,), (7, 13), (3, 4, 5), (1031,)]

@@ -13,7 +13,7 @@ from processes import copy_package, python, python_from, start
 from fastbp.kernels.build import cache
 from fastbp.kernels.build.flags import kernel
 from fastbp.kernels.relu import relu_forward
-from fastbp.trainer import says_it_compiles
+from fastbp.system.compilation import says_it_compiles
 
 pytestmark = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled")
 
@@ -154,7 +154,7 @@ def test_damaged_files_are_replaced(tmp_path: Path) -> None:
 def test_what_is_compiled_is_announced_once(tmp_path: Path) -> None:
     code = f"""
     from fastbp.kernels.build.cache import watching
-    from fastbp.trainer import says_it_compiles
+    from fastbp.system.compilation import says_it_compiles
     with watching(print), says_it_compiles(print):
         exec({CODE!r})
     """
