@@ -1,4 +1,4 @@
-"""A network that writes down what a trainer gives it."""
+"""A network that writes down what a trainer gives it; data for trainers."""
 
 from typing import Any
 
@@ -42,3 +42,8 @@ DATA = (*numbered(SAMPLES), *numbered(TESTS, first=100))
 def trainer(network: Any = None, **arguments: Any) -> Trainer:
     given = {"epochs": 2, "mini_batch_size": 4, "verbose": False, "rng": np.random.default_rng(81)} | arguments
     return Trainer(network or Recorder(), *DATA, **given)
+
+
+def real_data(seed: int = 86) -> tuple[np.ndarray, ...]:
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((7, 5)), rng.integers(0, 3, 7), rng.standard_normal((3, 5)), rng.integers(0, 3, 3)
