@@ -2,7 +2,9 @@
 
 import os
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
@@ -52,7 +54,8 @@ def run(arguments: list[str] | None = None) -> int | Callable[[], int]:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a terminal that can't show "·" still gets its results
     try:
-        outcome: int | Callable[[], int] | None = app(arguments, standalone_mode=False)
+        with _warnings_in_one_line():
+            outcome: int | Callable[[], int] | None = app(arguments, standalone_mode=False)
         if callable(outcome):
             if hasattr(sys.stdout, "reconfigure"):
                 sys.stdout.reconfigure(errors=errors)
@@ -73,9 +76,26 @@ def run(arguments: list[str] | None = None) -> int | Callable[[], int]:
         return 2
 
 
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Warnings without the line of code that they arise in; not those of a user's script, which runs after this."""
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        print(f"fastbp: warning: {message}", file=sys.stderr)
+
+    before = warnings.showwarning
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
+
+
 def _user_message(error: Exception) -> str | None:
     if hasattr(error, "format_message"):  # a usage error; its class stands elsewhere in older releases of typer
-        return str(error.format_message())
+        message = str(error.format_message()).replace("Value error, ", "").rstrip(".")
+        context = getattr(error, "ctx", None)
+        return f"{message} (`{context.command_path} --help` tells more)" if context else message
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     if isinstance(error, MemoryError):
@@ -177,9 +197,12 @@ def evaluate(
     data: Data = "digits",
 ) -> None:
     """Print the accuracy of saved parameters, of whichever network of `fastbp train`."""
+    from fastbp.system.compilation import says_it_compiles
+
     (x_train, t_train), (x_test, t_test) = _load(data)
-    network = saved_network(load, x_train.shape[1:])
-    test, train = (network.accuracy(_samples(network, x), t) for x, t in ((x_test, t_test), (x_train, t_train)))
+    network = saved_network(load, x_train.shape[1:], int(max(t_train.max(), t_test.max())))
+    with says_it_compiles(print):
+        test, train = (network.accuracy(_samples(network, x), t) for x, t in ((x_test, t_test), (x_train, t_train)))
     print(f"test accuracy {test:.4f} · train accuracy {train:.4f} · {len(x_test)} and {len(x_train)} samples")
 
 
@@ -187,7 +210,7 @@ def evaluate(
 def gradcheck(
     data: Data = "digits",
     hidden: Annotated[int, typer.Option(min=1, help="Neurons of the hidden layer.")] = 50,
-    seed: Seed = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the weights.")] = 0,
 ) -> None:
     """Compare backpropagation with numerical differences on the first 3 samples, in float64."""
     import numpy as np

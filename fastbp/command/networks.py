@@ -26,6 +26,9 @@ HIDDEN = {"two-layer": (50,), "multi-layer": (100, 100, 100), "simple-conv": (10
 RATES = {"sgd": 0.1, "adam": 0.001}  # 0.01 for the others, as in the book
 
 
+OTHER_DATA = "--data names the data that it was trained on"
+
+
 def sizes(text: str) -> tuple[int, ...]:
     """`--hidden 100,50` as numbers. A usage error for anything else."""
     found = [part.strip() for part in str(text).split(",")]
@@ -65,10 +68,10 @@ def takes_images(network: Any) -> bool:
     return bool(network.params["W1"].ndim == 4)
 
 
-def saved_network(file: Path, image: tuple[int, ...]) -> Any:
-    """The network whose parameters a file holds, for images of shape (C, H, W).
+def saved_network(file: Path, image: tuple[int, ...], largest: int) -> Any:
+    """The network whose parameters a file holds, for images of shape (C, H, W) and labels up to the largest.
 
-    Names and shapes tell which it is. ValueError for parameters of no such network, or of one for other images.
+    Names and shapes tell which it is. ValueError for parameters of no such network, or of one for other data.
     """
     from fastbp.networks import load_params
 
@@ -77,6 +80,9 @@ def saved_network(file: Path, image: tuple[int, ...]) -> Any:
     is_single = "W1" in params and params["W1"].dtype.itemsize == 4
     network = _unfilled(file, shapes, image, "float32" if is_single else "float64")
     load_params(file, network)
+    classes = network.params[f"b{len(shapes) // 2}"].size
+    if classes <= largest:
+        raise ValueError(f"{file} has {classes} classes, but the data labels up to {largest}: {OTHER_DATA}")
     return network
 
 
@@ -91,7 +97,7 @@ def _unfilled(file: Path, shapes: dict[str, tuple[int, ...]], image: tuple[int, 
         dimensions = []
     if dimensions and dimensions == [2] * count:
         if W[0][0] != features:
-            raise ValueError(f"{file} takes {W[0][0]} features a sample, but the data has {features}")
+            raise ValueError(f"{file} takes {W[0][0]} features a sample, but the data has {features}: {OTHER_DATA}")
         return networks.MultiLayerNet(features, [shape[1] for shape in W[:-1]], W[-1][1], dtype=dtype)
     if dimensions == [4, 2, 2]:
         param = {"filter_num": W[0][0], "filter_size": W[0][2], "pad": 0, "stride": 1}
@@ -101,5 +107,5 @@ def _unfilled(file: Path, shapes: dict[str, tuple[int, ...]], image: tuple[int, 
     else:
         raise ValueError(f"{file} holds no network of `fastbp train`: expected W1, b1, W2, b2 and so on, got {shapes}")
     if network.params[f"W{count - 1}"].shape != W[count - 2]:
-        raise ValueError(f"{file} takes images of another size than the data's, which are {image[1]} x {image[2]}")
+        raise ValueError(f"{file} takes images of another size than the data's, {image[1]} x {image[2]}: {OTHER_DATA}")
     return network

@@ -45,7 +45,7 @@ def download(folder: Path) -> Arrays:
                 _keep(files, folder)
                 return arrays
     raise ConnectionError(
-        f"MNIST could not be downloaded:{''.join(failures)}\n"
+        f"MNIST could not be downloaded:{';'.join(failures)}.\n"
         f"Without a connection: {WHERE_TO_PUT}. load_digits() needs no download."
     )
 

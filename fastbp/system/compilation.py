@@ -10,7 +10,7 @@ COMPILING = "compiling the kernels: once, for up to a minute, then they are kept
 
 @contextmanager
 def says_it_compiles(say: Callable[[str], object]) -> Iterator[None]:
-    """A block in which the first kernel that is compiled is announced: the training loop takes half a minute."""
+    """A block in which the first kernel that is compiled is announced: a first training step takes some seconds."""
     with ExitStack() as watch:
 
         def tell(kernel: str) -> None:

@@ -32,8 +32,10 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
                 yield stream
             with _errors_name(path):
                 os.replace(temporary, target)
-        except BaseException:
+        except BaseException as error:
             temporary.unlink(missing_ok=True)  # it may be in its place already when Ctrl-C comes
+            if isinstance(error, OSError) and error.errno and error.filename is None:  # a full disk names no file
+                raise _naming(path, error) from None
             raise
 
 
@@ -55,4 +57,8 @@ def _errors_name(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OSError(error.errno, f"can't write there ({error.strerror})", os.fspath(path)) from None
+        raise _naming(path, error) from None
+
+
+def _naming(path: str | os.PathLike[str], error: OSError) -> OSError:
+    return OSError(error.errno, f"can't write there ({error.strerror})", os.fspath(path))

@@ -2,16 +2,19 @@
 
 import gzip
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from fastbp.command import cli
+
 pytestmark = pytest.mark.command
 
 ARGUMENTS = {
-    "nonsense": "No such command 'nonsense'",
+    "nonsense": "No such command 'nonsense' (`python -m fastbp --help` tells more)",
     "--nonsense": "--nonsense",
     "train --nonsense": "--nonsense",
     "train extra": "unexpected extra argument",
@@ -29,7 +32,7 @@ ARGUMENTS = {
     "train --hidden 5,": "--hidden",
     "train --hidden 5,4": "--hidden 5,4: two-layer has one hidden layer, several need --network multi-layer",
     "train --network deep-conv --hidden 5,4": "deep-conv has one hidden layer",
-    "train --network three-layer": "'three-layer' is not one of 'two-layer', 'multi-layer', 'simple-conv', 'deep-conv'",
+    "train --network three-layer": "Invalid value for '--network': 'three-layer' is not one of 'two-layer', 'multi-",
     "train --optimizer newton": "'newton' is not one of 'adagrad', 'adam', 'momentum', 'nesterov', 'rmsprop', 'sgd'",
     "train --train-samples 0": "--train-samples",
     "train --train-samples 2000": "--train-samples 2000: the data has 1437 to train on",
@@ -58,7 +61,7 @@ ARGUMENTS = {
     "train --plot empty": "empty is a folder",
     "train --plot missing/curves.png": "missing/curves.png: can't write there",
     "train --plot curves.xyz": "can't draw curves.xyz: expected a file name that ends in one of",
-    "graph": "Missing argument 'FIGURE'",
+    "graph": "Missing argument 'FIGURE' (`python -m fastbp graph --help` tells more)",
     "graph nonsense": "unknown figure 'nonsense': expected apples, oranges, square, add, multiply, relu, sigmoid,",
     "graph apples --save apples.gif": "can't draw apples.gif: expected a file name that ends in .svg, .png or .pdf",
     "graph apples --save empty": "empty is a folder",
@@ -103,7 +106,10 @@ def parameters(**changed: Any) -> dict[str, Any]:
 FILES = {
     "foreign names": ({"x": np.zeros(3)}, "net.npz holds no network of `fastbp train`: expected W1, b1, W2, b2"),
     "a name too few": (parameters(b2=None), "net.npz holds no network of `fastbp train`"),
-    "other data": (parameters(W1=np.zeros((784, 5))), "net.npz takes 784 features a sample, but the data has 64"),
+    "other data": (
+        parameters(W1=np.zeros((784, 5))),
+        "takes 784 features a sample, but the data has 64: --data names the data",
+    ),
     "no matrix": (parameters(W1=np.zeros(64)), "net.npz holds no network of `fastbp train`"),
     "hidden layers that differ": (parameters(W2=np.zeros((6, 10))), "net.npz has W2 of shape (6, 10)"),
     "a bias of one number": (parameters(b1=np.float32(0)), "net.npz has b1 of shape ()"),
@@ -113,9 +119,12 @@ FILES = {
     "other images": (
         {"W1": np.zeros((3, 1, 5, 5)), "b1": np.zeros(3), "W2": np.zeros((432, 4)), "b2": np.zeros(4)}
         | {"W3": np.zeros((4, 10)), "b3": np.zeros(10)},
-        "net.npz takes images of another size than the data's, which are 8 x 8",
+        "net.npz takes images of another size than the data's, 8 x 8: --data names the data that it was trained on",
     ),
-    "too few classes": (parameters(W2=np.zeros((5, 3)), b2=np.zeros(3)), "the 3 classes are 0 to 2"),
+    "too few classes": (
+        parameters(W2=np.zeros((5, 3)), b2=np.zeros(3)),
+        "net.npz has 3 classes, but the data labels up to 9: --data names the data",
+    ),
 }
 
 
@@ -139,6 +148,21 @@ def test_damaged_file(command: Any, tmp_path: Path, damage: str) -> None:
     (tmp_path / "net.npz").write_bytes(DAMAGE[damage]((tmp_path / "whole.npz").read_bytes()))
     command("evaluate", "--load", "whole.npz")
     assert "net.npz is no npz file of parameters" in command.mistake("evaluate", "--load", "net.npz")
+
+
+@pytest.mark.filterwarnings("always")
+def test_a_warning_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without the line of our code that it arises in."""
+
+    def facts() -> dict[str, str]:
+        warnings.warn("kernels can't be kept", RuntimeWarning, stacklevel=1)
+        return {"fastbp": "0"}
+
+    monkeypatch.setattr("fastbp.system.info.collect", facts)
+    before = warnings.showwarning
+    assert cli.run(["info"]) == 0
+    assert capsys.readouterr().err == "fastbp: warning: kernels can't be kept\n"
+    assert warnings.showwarning is before
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="/dev/full")

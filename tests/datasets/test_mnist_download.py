@@ -133,6 +133,7 @@ def test_offline(monkeypatch, cache):
     lines = str(caught.value).splitlines()
     assert [line.split(": ")[0].strip() for line in lines[1:3]] == urls
     assert all("refused" in line and len(line) < 110 for line in lines[1:3])
+    assert [line[-1] for line in lines[1:4]] == [";", ".", "."]  # sentences also where the command has them in one line
     assert all(word in lines[3] for word in (*NAMES, "mnist.npz", "path=", "FASTBP_DATA", "load_digits"))
     assert left_in(cache) == []
 

@@ -50,6 +50,21 @@ def test_a_folder_that_is_not_there(tmp_path: Path, folder: str, error: type[OSE
         assert caught.value.filename == str(path)
 
 
+@posix
+def test_a_full_disk_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    """A file that may have 1000 bytes at most stands for it."""
+    resource, path = pytest.importorskip("resource"), tmp_path / "params.npz"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="can't write there") as caught:
+            save_params(path, net())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (caught.value.errno, caught.value.filename) == (errno.EFBIG, str(path))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_name_in_an_error_is_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
