@@ -3,7 +3,7 @@
 from fastbp.kernels.build.flags import inlined
 from fastbp.kernels.softmax_loss import ROWS
 
-GROUPS = 16  # at most
+GROUPS = 16  # at most: each has sums of its own, and more threads than these find none to make
 
 
 @inlined
