@@ -67,17 +67,12 @@ def _restored(self: Any, state: dict[str, Any]) -> None:
 
 @cache
 def announce_compiling() -> None:
-    """Says on stderr when the first kernel is compiled in this process: a script may stand still for half a minute."""
-    from fastbp.kernels.build.cache import watching
+    """Says on stderr when the first kernel is compiled in this process: a script may stand still for some seconds."""
+    from fastbp.system.compilation import says_it_compiles
 
     watch = ExitStack()
     atexit.register(watch.close)
-
-    def tell(kernel: str) -> None:
-        watch.close()  # once is enough
-        print("fastbp: compiling kernels: once, then they are kept", file=sys.stderr, flush=True)
-
-    watch.enter_context(watching(tell))
+    watch.enter_context(says_it_compiles(lambda line: print(f"fastbp: {line}", file=sys.stderr, flush=True)))
 
 
 def _adopt_methods(cls: type, settings: "Settings") -> None:

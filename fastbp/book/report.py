@@ -25,7 +25,8 @@ def text(finder: BookFinder, seconds: float) -> str:
     parts = [f"{seconds:.1f} s"]
     if any(replaced.stand_ins.values()):
         edition = f" ({replaced.dialect} edition)" if replaced.dialect else ""
-        parts.append(f"{adoption.calls[0]:,} calls served by kernels{edition}")
+        count = adoption.calls[0]
+        parts.append(f"{count:,} call{'s' * (count != 1)} served by kernels{edition}")
     else:
         parts.append("nothing was replaced")
     if replaced.left:

@@ -28,12 +28,12 @@ LOOKED_AT = 1000  # samples, for the share
 NO_LABELS = np.empty(0, np.int64)  # for scores alone
 Compressed = tuple[NDArray[Any], NDArray[np.int64], NDArray[Any]]  # values, starts, columns: CSR
 _PLAIN_ARRAYS = (np.ndarray, np.memmap, np.ma.MaskedArray)  # the last of which is an error elsewhere
-COMPRESSED = "compressed"
+COMPRESSED: str = parts.COMPRESSED
 
 
 @dataclass(frozen=True)
 class Data:
-    """What `prepare` makes: samples (N, D), dense or compressed, and their labels."""
+    """What `prepare` makes: samples as rows (N, D), dense or compressed, and their labels."""
 
     samples: int
     features: int
@@ -214,7 +214,7 @@ def checked_order(order: ArrayLike, samples: int) -> NDArray[np.int64]:
         raise ValueError(
             f"order[{step}, {place}] is {array[step, place]}, but the {samples} samples are 0 to {samples - 1}"
         )
-    return arrays.kernel_array(array, arrays.INDEX)  # a copy if it is read-only: that would be compiled for anew
+    return arrays.kernel_array(array, arrays.INDEX)
 
 
 def dense_rows(x: Any, features: int, dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -47,6 +47,7 @@ class RunFunctions:
         wanted = (data.kind, data.labels.ndim, optimizer, loss, decay != 0, clips, direct, skips, in_place)
         if wanted == self.entered_for:
             return False
+        self.entered_for = None  # until all is there: Ctrl-C may come
         self._enter(data, optimizer, loss, decay != 0, direct, skips, in_place)
         self._clip(optimizer if clips else None)
         self.entered_for = wanted

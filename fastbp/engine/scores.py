@@ -34,7 +34,7 @@ CHUNK = 512
 
 
 def predict(network: Any, x: ArrayLike | Data, *, scale: float = 1.0) -> NDArray[Any]:
-    """The scores (N, classes) of samples x (N, D), before softmax, or (classes,) of a single sample.
+    """The scores (N, classes), before softmax, of samples x, (N, D) or (N, C, H, W); (classes,) of a single one (D,).
 
     x may be float32, float64 or, with `scale` to multiply it with, uint8; a scipy.sparse matrix; or what `prepare` of
     a step made. In compiled code where `fastbp.compile` knows the layers and `network.predict`, if there is one, is

@@ -36,9 +36,10 @@ class TrainingStep:
     def __call__(self, x: ArrayLike, t: ArrayLike, *, scale: float = 1.0) -> float:
         """One step on a batch: forward, backward, update. Returns the loss before the update.
 
-        x (N, D), of which `scale` times is used, t (N,) class indices or (N, C) probabilities. ValueError and
-        TypeError, before anything has changed, for data that don't fit, labels that are no classes, and
-        hyperparameters as in the optimizer's constructor; NotCompilable where `strict` asks for compiled steps.
+        x (N, D) or (N, C, H, W), of which `scale` times is used; t (N,) class indices, (N, classes) probabilities, or
+        values to predict. ValueError and TypeError, before anything has changed, for data that don't fit, labels that
+        are no classes, and hyperparameters as in the optimizer's constructor; NotCompilable where `strict` asks for
+        compiled steps.
         """
         runner = self.runner(x, t)
         loss = runner(x, t, scale=scale)
@@ -48,10 +49,10 @@ class TrainingStep:
     def prepare(self, x: Any, t: ArrayLike, *, scale: float = 1.0, sparse: bool | None = None) -> Data | LayerData:
         """Checks samples and labels, and compresses samples that are mostly zeros, once for many runs.
 
-        x (N, D) of uint8, float32 or float64, of which `scale` times is used; or a scipy.sparse matrix. `sparse` says
-        whether the first Affine skips zeros, for which samples are compressed; None measures how many zeros there are.
-        C-contiguous samples of these dtypes are read where they lie, of everything else copies may be made: so after
-        samples or labels have changed, prepare them again. ValueError and TypeError as in a step.
+        x (N, D) or (N, C, H, W) of uint8, float32 or float64, of which `scale` times is used; or a scipy.sparse matrix.
+        `sparse` says whether the first Affine skips zeros, for which samples are compressed; None measures how many
+        zeros there are. C-contiguous samples of these dtypes are read where they lie, of everything else copies may be
+        made: so after samples or labels have changed, prepare them again. ValueError and TypeError as in a step.
         """
         runner = self.runner(x, t)
         if isinstance(runner, CompiledStep):
