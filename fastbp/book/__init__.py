@@ -10,18 +10,18 @@ from collections.abc import Sequence
 __all__ = ["install"]
 
 
-def install(dialect: str = "auto", *, only: Sequence[str] = (), compare: int = 0, dtype: str = "") -> None:
+def install(dialect: str = "auto", *, only: str | Sequence[str] = (), compare: int = 0, dtype: str = "") -> None:
     """From now on this process imports the book's modules from fastbp; the arguments are the options of `fastbp run`.
 
     `dialect` is "ko", "ja", or "auto": as the `common` at hand; `only` names the modules that are replaced, such as
-    ["layers"]; the first `compare` calls of each layer are compared with the `common` at hand; kernels compute in
-    `dtype`, "float32" or "float64", whatever the arrays. RuntimeError when a module was imported already, ValueError
-    for arguments that are none of these.
+    "layers,optimizer" or ["layers"]; the first `compare` calls of each layer are compared with the `common` at hand;
+    kernels compute in `dtype`, "float32" or "float64", whatever the arrays. RuntimeError when a module was imported
+    already, ValueError and TypeError for arguments that are none of these.
     """
     from fastbp.book import children, hook, known
-    from fastbp.book.settings import Settings
+    from fastbp.book.settings import Settings, modules_of
 
-    settings = Settings(dialect, tuple(only), compare, dtype)
+    settings = Settings(dialect, modules_of(only), compare, dtype)
     modules = [f"{package}.{module}" for package, names in known.MODULES.items() for module in names]
     early = [name for name in modules if name in sys.modules and not hook.is_installed()]
     if early:

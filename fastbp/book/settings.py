@@ -1,8 +1,10 @@
 """What the import hook is asked to do."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastbp.book.known import MODULES
+from fastbp.boundary.arguments import whole_number
 
 DIALECTS = ("auto", "ko", "ja")
 
@@ -25,5 +27,10 @@ class Settings:
                 raise ValueError(f"only must name modules of {', '.join(known)}, got {module!r}")
         if self.dtype not in ("", "float32", "float64"):
             raise ValueError(f"dtype must be float32 or float64, got {self.dtype!r}")
-        if self.compare < 0:
-            raise ValueError(f"compare must be zero or positive, got {self.compare}")
+        whole_number(self.compare, "compare", 0)
+
+
+def modules_of(only: str | Sequence[str]) -> tuple[str, ...]:
+    """The names of modules in a sequence, or between the commas of a string; with or without their package."""
+    names = only.split(",") if isinstance(only, str) else only
+    return tuple(name.strip().removeprefix("common.") for name in names if name.strip())

@@ -44,10 +44,9 @@ def run(
     time, the calls on kernels, and what was left to the script's own code.
     """
     from fastbp.book.run import check_script, run_script
-    from fastbp.book.settings import Settings
+    from fastbp.book.settings import Settings, modules_of
 
-    modules = tuple(name.strip().removeprefix("common.") for name in only.split(",") if name.strip())
-    settings = Settings(dialect.value, modules, compare, dtype.value if dtype else "")
+    settings = Settings(dialect.value, modules_of(only), compare, dtype.value if dtype else "")
     check_script(script)
     return partial(run_script, str(script), arguments or [], settings)
 

@@ -8,6 +8,7 @@ import pytest
 from book_scripts import TRAINING, Project, numbers
 
 from fastbp.book.known import forms_of
+from fastbp.book.settings import Settings, modules_of
 
 pytestmark = pytest.mark.command
 
@@ -102,6 +103,7 @@ def test_install_in_a_notebook(japanese: Project) -> None:
         from common.optimizer import SGD
         print(Relu.__module__, Relu.forward.__code__.co_filename.split(os.sep)[-2], np.ones(2))
         fastbp.book.install(only=['layers'])
+        fastbp.book.install(only='layers, common.optimizer')
         """
     )
     assert japanese.plain(script).split()[0] == "common.layers"
@@ -109,6 +111,19 @@ def test_install_in_a_notebook(japanese: Project) -> None:
     assert "common.functions was imported before: call fastbp.book.install() first" in japanese.run(late).stderr
     wrong = japanese.write("import fastbp.book\nfastbp.book.install('fr')\n", "wrong.py")
     assert "dialect must be one of auto, ko, ja, got 'fr'" in japanese.run(wrong).stderr
+
+
+def test_settings_that_are_none() -> None:
+    for arguments, message in {
+        ("fr",): "dialect must be one of auto, ko, ja, got 'fr'",
+        ("ja", modules_of("layers,layer")): "only must name modules of functions, .*, got 'layer'",
+        ("ja", (), -1): "compare must be at least 0, got -1",
+        ("ja", (), 1.5): "compare must be an integer, got 1.5",
+        ("ja", (), 0, "float16"): "dtype must be float32 or float64, got 'float16'",
+    }.items():
+        with pytest.raises((TypeError, ValueError), match=message):
+            Settings(*arguments)
+    assert modules_of("layers, common.optimizer,") == modules_of(["layers", "optimizer"]) == ("layers", "optimizer")
 
 
 def test_what_is_the_same_is_ours() -> None:
