@@ -11,23 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import originals
 from fastbp.boundary.arrays import learning_rates
 from fastbp.chain import NotCompilable, share_memory
 from fastbp.engine import launch
 from fastbp.engine.addresses import address
 from fastbp.engine.data import Data, LayerData, checked_order, prepare, run_arguments
+from fastbp.engine.known_optimizers import check_optimizer, has_plain_numbers, states_of
 from fastbp.engine.operations import Operation, Takes, compiled_loss, connect, decaying, held_in, make_ready, takes
 from fastbp.engine.proof import STEPS, prove
-from fastbp.engine.recognition import bind, check_unchanged, form_of, one_decay, operations_of, read
+from fastbp.engine.recognition import bind, one_decay, operations_of, read
 from fastbp.engine.report import report, table
 from fastbp.engine.workspace import Workspace
 from fastbp.reads import Reads
 
 _FLOAT64: np.dtype[Any] = np.dtype(np.float64)
-# Numbers that are what they are; and what is no number at all, of which the optimizer says so.
-_PLAIN = {int, float, bool, np.float64, np.float32, np.float16, np.int64, np.int32, np.ndarray}
-_PLAIN |= {str, type(None), complex, list, tuple, dict}
 
 # A run goes to the compiled code in slices of about this many operations, 50 ms or so: Ctrl-C is looked at in between.
 FLOPS_OF_A_SLICE = 7.5e9
@@ -111,7 +108,7 @@ class CompiledStep:
             self._look()
         elif self._refusal:
             raise NotCompilable(self._refusal)
-        if not _are_numbers(self.optimizer):
+        if not has_plain_numbers(self.optimizer):
             raise NotCompilable("a hyperparameter of the optimizer is no plain number")
 
     def _look(self) -> None:
@@ -149,7 +146,7 @@ class CompiledStep:
         """ValueError and TypeError for whatever would keep a run from starting."""
         self.bind()
         self.optimizer.scalars()
-        _states(copy.copy(self.optimizer), self.network.params)  # what that makes is the copy's
+        states_of(copy.copy(self.optimizer), self.network.params)  # what that makes is the copy's
 
     def run_alone(self, data: Data, order: NDArray[np.int64], stop: threading.Event) -> NDArray[np.float64]:
         """Steps as in run, on this thread alone and until `stop` is set."""
@@ -203,7 +200,7 @@ class CompiledStep:
             return self._states  # 10 µs less
         optimizer = self.optimizer
         looked_at = all(getattr(optimizer, name) is not None for name in optimizer.state_names)
-        states = _states(optimizer, params)
+        states = states_of(optimizer, params)
         if looked_at:
             self._states = states
         return states
@@ -276,41 +273,3 @@ class CompiledStep:
             if not goes_on():
                 break
         return losses[:taken]
-
-
-def _states(optimizer: Any, params: Any) -> Any:
-    """The arrays of the optimizer's state. ValueError for one that the loop can't pass over element by element."""
-    states = optimizer.state_for(params)
-    for name, arrays in states.items():
-        if not all(array.flags.carray for array in arrays):
-            raise ValueError(f"the optimizer's state of {name} must be writable, C-contiguous arrays")
-    return states
-
-
-def check_optimizer(optimizer: Any, reads: Reads) -> None:
-    """NotCompilable unless this is one of the loop's optimizers, and its methods are the library's."""
-    cls = reads.attribute(optimizer, "__class__")
-    if vars(cls).get("part") is None or not originals.is_original(cls) or cls is not type(optimizer):
-        raise NotCompilable(f"{cls.__module__}.{cls.__name__} is no optimizer that the compiled loop knows")
-    check_unchanged(optimizer, cls, reads)
-    own, states = reads.dict_of(optimizer), []
-    for name in optimizer.state_names:
-        arrays = reads.item(own, name)
-        if arrays is not None and type(arrays) is not dict:
-            raise NotCompilable(f"the optimizer's {name} is a {type(arrays).__name__}, no dict")
-        if arrays is not None:
-            reads.contents(arrays)
-            states += [(f"{name} of {key}", array) for key, array in arrays.items()]
-    for name, array in states:
-        if isinstance(array, np.ndarray):
-            reads.result(form_of, array)
-        if type(array) is not np.ndarray or not array.flags.c_contiguous:
-            raise NotCompilable(f"the optimizer's {name} is no C-contiguous array")
-
-
-def _are_numbers(optimizer: Any) -> bool:
-    """Whether no hyperparameter is an object that may be another number at each step, but for an lr that says which."""
-    own = vars(optimizer)
-    if _PLAIN.issuperset(map(type, own.values())):
-        return True
-    return callable(own.get("lr")) and all(type(each) in _PLAIN for name, each in own.items() if name != "lr")

@@ -18,7 +18,7 @@ from fastbp.optimizers import Optimizer
 
 # Nodes of graphs, which no network passes batches through.
 WITHOUT_PARTS = {"AddLayer", "MulLayer"}
-NO_LAYERS = ("compiled_step", "operations", "recognition", "run_functions", "scores", "workspace")
+NO_LAYERS = ("compiled_step", "known_optimizers", "operations", "recognition", "run_functions", "scores", "workspace")
 ENGINE_WITHOUT_LAYERS = [PACKAGE / "engine" / f"{name}.py" for name in NO_LAYERS]
 LAYERS = tuple(lazy.names("fastbp.layers"))
 
