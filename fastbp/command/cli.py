@@ -2,9 +2,7 @@
 
 import os
 import sys
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fastbp.command import book
+from fastbp.command import book, messages
 from fastbp.command.networks import (
     RATES,
     SGD,
@@ -54,7 +52,7 @@ def run(arguments: list[str] | None = None) -> int | Callable[[], int]:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a terminal that can't show "·" still gets its results
     try:
-        with _warnings_in_one_line():
+        with messages.warnings_in_one_line():
             outcome: int | Callable[[], int] | None = app(arguments, standalone_mode=False)
         if callable(outcome):
             if hasattr(sys.stdout, "reconfigure"):
@@ -69,40 +67,11 @@ def run(arguments: list[str] | None = None) -> int | Callable[[], int]:
     except BrokenPipeError:
         raise
     except Exception as error:  # the user's own mistakes become one line, all others keep their traceback
-        message = _user_message(error)
+        message = messages.of_a_mistake(error)
         if message is None:
             raise
         print(f"fastbp: error: {' '.join(message.split())}", file=sys.stderr)
         return 2
-
-
-@contextmanager
-def _warnings_in_one_line() -> Iterator[None]:
-    """Warnings without the line of code that they arise in; not those of a user's script, which runs after this."""
-
-    def show(message: Warning | str, *_: object, **__: object) -> None:
-        print(f"fastbp: warning: {message}", file=sys.stderr)
-
-    before = warnings.showwarning
-    warnings.showwarning = show
-    try:
-        yield
-    finally:
-        warnings.showwarning = before
-
-
-def _user_message(error: Exception) -> str | None:
-    if hasattr(error, "format_message"):  # a usage error; its class stands elsewhere in older releases of typer
-        message = str(error.format_message()).replace("Value error, ", "").rstrip(".")
-        context = getattr(error, "ctx", None)
-        return f"{message} (`{context.command_path} --help` tells more)" if context else message
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    if isinstance(error, MemoryError):
-        return f"not enough memory: {error}"
-    if isinstance(error, OSError | ValueError | FloatingPointError):
-        return str(error)
-    return None
 
 
 def _print_version(wanted: bool) -> None:
