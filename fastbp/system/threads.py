@@ -1,6 +1,6 @@
 """How many threads the kernels may use, and when one is enough.
 
-Results have the same bits for any number of threads: each output element is summed by one thread in one order.
+Results have the same bits for any number of threads: each sum has one order, whoever takes its parts.
 """
 
 import operator
