@@ -117,7 +117,7 @@ def forms(module: str) -> dict[str, dict[str, str]]:
 
     Those above, and those of the JSON file that FASTBP_BOOK_FORMS names, in which an owner says of a `common` in other
     words that it is the book's: `python -m fastbp.book.known FOLDER > FILE` writes it. ValueError naming the file when
-    it holds anything else.
+    it isn't there or holds anything else.
     """
     found = {
         name: {digest: _stand_in(module, name, digest) for digest in known.split()}
@@ -141,6 +141,8 @@ def _own_forms(path: str) -> dict[str, dict[str, dict[str, str]]]:
             str(module): {str(name): {str(d): str(s) for d, s in known.items()} for name, known in names.items()}
             for module, names in own.items()
         }
+    except OSError as error:
+        raise ValueError(f"FASTBP_BOOK_FORMS={path} can't be read: {error.strerror}") from None
     except (ValueError, AttributeError) as error:
         raise ValueError(f"FASTBP_BOOK_FORMS={path} holds no forms of definitions: {error}") from None
 

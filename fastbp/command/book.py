@@ -43,11 +43,13 @@ def run(
     Nothing of the script is edited. What its owner changed in common runs as it stands. One line on stderr tells the
     time, the calls on kernels, and what was left to the script's own code.
     """
+    from fastbp.book.known import forms
     from fastbp.book.run import check_script, run_script
     from fastbp.book.settings import Settings, modules_of
 
     settings = Settings(dialect.value, modules_of(only), compare, dtype.value if dtype else "")
     check_script(script)
+    forms("layers")  # whatever FASTBP_BOOK_FORMS names is read before the script begins
     return partial(run_script, str(script), arguments or [], settings)
 
 

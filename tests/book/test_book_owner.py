@@ -217,3 +217,12 @@ def test_forms_of_an_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     known._own_forms.cache_clear()
     with pytest.raises(ValueError, match=r"FASTBP_BOOK_FORMS=\S*forms.json holds no forms of definitions"):
         known.forms("functions")
+    said = subprocess.run(
+        [sys.executable, "-m", "fastbp", "run", __file__],
+        env=os.environ | {"FASTBP_BOOK_FORMS": "none.json"},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    message = "fastbp: error: FASTBP_BOOK_FORMS=none.json can't be read: No such file or directory\n"
+    assert (said.returncode, said.stdout, said.stderr) == (2, "", message)
