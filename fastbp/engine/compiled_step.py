@@ -165,8 +165,8 @@ class CompiledStep:
 
     @property
     def noted(self) -> Any:
-        """An object that is another one after each look."""
-        return self._operations
+        """An object that is another one after each look, and where samples have another shape."""
+        return self._ready if self._ready[0] is self._operations else self._operations
 
     def reporter(self, reason: str) -> Callable[[int], str]:
         """What writes the report of a step of so many samples, as the network and the optimizer are now."""

@@ -37,19 +37,14 @@ def report(operations: list[Row], loss: str, optimizer: str, states: int, dtype:
     """
     lines: list[tuple[str, ...]] = [("layer", "runs as", "inputs", "outputs", "kflop", "kB")]
     for n, operation in enumerate(operations):
-        lines.append(
-            (
-                operation.names,
-                "compiled" + (", one kernel" if "+" in operation.names else ""),
-                str(operation.inputs or "?"),
-                str(operation.outputs or "?"),
-                f"{batch * (operation.flops_of_the_first if n == 0 else operation.flops) / 1e3:.0f}",
-                f"{dtype.itemsize * (operation.elements + batch * operation.buffers) / 1e3:.0f}",
-            )
-        )
+        flops = batch * (operation.flops_of_the_first if n == 0 else operation.flops)
+        size = dtype.itemsize * (operation.elements + batch * operation.buffers)
+        figures = (str(operation.inputs), str(operation.outputs), f"{flops / 1e3:.0f}", f"{size / 1e3:.0f}")
+        how = "compiled" + (", one kernel" if "+" in operation.names else "")
+        lines.append((operation.names, how, *(figures if operation.inputs else "????")))
     classes = operations[-1].outputs
-    size = f"{3 * batch * classes * dtype.itemsize / 1e3:.0f}"
-    lines.append((loss, "compiled", str(classes), "1", "", size))
+    size_of_loss = f"{3 * batch * classes * dtype.itemsize / 1e3:.0f}"
+    lines.append((loss, "compiled", str(classes or "?"), "1", "", size_of_loss if classes else "?"))
     parameters = sum(operation.elements for operation in operations)
     state = states * parameters * dtype.itemsize
     lines.append((optimizer, "compiled", str(parameters), "", "", f"{state / 1e3:.0f}"))

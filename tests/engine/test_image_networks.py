@@ -269,6 +269,17 @@ def test_images_that_do_not_fit_are_refused() -> None:
         step.run(np.zeros((5, 2, 8, 7)), t, [[0]], sparse=True)
 
 
+def test_the_report_has_figures_once_images_are_seen() -> None:
+    step, (x, t) = compiled(BookConvNet(), fastbp.SGD(0.1)), images(6)
+    assert step.report(10).splitlines()[2].split()[-4:] == ["?"] * 4
+    step.run(x, t, [[0, 1]])
+    W, high, wide = step.network.params["W1"], 6, 5
+    inputs, outputs = x[0].size, len(W) * high * wide
+    size = 8 * (W.size + len(W) + 10 * (inputs + outputs)) / 1e3
+    figures = (inputs, outputs, f"{2 * 10 * 2 * W.size * high * wide / 1e3:.0f}", f"{size:.0f}")
+    assert step.report(10).splitlines()[2].split()[-4:] == [str(each) for each in figures]
+
+
 def test_trainer_and_fit_many_run_compiled() -> None:
     (x, t), order = images(60), order_of(6, 20, 60)
     trainer = fastbp.Trainer(BookConvNet(), x, t, x, t, epochs=2, mini_batch_size=20, verbose=False)
