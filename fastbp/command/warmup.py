@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastbp.engine.functions import all_functions
+from fastbp.engine.all_functions import all_functions
 from fastbp.kernels.build.signatures import declared
 from fastbp.system.interrupts import interrupts_end
 from fastbp.system.threads import threading_layer

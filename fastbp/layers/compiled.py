@@ -16,7 +16,7 @@ def same_shape(layer: Any, inputs: Shape) -> Shape:
     return inputs
 
 
-def nothing(layer: Any, inputs: Shape) -> Any:
+def no_sizes(layer: Any, inputs: Shape) -> Any:
     """No sizes."""
     return ()
 
@@ -68,7 +68,7 @@ class Compiled:
     numbers: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     make_ready: Callable[[Any, Shape, Any], None] | None = None
-    sizes: Callable[[Any, Shape], tuple[int, ...]] = nothing
+    sizes: Callable[[Any, Shape], tuple[int, ...]] = no_sizes
     keeps: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
     output_shape: Callable[[Any, Shape], Shape] = same_shape
     input_size: Callable[[Any], int | None] = lambda layer: None

@@ -37,7 +37,7 @@ NAME = "from fastbp.optimizers.amsgrad import AMSGrad as AMSGrad\n"
 USE = """
 import numpy as np
 import fastbp
-from fastbp.engine.functions import all_functions
+from fastbp.engine.all_functions import all_functions
 from fastbp.kernels.build.signatures import declared
 
 def by_numpy(p, gradient, state, lr=0.01, beta1=0.9, beta2=0.999):

@@ -18,7 +18,7 @@ if config.DISABLE_JIT:
 
 from numba import types
 
-from fastbp.engine.functions import all_functions
+from fastbp.engine.all_functions import all_functions
 from fastbp.kernels import relu
 from fastbp.kernels.build import cache, objects
 from fastbp.kernels.build.native import CFunction
