@@ -10,6 +10,8 @@ from fastbp.boundary.arrays import (
     FLOAT32,
     FLOAT64,
     FloatArray,
+    bias_of,
+    factors,
     float_dtype,
     kernel_array,
     output_gradient,
@@ -29,13 +31,7 @@ def affine_operands(x: ArrayLike, W: ArrayLike, b: ArrayLike) -> tuple[FloatArra
     if weights.ndim != 2:
         raise ValueError(f"W must have shape (inputs, outputs), got {weights.shape}")
     rows = _sample_rows(real_array(x, "x"), weights.shape)
-    bias = _bias(real_array(b, "b"), weights)
-    dtype = float_dtype(weights)
-    if FLOAT64 in (float_dtype(bias, dtype), float_dtype(rows, dtype)):
-        dtype = FLOAT64
-    # float32 x stays as it is beside float64 W: the kernel widens it while it reads.
-    x_dtype = float_dtype(rows, dtype)
-    return kernel_array(rows, x_dtype), kernel_array(weights, dtype), kernel_array(bias, dtype)
+    return factors(rows, weights, bias_of(real_array(b, "b"), weights, weights.shape[1:]))
 
 
 def _fit(x: FloatArray, W: FloatArray, b: FloatArray) -> bool:
@@ -69,14 +65,6 @@ def _sample_rows(x: NDArray[Any], W_shape: tuple[int, ...]) -> NDArray[Any]:
             f"x of shape {x.shape} has {x.size // rows} features a sample, but W of shape {W_shape} takes {depth}"
         )
     return x.reshape(rows, depth)
-
-
-def _bias(b: NDArray[Any], W: NDArray[Any]) -> NDArray[Any]:
-    if b.ndim == 0:
-        return np.full(W.shape[1], b, float_dtype(W))
-    if b.shape != W.shape[1:]:
-        raise ValueError(f"b must have shape {W.shape[1:]} to go with W of shape {W.shape}, got {b.shape}")
-    return b
 
 
 def affine_gradients(

@@ -103,6 +103,26 @@ def inputs(x: ArrayLike, name: str = "x") -> FloatArray:
     return kernel_array(array, float_dtype(array))
 
 
+def bias_of(b: NDArray[Any], W: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """A bias of this shape, one number for each output; b may be a scalar."""
+    if b.ndim == 0:
+        return np.full(shape, b, float_dtype(W))
+    if b.shape != shape:
+        raise ValueError(f"b must have shape {shape} to go with W of shape {W.shape}, got {b.shape}")
+    return b
+
+
+def factors(x: NDArray[Any], W: NDArray[Any], b: NDArray[Any]) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """x, W and b for a product: of one dtype, but that float32 x stays as it is beside float64 W and b.
+
+    The kernel widens it while it reads.
+    """
+    dtype = float_dtype(W)
+    if FLOAT64 in (float_dtype(b, dtype), float_dtype(x, dtype)):
+        dtype = FLOAT64
+    return kernel_array(x, float_dtype(x, dtype)), kernel_array(W, dtype), kernel_array(b, dtype)
+
+
 def _require_forward(value: Any, layer: object) -> None:
     if value is None:
         raise RuntimeError(f"{type(layer).__name__}.backward needs a forward pass first: call forward before it")

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp.boundary import arrays
@@ -54,17 +53,7 @@ def convolution_operands(x: ArrayLike, W: ArrayLike, b: ArrayLike) -> tuple[Floa
             f"x of shape {samples.shape} has {samples.shape[1]} channels, "
             f"but W of shape {filters.shape} takes {filters.shape[1]}"
         )
-    bias = _bias(arrays.real_array(b, "b"), filters)
-    dtype = arrays.float_dtype(filters)
-    if FLOAT64 in (arrays.float_dtype(bias, dtype), arrays.float_dtype(samples, dtype)):
-        dtype = FLOAT64
-    # float32 x stays as it is beside float64 W: the kernel widens it while it reads.
-    x_dtype = arrays.float_dtype(samples, dtype)
-    return (
-        arrays.kernel_array(samples, x_dtype),
-        arrays.kernel_array(filters, dtype),
-        arrays.kernel_array(bias, dtype),
-    )
+    return arrays.factors(samples, filters, arrays.bias_of(arrays.real_array(b, "b"), filters, filters.shape[:1]))
 
 
 def convolution_gradients(
@@ -86,14 +75,6 @@ def _filters(W: ArrayLike) -> NDArray[Any]:
     if filters.ndim != 4:
         raise ValueError(f"W must have shape (filters, channels, height, width), got {filters.shape}")
     return filters
-
-
-def _bias(b: NDArray[Any], W: NDArray[Any]) -> NDArray[Any]:
-    if b.ndim == 0:
-        return np.full(W.shape[0], b, arrays.float_dtype(W))
-    if b.shape != W.shape[:1]:
-        raise ValueError(f"b must have shape {W.shape[:1]} to go with W of shape {W.shape}, got {b.shape}")
-    return b
 
 
 def window_places(size: tuple[int, ...], window: tuple[Any, Any], stride: Any, pad: Any) -> tuple[int, int]:
