@@ -1,11 +1,14 @@
 """Convolution: x, dx (N, C, H, W); W, dW (FN, C, FH, FW); b, db (FN,); out, dout (N, FN, OH, OW).
 
-With W as a matrix (FN, K) and `cols` (K, OH · OW) what the filters see of an image, K = C · FH · FW:
+With W as a matrix (K, FN), K = C · FH · FW, and `seen` (OH · OW, K) what the filters see of an image, a row a place:
 
-    out = W @ cols + b        dW = sum over the batch of dout @ cols.T        dx = the fold of W.T @ dout
+    out = seen @ W + b        dW = sum over the batch of seen.T @ dout
 
-No such matrix is made. An image is unfolded along its rows alone (`images.planes`), which is a K-th of it times FW, and
-the products read their panels from there; what W.T @ dout gives is folded a few channels at a time.
+dx is a convolution of dout with W turned around; a stride makes several of it, each with some of the filters' pixels.
+
+No such matrix is made. An image is copied into a border of zeros, where an element of `seen` lies at the sum of two
+numbers, one of its row and one of its column (`images.planes`): the inner loop takes both from tables. A vector holds
+filters side by side, or channels of dx; sums have a row a pixel, and are transposed to where they belong.
 
 Threads take images, or groups of them, which don't depend on how many threads there are: the same bits for any
 number. Scratch has `images.shape.scratch_sizes` elements.
@@ -15,100 +18,147 @@ from numba import prange
 
 from fastbp.kernels.build.flags import expanded, inlined, kernel, parallel_kernel, part, shared
 from fastbp.kernels.build.tables import is_there
-from fastbp.kernels.images.planes import fill_with_ones, fold_columns, places_of_terms, unfold_image
-from fastbp.kernels.images.products import add_gradients, multiply_rows, store_gradients
-from fastbp.kernels.images.shape import FOLDED, Shape, gradient_size, shape_of, shares
+from fastbp.kernels.images.fold import gradient_of_few_channels, tables_of_columns
+from fastbp.kernels.images.planes import (
+    clear,
+    count_in_phase,
+    put_image,
+    tables_of_filters,
+    tables_of_gradient,
+    terms_in_phase,
+)
+from fastbp.kernels.images.products import (
+    add_gradients,
+    multiply_filters,
+    pack_filters,
+    put_gradient,
+    put_pixels,
+    store_gradients,
+    turn_filters,
+)
+from fastbp.kernels.images.shape import (
+    FILLED,
+    Shape,
+    filled,
+    gradient_size,
+    has_few_channels,
+    planes_of_dout,
+    planes_of_x,
+    shape_of,
+    shares,
+)
 from fastbp.kernels.loop.calls import call
 from fastbp.kernels.loop.groups import group_border, groups_of
-from fastbp.kernels.relu import backward_elements, forward_elements
+from fastbp.kernels.relu import backward_elements
 from fastbp.kernels.tiles import address_as_bytes, address_as_int64, aligned, lanes_of, moved, pointer, reinterpret
 
 
 @inlined
-def _places(scratch, at):
-    return reinterpret(scratch, at, address_as_int64(0))
-
-
-@inlined
-def _begin_unfolding(s, scratch, at):
-    """What is the same for all images: where the terms lie, and the ones that the bias is multiplied with."""
-    places = _places(scratch, at.places)
-    places_of_terms(s, places)
-    fill_with_ones(moved(scratch, at.unfolded + places[s.C * s.FH * s.FW]), s.OH * s.OW)
+def _table(scratch, place):
+    return reinterpret(scratch, place, address_as_int64(0))
 
 
 @shared
 def convolve(lo, hi, s, x, W, b, out, mask, rectified, scratch):
-    """Images [lo, hi) of out = W @ cols + b; if `rectified` of the ReLU of that, and its mask."""
-    at, K, P = shares(s, lanes_of(out)), s.C * s.FH * s.FW, s.OH * s.OW
-    _begin_unfolding(s, scratch, at)
-    filters, unfolded, panel, tile = (
-        scratch,
-        moved(scratch, at.unfolded),
-        moved(scratch, at.panel),
-        moved(scratch, at.tile),
-    )
+    """Images [lo, hi) of out = seen @ W + b; if `rectified` of the ReLU of that, and its mask."""
+    at, K, P, wide = shares(s, lanes_of(out)), s.C * s.FH * s.FW, s.OH * s.OW, filled(s.FN, lanes_of(out))
+    planes, size = planes_of_x(s), s.C * s.H * s.W
+    pixels, to, terms = _table(scratch, at.pixels), _table(scratch, at.pixels_to), _table(scratch, at.terms)
+    images, sums, bias = moved(scratch, at.planes), moved(scratch, at.sums), moved(scratch, at.bias)
+    one = planes.channels * planes.high * planes.wide
+    tables_of_filters(s, planes, wide, pixels, to, terms, _table(scratch, at.terms_to))
+    pack_filters(s.FN, K, W, scratch)
     for f in range(s.FN):
-        for k in range(K):
-            filters[f * (K + 1) + k] = W[f * K + k]
-        filters[f * (K + 1) + K] = b[f]
-    for i in range(s.FN * (K + 1), (s.FN + 7) // 8 * 8 * (K + 1)):
-        filters[i] = 0.0
-    for n in range(lo, hi):
-        unfold_image(s, moved(x, n * s.C * s.H * s.W), unfolded)
-        to = moved(out, n * s.FN * P)
-        multiply_rows(s.FN, K + 1, P, filters, K + 1, unfolded, _places(scratch, at.places), panel, tile, to)
-        if rectified:
-            forward_elements(n * s.FN * P, (n + 1) * s.FN * P, (out,), (out, mask), ())
+        bias[f] = b[f]
+    clear(images, planes.images * one)
+    for begin in range(lo, hi, planes.images):
+        count = min(planes.images, hi - begin)
+        for n in range(count):
+            put_image(planes, s.H, s.W, moved(x, (begin + n) * size), moved(images, n * one))
+        multiply_filters(count * P, K, wide, images, pixels, terms, scratch, sums, to)
+        for n in range(count):
+            place = (begin + n) * s.FN * P
+            masked = moved(mask, place)
+            put_pixels(P, s.FN, moved(sums, n * P * wide), wide, bias, moved(out, place), masked, rectified)
 
 
 @shared
 def add_filter_gradients(lo, hi, s, dout, x, sums, scratch):
     """sums (K + 1, FN): the images [lo, hi) of the gradients of W and b, with b's behind W's."""
-    at, K, P = shares(s, lanes_of(dout)), s.C * s.FH * s.FW, s.OH * s.OW
-    _begin_unfolding(s, scratch, at)
-    unfolded, panel = moved(scratch, at.unfolded), moved(scratch, at.panel)
-    for n in range(lo, hi):
-        unfold_image(s, moved(x, n * s.C * s.H * s.W), unfolded)
-        given = moved(dout, n * s.FN * P)
-        add_gradients(s.FN, K + 1, P, unfolded, _places(scratch, at.places), given, panel, sums, n > lo)
+    at, P, wide = shares(s, lanes_of(dout)), s.OH * s.OW, filled(s.FN, lanes_of(dout))
+    planes, size = planes_of_x(s), s.C * s.H * s.W
+    pixels, terms, to = _table(scratch, at.pixels), _table(scratch, at.terms), _table(scratch, at.terms_to)
+    images, panel = moved(scratch, at.planes), moved(scratch, at.panel)
+    one = planes.channels * planes.high * planes.wide
+    tables_of_filters(s, planes, wide, pixels, _table(scratch, at.pixels_to), terms, to)
+    clear(images, planes.images * one)
+    for begin in range(lo, hi, planes.images):
+        count = min(planes.images, hi - begin)
+        for n in range(count):
+            put_image(planes, s.H, s.W, moved(x, (begin + n) * size), moved(images, n * one))
+        given = moved(dout, begin * s.FN * P)
+        add_gradients(s, count, images, terms, pixels, given, panel, sums, to, begin > lo)
 
 
 @shared
-def turn_filters(s, W, filters):
-    """W.T, as `convolve_back` reads it."""
-    K = s.C * s.FH * s.FW
-    for k in range(K):
-        for f in range(s.FN):
-            filters[k * s.FN + f] = W[f * K + k]
-    for i in range(K * s.FN, (K + 7) // 8 * 8 * s.FN):
-        filters[i] = 0.0
+def fold_back(lo, hi, s, dout, W, dx, scratch):
+    """Images [lo, hi) of dx, of few channels."""
+    at, P = shares(s, lanes_of(dout)), s.OH * s.OW
+    starts, to, offsets = _table(scratch, at.pixels), _table(scratch, at.pixels_to), _table(scratch, at.terms)
+    panel, columns, plane = moved(scratch, at.panel), moved(scratch, at.columns), moved(scratch, at.plane)
+    tables_of_columns(s, filled(P, lanes_of(dout)), starts, to, offsets)
+    for n in range(lo, hi):
+        given, image = moved(dout, n * s.FN * P), moved(dx, n * s.C * s.H * s.W)
+        gradient_of_few_channels(s, W, given, starts, to, offsets, panel, columns, plane, image)
 
 
 @shared
-def convolve_back(lo, hi, s, dout, dx, mask, masked, scratch):
-    """Images [lo, hi) of dx, the fold of W.T @ dout, if `masked` 0 where the mask is on. W.T lies in scratch."""
-    at, P, window = shares(s, lanes_of(dout)), s.OH * s.OW, s.FH * s.FW
-    filters, places, panel, tile = (
-        scratch,
-        _places(scratch, at.places),
-        moved(scratch, at.panel),
-        moved(scratch, at.tile),
-    )
-    columns, plane = moved(scratch, at.columns), moved(scratch, at.plane)
-    for f in range(s.FN):
-        places[f] = f * P
-    channels = max(1, min(s.C, FOLDED // (window * P)))
-    for n in range(lo, hi):
-        given = moved(dout, n * s.FN * P)
-        for c in range(0, s.C, channels):
-            count = min(channels, s.C - c)
-            rows = moved(filters, c * window * s.FN)
-            multiply_rows(count * window, s.FN, P, rows, s.FN, given, places, panel, tile, columns)
-            fold_columns(s, count, columns, plane, moved(dx, (n * s.C + c) * s.H * s.W))
-        if masked:
-            size = s.C * s.H * s.W
-            backward_elements(n * size, (n + 1) * size, (dx, mask), (dx,), ())
+def see_back(lo, hi, s, dout, dx, scratch):
+    """Images [lo, hi) of dx, of many channels. W lies in scratch, turned."""
+    at, P, wide = shares(s, lanes_of(dout)), s.OH * s.OW, filled(s.C, lanes_of(dout))
+    planes, size = planes_of_dout(s), s.C * s.H * s.W
+    pixels, to, terms = _table(scratch, at.pixels), _table(scratch, at.pixels_to), _table(scratch, at.terms)
+    images, sums, one = moved(scratch, at.planes), moved(scratch, at.sums), s.FN * planes.high * planes.wide
+    tables_of_gradient(s, planes, wide, pixels, to, terms)
+    clear(images, planes.images * one)
+    for begin in range(lo, hi, planes.images):
+        count = min(planes.images, hi - begin)
+        for n in range(count):
+            put_image(planes, s.OH, s.OW, moved(dout, (begin + n) * s.FN * P), moved(images, n * one))
+        q = t = 0
+        for a in range(s.stride):
+            for b in range(s.stride):
+                places = count_in_phase(s.H, a, s.pad, s.stride) * count_in_phase(s.W, b, s.pad, s.stride)
+                if places > 0:
+                    K = s.FN * terms_in_phase(s.FH, a, s.stride) * terms_in_phase(s.FW, b, s.stride)
+                    factors, panels = moved(terms, t), moved(scratch, t * wide)
+                    multiply_filters(
+                        count * places, K, wide, images, moved(pixels, q), factors, panels, sums, moved(to, q)
+                    )
+                    q += filled(planes.images * places, FILLED)
+                    t += K
+        for n in range(count):
+            image = moved(dx, (begin + n) * size)
+            put_gradient(s.H * s.W, s.C, moved(sums, n * s.H * s.W * wide), wide, image)
+
+
+@inlined
+def begin_back(s, W, scratch):
+    """What `convolve_back` needs of W, in scratch."""
+    if not has_few_channels(s, lanes_of(W)):
+        turn_filters(s, W, scratch)
+
+
+@inlined
+def convolve_back(lo, hi, s, dout, W, dx, mask, masked, scratch):
+    """Images [lo, hi) of dx, if `masked` 0 where the mask is on."""
+    size = s.C * s.H * s.W
+    if has_few_channels(s, lanes_of(dout)):
+        fold_back(lo, hi, s, dout, W, dx, scratch)
+    else:
+        see_back(lo, hi, s, dout, dx, scratch)
+    if masked:
+        backward_elements(lo * size, hi * size, (dx, mask), (dx,), ())
 
 
 @expanded
@@ -124,7 +174,7 @@ def _no_mask():
 
 @kernel("given[:, :, :, ::1], real[:, :, :, ::1], real[::1], int64, int64, real[:, :, :, ::1], real[::1]")
 def convolution_forward(x, W, b, stride, pad, out, scratch):
-    """out = W @ cols + b for each image. x may be float32 where the others are float64."""
+    """out = seen @ W + b for each image. x may be float32 where the others are float64."""
     s, own = _shape(x, W, stride, pad, out), aligned(scratch)
     filters, bias, scratch = pointer(W), pointer(b), moved(pointer(scratch), own)
     convolve(0, x.shape[0], s, pointer(x), filters, bias, pointer(out), _no_mask(), False, scratch)
@@ -143,8 +193,8 @@ def convolution_backward(dout, x, W, stride, pad, dx, dW, db, sums, scratch):
     for group in range(groups):
         to = moved(together, group * size)
         add_filter_gradients(group_border(group, N), group_border(group + 1, N), s, given, pixels, to, own)
-    turn_filters(s, pointer(W), own)
-    convolve_back(0, N, s, given, pointer(dx), _no_mask(), False, own)
+    begin_back(s, pointer(W), own)
+    convolve_back(0, N, s, given, pointer(W), pointer(dx), _no_mask(), False, own)
     store_gradients(0, s.FN, s.FN, s.C * s.FH * s.FW, groups, size, together, pointer(dW), pointer(db))
 
 
@@ -174,9 +224,9 @@ def convolution_backward_threads(dout, x, W, stride, pad, dx, dW, db, sums, scra
         for group in range(groups * thread // threads, groups * (thread + 1) // threads):
             lo, hi = group_border(group, N), group_border(group + 1, N)
             add_filter_gradients(lo, hi, s, pointer(dout), pointer(x), moved(together, group * one), work)
-        turn_filters(s, pointer(W), work)
+        begin_back(s, pointer(W), work)
         lo, hi = N * thread // threads, N * (thread + 1) // threads
-        convolve_back(lo, hi, s, pointer(dout), pointer(dx), _no_mask(), False, work)
+        convolve_back(lo, hi, s, pointer(dout), pointer(W), pointer(dx), _no_mask(), False, work)
     together = moved(pointer(sums), aligned(sums))
     store_gradients(0, s.FN, s.FN, s.C * s.FH * s.FW, groups, one, together, pointer(dW), pointer(db))
 
@@ -197,7 +247,7 @@ def backward(lo, hi, left, right, op, step):
     s, goes_on = shape_of(op.sizes), is_there(op.dx)
     size, groups = gradient_size(s, lanes_of(op.dout)), groups_of(step.N)
     if goes_on:
-        turn_filters(s, op.W.value, step.scratch)
+        begin_back(s, op.W.value, step.scratch)
     for group in range(groups):
         begin, end = group_border(group, step.N), group_border(group + 1, step.N)
         if begin >= lo and begin < hi:
@@ -205,7 +255,7 @@ def backward(lo, hi, left, right, op, step):
                 backward_elements(begin * op.M, end * op.M, (op.dout, op.mask), (op.dout,), ())
             add_filter_gradients(begin, end, s, op.dout, op.x, moved(op.sums, group * size), step.scratch)
             if goes_on:
-                convolve_back(begin, end, s, op.dout, op.dx, op.below, is_there(op.below), step.scratch)
+                convolve_back(begin, end, s, op.dout, op.W.value, op.dx, op.below, is_there(op.below), step.scratch)
 
 
 @part

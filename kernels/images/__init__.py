@@ -1,1 +1,1 @@
-"""Convolution as an implicit product: images unfolded a row at a time, and folded again."""
+"""Convolution as an implicit product: images in borders of zeros, and tables that say where its factors lie."""

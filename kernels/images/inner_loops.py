@@ -1,53 +1,28 @@
-"""The inner loops of a convolution: functions of their own, which multiply and add a tile.
+"""The inner loop of a convolution: a function of its own for each shape of a tile, as in `kernels.matmul.microkernel`.
 
     C (rows, vectors) = A (rows, depth) @ panel (depth, vectors), or C += that
 
-They are never merged with their callers: the register allocator sees one loop at a time, and a tile's accumulators stay
-in registers.
+Neither A nor C is a matrix in memory. Term k of row r of A is a[starts[r] + offsets[k]], and row r of C begins at
+c[places[r]]: so A is what the filters see of an image, which lies there once.
 """
 
-from fastbp.kernels.matmul.microkernel import apart, never_unrolled, put
-from fastbp.kernels.tiles import fma_step, load_row, store, width_of, zeros
-from fastbp.kernels.tiles.strided import fma_step_of_rows, row_pointers
+from fastbp.kernels.matmul.microkernel import apart, never_unrolled
+from fastbp.kernels.tiles import add, load_row, width_of, zeros
+from fastbp.kernels.tiles.strided import fma_step_of_rows, load_rows, row_pointers, store_rows
 
 
-def reading_kernel(rows, vectors):
-    """The function (depth, a, a_row, panel, c, c_row, adds): A as it lies, rows a_row elements apart."""
+def seeing_kernel(rows, vectors):
+    """The function (depth, a, starts, offsets, panel, c, places, adds)."""
 
-    def read_and_multiply(depth, a, a_row, panel, c, c_row, adds):
+    def see_and_multiply(depth, a, starts, offsets, panel, c, places, adds):
         acc = zeros(rows, vectors, c)
+        begins = row_pointers(acc, a, starts)
         for k in range(depth):
-            acc = fma_step(acc, a, k, a_row, rows, load_row(acc, panel, k * width_of(acc)))
+            acc = fma_step_of_rows(acc, begins, offsets[k], load_row(acc, panel, k * width_of(acc)))
             never_unrolled()
-        put(acc, adds, c, c_row)
+        to = row_pointers(acc, c, places)
+        if adds:
+            acc = add(acc, load_rows(acc, to))
+        store_rows(acc, to)
 
-    return apart(read_and_multiply, f"read_and_multiply_{rows}x{vectors}")
-
-
-def gathering_kernel(rows, vectors):
-    """The function (depth, a, a_row, b, places, panel, c, c_row, adds): row k of B is at b[places[k]], and copied."""
-
-    def gather_and_multiply(depth, a, a_row, b, places, panel, c, c_row, adds):
-        acc = zeros(rows, vectors, c)
-        for k in range(depth):
-            terms = load_row(acc, b, places[k])
-            store(terms, panel, k * width_of(acc), 0)
-            acc = fma_step(acc, a, k, a_row, rows, terms)
-            never_unrolled()
-        put(acc, adds, c, c_row)
-
-    return apart(gather_and_multiply, f"gather_and_multiply_{rows}x{vectors}")
-
-
-def scattered_kernel(rows, vectors):
-    """The function (depth, a, places, panel, c, c_row, adds): row r of A begins at a[places[r]]."""
-
-    def multiply_scattered(depth, a, places, panel, c, c_row, adds):
-        acc = zeros(rows, vectors, c)
-        begins = row_pointers(acc, a, places)
-        for k in range(depth):
-            acc = fma_step_of_rows(acc, begins, k, load_row(acc, panel, k * width_of(acc)))
-            never_unrolled()
-        put(acc, adds, c, c_row)
-
-    return apart(multiply_scattered, f"multiply_scattered_{rows}x{vectors}")
+    return apart(see_and_multiply, f"see_and_multiply_{rows}x{vectors}")

@@ -1,20 +1,20 @@
-"""The products of a convolution, an image at a time, with panels of an unfolded image in place of a matrix of columns.
-
-Rows of the other factor are taken by tiles, as in `kernels.matmul`; both have the same inner loops, but that here the
-rows of a factor lie anywhere: `places` says where.
-"""
+"""The products of a convolution: tiles of pixels, or of a filter's terms, times panels of filters, or of dout."""
 
 from fastbp.kernels.build.flags import inlined, shared
-from fastbp.kernels.images.inner_loops import gathering_kernel, reading_kernel, scattered_kernel
-from fastbp.kernels.images.shape import DEPTH, FEW_ROWS, ROWS, WIDE, padded_filters
+from fastbp.kernels.images.inner_loops import seeing_kernel
+from fastbp.kernels.images.planes import count_in_phase, terms_in_phase
+from fastbp.kernels.images.shape import DEPTH, ROWS, WIDE, filled
+from fastbp.kernels.relu import relu
 from fastbp.kernels.tiles import (
     add,
     lanes_of,
+    load,
     load_masked,
     load_row,
     load_row_masked,
     load_transposed,
     moved,
+    row,
     rows_of,
     store,
     store_masked,
@@ -23,93 +23,57 @@ from fastbp.kernels.tiles import (
     width_of,
     zeros,
 )
-
-# --- out = A @ B for rows of B that lie anywhere ---
-
-
-@inlined
-def _pack(full, width, depth, b, places, panel):
-    """The columns [0, width) of rows of B, filled up with zeros."""
-    line = zeros(1, 1, panel)
-    for k in range(depth):
-        for v in range(0, full, width_of(line)):
-            store(load_row_masked(line, b, places[k] + v, width - v), panel, k * full + v, 0)
+from fastbp.kernels.tiles.strided import load_every_between
 
 
 @inlined
-def _put_tile(rows, width, tile, full, out, out_row, adds):
-    """The part of a tile that is one of the result's, to its place, or added to it."""
-    line = zeros(1, 1, out)
-    for r in range(rows):
-        for v in range(0, width, width_of(line)):
-            values = load_row(line, tile, r * full + v)
-            if adds:
-                values = add(values, load_row_masked(line, out, r * out_row + v, width - v))
-            store_row_masked(values, out, r * out_row + v, width - v)
+def panel_vectors(columns, lanes):
+    """Vectors of the next panel where so many columns are left: of four two and two rather than three and one."""
+    vectors = (columns + lanes - 1) // lanes
+    if vectors >= WIDE and vectors != WIDE + 1:
+        return WIDE
+    return min(vectors, 2)
 
 
-def _sweep(height, few, vectors):
-    gather, read = gathering_kernel(height, vectors), reading_kernel(height, vectors)
-    gather_few, read_few = gather, read
-    if few < height:
-        gather_few, read_few = gathering_kernel(few, vectors), reading_kernel(few, vectors)
+def _sweep(height, vectors):
+    multiply = seeing_kernel(height, vectors)
 
-    @shared
-    def sweep(rows, width, depth, a, a_row, b, places, panel, tile, out, out_row, adds):
-        """All rows of A, depth terms each, times the columns [0, width) of B."""
-        full = vectors * lanes_of(out)
-        fresh = width == full
-        if not fresh:
-            _pack(full, width, depth, b, places, panel)
-        i = 0
-        while i < rows:
-            whole = rows - i > few
-            count = min(rows - i, height if whole else few)
-            in_place = width == full and count == (height if whole else few)
-            to, to_row, sums = moved(out, i * out_row), out_row, adds
-            if not in_place:
-                to, to_row, sums = tile, full, False
-            row = moved(a, i * a_row)
-            if whole and fresh:
-                gather(depth, row, a_row, b, places, panel, to, to_row, sums)
-            elif fresh:
-                gather_few(depth, row, a_row, b, places, panel, to, to_row, sums)
-            elif whole:
-                read(depth, row, a_row, panel, to, to_row, sums)
-            else:
-                read_few(depth, row, a_row, panel, to, to_row, sums)
-            fresh = False
-            if not in_place:
-                _put_tile(count, width, tile, full, moved(out, i * out_row), out_row, adds)
-            i += count
+    @inlined
+    def sweep(rows, depth, a, starts, offsets, panel, c, places, adds):
+        for r in range(0, rows, height):
+            multiply(depth, a, moved(starts, r), offsets, panel, c, moved(places, r), adds)
 
     return sweep
 
 
-_sweep_wide, _sweep_narrow = _sweep(ROWS, FEW_ROWS, WIDE), _sweep(8, FEW_ROWS, 1)
+_sweep_three, _sweep_two, _sweep_one = _sweep(ROWS, 3), _sweep(ROWS, 2), _sweep(8, 1)
 
 
 @shared
-def multiply_rows(rows, terms, columns, a, a_row, b, places, panel, tile, out):
-    """out (rows, columns) = A (rows, terms) @ B, whose row k begins at b[places[k]]. A is filled up to 8 more rows."""
-    lanes, j = lanes_of(out), 0
-    blocks = (terms + DEPTH - 1) // DEPTH
+def multiply_panel(vectors, rows, depth, a, starts, offsets, panel, c, places, adds):
+    """Rows of A times a panel of so many vectors: tiles, the last one filled up by what the tables say."""
+    if vectors == 3:
+        _sweep_three(rows, depth, a, starts, offsets, panel, c, places, adds)
+    elif vectors == 2:
+        _sweep_two(rows, depth, a, starts, offsets, panel, c, places, adds)
+    else:
+        _sweep_one(rows, depth, a, starts, offsets, panel, c, places, adds)
+
+
+# --- out and dx: pixels times filters ---
+
+
+@shared
+def multiply_filters(rows, terms, columns, a, starts, offsets, panels, c, places):
+    """C (rows, columns) = A (rows, terms) @ panels, those of one group of columns behind those of another."""
+    lanes, j, blocks = lanes_of(c), 0, max(1, (terms + DEPTH - 1) // DEPTH)
     while j < columns:
-        left = columns - j
-        wide = left > 2 * lanes  # of two vectors each is taken alone
-        width = min(left, WIDE * lanes if wide else lanes)
+        vectors = panel_vectors(columns - j, lanes)
         for block in range(blocks):
             k = terms * block // blocks
-            depth = terms * (block + 1) // blocks - k
-            factor, source, where, to = moved(a, k), moved(b, j), moved(places, k), moved(out, j)
-            if wide:
-                _sweep_wide(rows, width, depth, factor, a_row, source, where, panel, tile, to, columns, block > 0)
-            else:
-                _sweep_narrow(rows, width, depth, factor, a_row, source, where, panel, tile, to, columns, block > 0)
-        j += width
-
-
-# --- sums += A @ B.T for rows of A that lie anywhere ---
+            depth, panel = terms * (block + 1) // blocks - k, moved(panels, j * terms + k * vectors * lanes)
+            multiply_panel(vectors, rows, depth, a, starts, moved(offsets, k), panel, moved(c, j), places, block > 0)
+        j += vectors * lanes
 
 
 @inlined
@@ -126,53 +90,118 @@ def _pack_transposed(full, b, rows, b_row, depth, panel):
                 store_masked(values, to, 0, full, depth - k, width_of(block))
 
 
-def _add_products(height, vectors):
-    multiply = scattered_kernel(height, vectors)
-
-    @shared
-    def add_products(terms, depth, a, places, b, rows, b_row, panel, sums, sums_row, adds):
-        """sums (terms, a panel's columns): tiles of the rows of A, of which there are a multiple of 8."""
-        _pack_transposed(vectors * lanes_of(sums), b, rows, b_row, depth, panel)
-        for k in range(0, terms, height):
-            multiply(depth, a, moved(places, k), panel, moved(sums, k * sums_row), sums_row, adds)
-
-    return add_products
-
-
-_add_three, _add_two, _add_one = _add_products(ROWS, 3), _add_products(ROWS, 2), _add_products(8, 1)
+@shared
+def pack_filters(filters, terms, W, panels):
+    """W (filters, terms) as panels (terms, filters)."""
+    lanes, f = lanes_of(panels), 0
+    while f < filters:
+        full = panel_vectors(filters - f, lanes) * lanes
+        _pack_transposed(full, moved(W, f * terms), filters - f, terms, terms, moved(panels, f * terms))
+        f += full
 
 
 @shared
-def add_gradients(filters, terms, columns, a, places, dout, panel, sums, adds):
-    """sums (terms, filters) = A @ dout.T, or += that; the rows of both are filled up, those of A to a multiple of 8.
+def turn_filters(s, W, panels):
+    """W (FN, C, FH, FW) as panels (FN · terms of a phase, C), phase by phase, as `tables_of_gradient` has them."""
+    line, window, wide, at = zeros(1, 1, panels), s.FH * s.FW, filled(s.C, lanes_of(panels)), 0
+    for a in range(s.stride):
+        for b in range(s.stride):
+            if count_in_phase(s.H, a, s.pad, s.stride) * count_in_phase(s.W, b, s.pad, s.stride) > 0:
+                high, width = terms_in_phase(s.FH, a, s.stride), terms_in_phase(s.FW, b, s.stride)
+                c = 0
+                while c < s.C:
+                    full, t = panel_vectors(s.C - c, width_of(line)) * width_of(line), 0
+                    panel = moved(panels, at + c * s.FN * high * width)
+                    for f in range(s.FN):
+                        for fh in range(a, s.FH, s.stride):
+                            for fw in range(b, s.FW, s.stride):
+                                for v in range(c, c + full, width_of(line)):
+                                    first = (f * s.C + v) * window + fh * s.FW + fw
+                                    values = load_every_between(line, W, first, window, 0, s.C - v)
+                                    store(values, panel, t * full + v - c, 0)
+                                t += 1
+                    c += full
+                at += s.FN * high * width * wide
 
-    Row k of A begins at a[places[k]], dout is (filters, columns).
+
+@shared
+def put_pixels(pixels, columns, sums, sums_row, bias, out, mask, rectified):
+    """out (columns, pixels) = (sums + bias).T; if `rectified` of the ReLU of that, and its mask."""
+    block = zeros(lanes_of(sums), 1, sums)
+    for f in range(0, columns, rows_of(block)):
+        biases = load_row(block, bias, f)
+        for p in range(0, pixels, width_of(block)):
+            values, at = transpose(add(load(block, sums, p * sums_row + f, sums_row), biases)), f * pixels + p
+            if rectified:
+                values, blocked = relu(values)
+                store_masked(blocked, mask, at, pixels, columns - f, pixels - p)
+            store_masked(values, out, at, pixels, columns - f, pixels - p)
+
+
+@shared
+def put_gradient(pixels, columns, sums, sums_row, dx):
+    """dx (columns, pixels) = sums.T."""
+    block = zeros(lanes_of(sums), 1, sums)
+    for c in range(0, columns, rows_of(block)):
+        for p in range(0, pixels, width_of(block)):
+            values = load_transposed(block, sums, p * sums_row + c, sums_row)
+            store_masked(values, dx, c * pixels + p, pixels, columns - c, pixels - p)
+
+
+# --- dW and db: terms times dout ---
+
+
+def _add_rows(vectors):
+    @inlined
+    def add_rows(depth, panel, to, adds):
+        """to (vectors) = the sum of the rows of a panel, or += that: four sums, then their sum."""
+        acc = zeros(4, vectors, panel)
+        for k in range(0, depth, 4):
+            acc = add(acc, load_masked(acc, panel, k * width_of(acc), width_of(acc), depth - k, width_of(acc)))
+        total = add(add(row(acc, 0), row(acc, 1)), add(row(acc, 2), row(acc, 3)))
+        if adds:
+            total = add(total, load_row(acc, to, 0))
+        store(total, to, 0, 0)
+
+    return add_rows
+
+
+_add_three_rows, _add_two_rows, _add_one_row = _add_rows(3), _add_rows(2), _add_rows(1)
+
+
+@shared
+def add_gradients(s, images, a, starts, offsets, dout, panel, sums, places, adds):
+    """sums (K + 1, FN) = the gradients of W and, in the last row, of b, of some images, or += those.
+
+    Row k of A is what term k sees, at all places of the images.
     """
-    lanes = lanes_of(sums)
-    wide = padded_filters(filters, lanes)
-    blocks = (columns + DEPTH - 1) // DEPTH
+    K, P, wide = s.C * s.FH * s.FW, s.OH * s.OW, filled(s.FN, lanes_of(sums))
+    blocks = (P + DEPTH - 1) // DEPTH
     for block in range(blocks):
-        p = columns * block // blocks
-        depth, pixels, more = columns * (block + 1) // blocks - p, moved(a, p), adds or block > 0
-        f = 0
+        p = P * block // blocks
+        part, more, f = P * (block + 1) // blocks - p, adds or block > 0, 0
+        depth = part * images  # of several images there is one block
         while f < wide:
-            vectors = (wide - f) // lanes
-            given, to, rows = moved(dout, f * columns + p), moved(sums, f), filters - f
-            if vectors >= WIDE and vectors != WIDE + 1:
-                vectors = WIDE
-                _add_three(terms, depth, pixels, places, given, rows, columns, panel, to, wide, more)
-            elif vectors >= 2:
-                vectors = 2
-                _add_two(terms, depth, pixels, places, given, rows, columns, panel, to, wide, more)
+            vectors = panel_vectors(wide - f, lanes_of(sums))
+            full = vectors * lanes_of(sums)
+            for n in range(images):
+                given = moved(dout, (n * s.FN + f) * P + p)
+                _pack_transposed(full, given, s.FN - f, P, part, moved(panel, n * part * full))
+            bias = moved(sums, K * wide + f)
+            if vectors == 3:
+                _add_three_rows(depth, panel, bias, more)
+            elif vectors == 2:
+                _add_two_rows(depth, panel, bias, more)
             else:
-                _add_one(terms, depth, pixels, places, given, rows, columns, panel, to, wide, more)
-            f += vectors * lanes
+                _add_one_row(depth, panel, bias, more)
+            multiply_panel(vectors, K, depth, a, starts, moved(offsets, p), panel, moved(sums, f), places, more)
+            f += full
 
 
 @shared
 def store_gradients(lo, hi, filters, terms, parts, size, sums, dW, db):
     """Rows [lo, hi) of dW (filters, terms) and of db, from the sums (terms + 1, filters) of all parts, in one order."""
-    wide, block, line = padded_filters(filters, lanes_of(sums)), zeros(lanes_of(sums), 1, sums), zeros(1, 1, sums)
+    wide, block, line = filled(filters, lanes_of(sums)), zeros(lanes_of(sums), 1, sums), zeros(1, 1, sums)
     for f in range(lo, hi, rows_of(block)):
         for k in range(0, terms, rows_of(block)):
             total = block

@@ -8,10 +8,12 @@ from fastbp.kernels.tiles.target import TARGET, lanes
 
 MANY_REGISTERS = TARGET.registers == 32
 
-# Vectors and rows of a tile, as in `kernels.matmul`; FEW_ROWS rows where no more are left.
+# Vectors and rows of a tile, as in `kernels.matmul`. Tables are filled up to FILLED entries, a multiple of all rows.
 WIDE, ROWS = 3, 8 if MANY_REGISTERS else 4
-FEW_ROWS = 4
-DEPTH = 24 * 1024 // (WIDE * TARGET.vector_bytes)  # terms of a panel: it stays in the first-level cache
+FILLED = 8
+DEPTH = 256  # terms of a panel, and of a sum before it is added to what there is
+TOGETHER = 256  # pixels: images smaller than that are taken several at a time,
+PLANES = 1 << 16  # where those, with their borders, have no more elements
 FOLDED = 1 << 16  # elements that are folded at a time: they stay in the second-level cache
 ALIGNED = 16  # elements: each share of the memory begins a cache line
 
@@ -37,70 +39,120 @@ def shape_of(sizes):
     return Shape(*(sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6], sizes[7], sizes[8], sizes[9]))
 
 
+class Planes(NamedTuple):
+    """Images with a border of zeros around each of their planes."""
+
+    channels: int
+    top: int  # rows of the border above
+    left: int
+    high: int  # with the border
+    wide: int
+    images: int  # at a time
+
+
+@inlined
+def images_at_a_time(pixels, size):
+    """How many images are taken at a time."""
+    return max(1, min(TOGETHER // pixels, PLANES // size))
+
+
+@inlined
+def planes_of_x(s):
+    """What the filters move over."""
+    high, wide = s.H + 2 * s.pad, s.W + 2 * s.pad
+    return Planes(s.C, s.pad, s.pad, high, wide, images_at_a_time(s.OH * s.OW, s.C * high * wide))
+
+
+@inlined
+def planes_of_dout(s):
+    """What is seen of dout by the pixels of x."""
+    top, left = (s.FH - 1) // s.stride, (s.FW - 1) // s.stride
+    high = top + max(s.OH, (s.H - 1 + s.pad) // s.stride + 1)
+    wide = left + max(s.OW, (s.W - 1 + s.pad) // s.stride + 1)
+    return Planes(s.FN, top, left, high, wide, images_at_a_time(s.H * s.W, s.FN * high * wide))
+
+
+@inlined
+def has_few_channels(s, width):
+    """Whether dx is folded: where most lanes of a vector of channels would be empty."""
+    return 2 * s.C <= width
+
+
+@inlined
+def channels_at_a_time(s):
+    """How many are folded together."""
+    return max(1, min(s.C, FOLDED // (s.FH * s.FW * s.OH * s.OW)))
+
+
+@inlined
+def folded_width(s, width):
+    """Elements from a row of what is folded to the next: no vector of a row reaches into the next one.
+
+    Where they did, a store was waited for by the next load.
+    """
+    return (s.FW - 1) // s.stride + filled(s.OW, width)
+
+
 class Shares(NamedTuple):
     """Where what a thread works with begins in its scratch, in elements."""
 
-    filters: int  # as rows of one factor: (FN, K + 1) with the bias last; for dx (K, FN)
-    unfolded: int  # an image, and a row of ones
-    panel: int
-    tile: int  # a tile that isn't stored in its place
-    places: int  # int64: where each row of the other factor begins
+    filters: int  # as panels
+    bias: int
+    planes: int
+    sums: int  # (pixels, channels) of the result
+    panel: int  # of dout
+    pixels: int  # tables of int64: where tiles find their factors, and where their rows go
+    pixels_to: int
+    terms: int
+    terms_to: int
     columns: int  # what is folded
     plane: int  # what it is folded to
     end: int
 
 
-def _shares(s, width):
-    """The `Shares` for vectors of so many elements."""
-    K, P = s.C * s.FH * s.FW, s.OH * s.OW
-    rows = s.OH + (s.FH - 1) // s.stride
-    filters = max((s.FN + 7) // 8 * 8 * (K + 1), (K + 7) // 8 * 8 * s.FN)
-    unfolded = (filters + ALIGNED - 1) // ALIGNED * ALIGNED
-    panel = unfolded + (s.C * s.FW * min(s.stride, s.FH) * rows * s.OW + P + 2 * ALIGNED) // ALIGNED * ALIGNED
-    tile = panel + DEPTH * WIDE * width
-    places = tile + 8 * WIDE * width
-    columns = places + 2 * ((max(K + 1, s.FN) + ALIGNED + 7) // ALIGNED * ALIGNED)
-    channels = max(1, min(s.C, FOLDED // (s.FH * s.FW * P)))
-    plane = columns + ((channels * s.FH * s.FW + 7) // 8 * 8 * P + ALIGNED) // ALIGNED * ALIGNED
-    wide = (s.FW - 1) // s.stride + (s.OW + width - 1) // width * width
-    size = s.stride * ((s.OH - 1) * s.stride + s.FH) * wide
-    end = plane + (size + 2 * width + ALIGNED) // ALIGNED * ALIGNED
-    return Shares(0, unfolded, panel, tile, places, columns, plane, end)
-
-
-shares = inlined(_shares)
+@inlined
+def filled(count, to):
+    """The next multiple."""
+    return (count + to - 1) // to * to
 
 
 @inlined
-def plane_width(s, width):
-    """Elements from a row of what is folded to the next: no vector of a row reaches into the next one.
+def shares(s, width):
+    """The `Shares` for vectors of so many elements."""
+    x, dout = planes_of_x(s), planes_of_dout(s)
+    K, window, FN, C = s.C * s.FH * s.FW, s.FH * s.FW, filled(s.FN, width), filled(s.C, width)
+    P, D = x.images * s.OH * s.OW, dout.images * s.H * s.W
+    bias = filled(max(K * FN, s.FN * window * C), ALIGNED)
+    planes = bias + filled(FN, ALIGNED)
+    size = max(x.images * s.C * x.high * x.wide, dout.images * s.FN * dout.high * dout.wide)
+    sums = planes + filled(size + width, ALIGNED)
+    panel = sums + filled(max((P + width) * FN, (D + width) * C), ALIGNED)
+    pixels = panel + DEPTH * WIDE * width
+    # int64 is two elements at most.
+    entries = max(P, K, D + FILLED * min(s.stride, s.H) * min(s.stride, s.W)) + FILLED
+    pixels_to = pixels + filled(2 * entries, ALIGNED)
+    terms = pixels_to + filled(2 * entries, ALIGNED)
+    terms_to = terms + filled(2 * (max(K, s.FN * window) + FILLED), ALIGNED)
+    columns = terms_to + filled(2 * (K + FILLED), ALIGNED)
+    plane = end = columns
+    if has_few_channels(s, width):
+        plane = columns + filled((channels_at_a_time(s) * window + FILLED) * filled(s.OH * s.OW, width), ALIGNED)
+        end = plane + s.stride * ((s.OH - 1) * s.stride + s.FH) * folded_width(s, width) + 2 * width
+    return Shares(0, bias, planes, sums, panel, pixels, pixels_to, terms, terms_to, columns, plane, end)
 
-    Where they did, a store was waited for by the next load.
-    """
-    return (s.FW - 1) // s.stride + (s.OW + width - 1) // width * width
 
-
-def _padded_filters(FN, width):
-    return (FN + width - 1) // width * width
-
-
-padded_filters = inlined(_padded_filters)
-
-
-def _gradient_size(s, width):
-    """Elements of one part's gradients of filters and bias, (K + 1, FN), filled up to whole tiles."""
-    return (s.C * s.FH * s.FW + 8) // 8 * 8 * ((s.FN + width - 1) // width * width)
-
-
-gradient_size = inlined(_gradient_size)
+@inlined
+def gradient_size(s, width):
+    """Elements of one part's gradients of filters and bias, (K + 1, FN), whose rows are filled up to whole vectors."""
+    return (s.C * s.FH * s.FW + 1) * filled(s.FN, width)
 
 
 def gradient_elements(shape, dtype):
     """Elements of the gradients of one group of images."""
-    return _gradient_size(Shape(*shape), lanes(dtype))
+    return gradient_size(Shape(*shape), lanes(dtype))
 
 
 def scratch_sizes(shape, batch, dtype):
     """Elements of scratch a convolution needs: (for each thread, in backward for all together)."""
-    own = _shares(Shape(*shape), lanes(dtype)).end + lanes(dtype)
+    own = shares(Shape(*shape), lanes(dtype)).end + lanes(dtype)
     return own, min(batch, GROUPS) * gradient_elements(shape, dtype) + lanes(dtype)

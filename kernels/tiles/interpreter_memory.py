@@ -174,6 +174,15 @@ def fma_step_of_rows(acc, rows, offset, b):
         return Tile(multiply_add(factors, b.values, acc.values), acc.lanes)
 
 
+def load_rows(like, rows):
+    return Tile(np.concatenate([load_row(like, row, 0).values for row in rows]), like.lanes)
+
+
+def store_rows(tile, rows):
+    for r, row in enumerate(rows):
+        store_row_masked(Tile(tile.values[r : r + 1], tile.lanes), row, 0, tile.width)
+
+
 def load_transposed(like, array, offset, stride):
     if like.rows != like.lanes or array.dtype != like.dtype:
         raise TypeError(f"load_transposed needs rows = lanes and one dtype, got {like.dtype} and {array.dtype}")

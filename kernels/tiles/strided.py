@@ -136,3 +136,33 @@ def fma_step_of_rows(typingctx, acc, rows, offset, b):
         return cg.pack(builder, acc, vectors)
 
     return acc(acc, rows, types.intp, b), codegen
+
+
+@operation
+def load_rows(typingctx, like, rows):
+    """The tile whose rows begin at pointers: `load` for rows that lie anywhere."""
+
+    def codegen(context, builder, sig, args):
+        row, vectors = like.shaped(rows=1), []
+        for r in range(like.rows):
+            begin = builder.extract_value(args[1], r)
+            loaded = cg.load_tile(context, builder, row, rows.dtype, begin, cg.I64(0), cg.I64(0))
+            vectors += cg.unpack(builder, row, loaded)
+        return cg.pack(builder, like, vectors)
+
+    return like(like, rows), codegen
+
+
+@operation
+def store_rows(typingctx, tile, rows):
+    """The rows of a tile to where pointers say."""
+
+    def codegen(context, builder, sig, args):
+        row, vectors = tile.shaped(rows=1), cg.unpack(builder, tile, args[0])
+        for r in range(tile.rows):
+            begin = builder.extract_value(args[1], r)
+            value = cg.pack(builder, row, vectors[r * tile.vecs : (r + 1) * tile.vecs])
+            cg.store_tile(context, builder, row, value, rows.dtype, begin, cg.I64(0), cg.I64(0))
+        return context.get_dummy_value()
+
+    return types.void(tile, rows), codegen
