@@ -1,7 +1,6 @@
 """The memory of a compiled run: buffers for the largest batch, and the tables that say where everything lies."""
 
 import math
-import operator
 from ctypes import addressof
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.engine import launch
-from fastbp.engine.addresses import address
+from fastbp.engine.addresses import Places, address
 from fastbp.engine.data import Data
 from fastbp.engine.operations import Operation
 from fastbp.engine.run_functions import RunFunctions
@@ -55,7 +54,7 @@ class Workspace:
         self._copies: dict[str, int] = {}  # of weights, by name: addresses
         self._rows: list[NDArray[Any]] = []
         self._scratch: list[NDArray[Any]] = []
-        self._pointed: list[Any] = []  # the arrays whose addresses are entered
+        self._pointed = Places([])  # the arrays whose addresses are entered
         self._copied = False
         self._paces: dict[Any, launch.Pace] = {}
         self.plan = np.zeros(len(operations), plan.Operation.dtype)
@@ -159,13 +158,9 @@ class Workspace:
             arrays += [array for operation in self.operations for array in operation.averages]
         if states:
             arrays += [state for name in self._parameters for state in states[name]]
-        if (
-            copies == self._copied
-            and len(arrays) == len(self._pointed)
-            and all(map(operator.is_, arrays, self._pointed))
-        ):
+        if copies == self._copied and self._pointed.are_of(arrays):
             return  # 25 µs less
-        self._pointed = []
+        self._pointed = Places([])
         for name, parameter in self._parameters.items():
             parameter["value"], parameter["home"] = address(params[name]), 0
             if states:
@@ -177,7 +172,7 @@ class Workspace:
             if operation.compiled.copies and copies:
                 self._copy(operation.parameters[0], params)
         self._enter_copies()
-        self._pointed, self._copied = arrays, copies
+        self._pointed, self._copied = Places(arrays), copies
 
     def _copy(self, name: str, params: Any) -> None:
         """Has the first parameter of an operation copied for the time of a run, where that pays."""
@@ -261,7 +256,7 @@ class Workspace:
         """
         self._make_room_for(data, threads)
         if self.functions.enter_for(data, optimizer, loss, decay, batch, clips=max_norm is not None, in_place=in_place):
-            self._pointed = []  # another plan may have to be told of copies
+            self._pointed = Places([])  # another plan may have to be told of copies
         self.settings.max_norm = max_norm or 0.0
         self.settings.scale, self.settings.decay = data.scale, decay
         return self.run

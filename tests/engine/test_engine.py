@@ -25,6 +25,7 @@ from numba import config
 import fastbp
 from fastbp import SGD, Adam, Affine, SoftmaxWithLoss, TwoLayerNet, reference
 from fastbp.engine import NotCompilable
+from fastbp.engine.addresses import address
 
 X, T = data(40, 6, 3)
 ORDER = batches(40, 7, 5)
@@ -182,6 +183,24 @@ def test_an_array_may_be_exchanged_between_calls() -> None:
         losses = by_layers(expected, SGD(0.1)).run(X, T, ORDER)
         close(step.run(X, T, ORDER), losses, 1e-12, "losses")
         close(network.params["W1"], expected.params["W1"], 1e-12, "W1")
+
+
+@pytest.mark.skipif(bool(config.DISABLE_JIT), reason="arrays that kernels as Python know can't be resized")
+@pytest.mark.parametrize("moved", ["W1", "b2", "m of W1"])
+def test_an_array_may_lie_elsewhere_between_calls(moved: str) -> None:
+    """What is larger for a while is moved, and stays the same object of the same shape."""
+    network, expected, adam, same = net(), net(), Adam(0.01), Adam(0.01)
+    step = fastbp.compile(network, adam, strict=True)
+    step(X, T)
+    by_layers(expected, same)(X, T)
+    array = network.params[moved] if moved in network.params else adam.m["W1"]
+    shape, lay = array.shape, address(array)
+    array.resize((1 << 20, 8), refcheck=False)
+    array.resize(shape, refcheck=False)
+    assert address(array) != lay
+    close(step.run(X, T, ORDER), by_layers(expected, same).run(X, T, ORDER), 1e-12, "losses")
+    for name, parameter in expected.params.items():
+        close(network.params[name], parameter, 1e-12, name)
 
 
 def test_a_layer_may_be_exchanged_between_calls() -> None:
