@@ -1,5 +1,6 @@
 """Scripts as owners of forks write them: what is unusual about them is theirs, and stays so under `fastbp run`."""
 
+import pickle
 import re
 import signal
 import subprocess
@@ -137,11 +138,35 @@ def test_an_interrupt_that_a_script_catches(training: str, japanese: Project) ->
     assert "Traceback" not in said
 
 
+def out_of_reach(project: Project) -> dict[str, str]:
+    """An environment in which fastbp has no MNIST, nor a way to it."""
+    nowhere = "http://127.0.0.1:9/"
+    own = {"FASTBP_DATA": "", "FASTBP_CACHE_DIR": str(project.folder / "empty"), "FASTBP_MNIST_URL": nowhere}
+    return own | {"https_proxy": nowhere}
+
+
 def test_no_mnist_and_no_connection(japanese: Project) -> None:
     script = japanese.write("from dataset.mnist import load_mnist\nload_mnist()\n")
-    empty, nowhere = str(japanese.folder / "empty"), "http://127.0.0.1:9/"
-    environment = {"FASTBP_DATA": "", "FASTBP_CACHE_DIR": empty, "FASTBP_MNIST_URL": nowhere, "https_proxy": nowhere}
-    done = japanese.run("-m", "fastbp", "run", script, **environment)
+    done = japanese.run("-m", "fastbp", "run", script, **out_of_reach(japanese))
     assert done.returncode == 1
     assert "ConnectionError: MNIST could not be downloaded" in done.stderr
-    assert "A dataset.mnist of the script's own is read with `fastbp run --only functions,gradient," in done.stderr
+    assert "Nor does the script's own dataset.mnist give it: FileNotFoundError: " in done.stderr
+    assert "During handling" not in done.stderr
+
+
+def test_no_connection_and_an_mnist_of_the_scripts_own(japanese: Project) -> None:
+    script = japanese.write(
+        """
+from dataset.mnist import load_mnist
+for options in ({}, {'normalize': False, 'flatten': False}, {'one_hot_label': True}):
+    for x, t in load_mnist(**options): print(x.shape, x.dtype, x.sum(), t.shape, t.dtype, t.sum())
+"""
+    )
+    rng = np.random.default_rng(0)
+    parts = {"train": 7, "test": 3}
+    data = {f"{part}_img": rng.integers(0, 256, (n, 784), np.uint8) for part, n in parts.items()}
+    data |= {f"{part}_label": rng.integers(0, 10, n, np.uint8) for part, n in parts.items()}
+    (japanese.folder / "dataset" / "mnist.pkl").write_bytes(pickle.dumps(data))
+    output, last = japanese.fastbp(script, **out_of_reach(japanese))
+    assert output == japanese.plain(script)
+    assert last.endswith("left to the script's own code: dataset.mnist: load_mnist (MNIST could not be downloaded)")
