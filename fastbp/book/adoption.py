@@ -15,6 +15,7 @@ from fastbp import originals
 from fastbp.book.comparison import compared
 from fastbp.book.precision import converted
 from fastbp.book.unread import left_out
+from fastbp.layers import skipping
 from fastbp.system import threads
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def adopt(ours: dict[str, Any], module: str, settings: "Settings", own: Callable
     """
     announce_compiling()
     threads.FLOPS_PER_THREAD = FLOPS_PER_THREAD
+    skipping.precision = np.dtype(settings.dtype) if settings.dtype else None
     for name, value in ours.items():
         if isinstance(value, type) and value.__module__.partition(".")[0] == "fastbp":
             for base in value.__mro__:

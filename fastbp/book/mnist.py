@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp import datasets
+
 __all__ = ["img_dim", "img_size", "load_mnist", "np", "test_num", "train_num"]
 
 train_num, test_num = 60000, 10000

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from fastbp.layers import Affine, skipping
+
 Precision = np.dtype[Any]
 
 # What a layer holds in floating point: its parameters, what its forward pass kept, and the gradients.
@@ -34,6 +36,7 @@ def converted(function: Callable[..., Any], cls: type, dtype: Precision) -> Call
     if name == "update" or cls.__name__ in CHOOSE:
         return function
     forward = name == "forward"
+    skips = _skips if issubclass(cls, Affine) else _never
     read = PARAMETERS if forward else PARAMETERS | KEPT
     results = PARAMETERS | KEPT | GRADIENTS
 
@@ -41,6 +44,8 @@ def converted(function: Callable[..., Any], cls: type, dtype: Precision) -> Call
     def call(self: Any, *arguments: Any, **named: Any) -> Any:
         own, (first, *rest) = vars(self), arguments or (None,)
         of_first = first.dtype if isinstance(first, np.ndarray) else None
+        if skips(own, arguments[0] if forward and arguments else own.get("x")):
+            return function(self, *arguments, **named)
         before = {n: v for n, v in own.items() if n in results and isinstance(v, np.ndarray)}
         if max((np.size(first), *(array.size for array in before.values()))) < WORTH:
             return function(self, *arguments, **named)
@@ -65,6 +70,18 @@ def converted(function: Callable[..., Any], cls: type, dtype: Precision) -> Call
         return back
 
     return call
+
+
+def _skips(own: dict[str, Any], x: Any) -> bool:
+    """Whether an affine layer skips the zeros of x, and computes in the dtype of `skipping.precision` on its own."""
+    W = own.get("W")
+    if type(x) is not np.ndarray or type(W) is not np.ndarray or x.ndim < 2 or W.ndim != 2:
+        return False
+    return skipping.pays(x, W)
+
+
+def _never(own: dict[str, Any], x: Any) -> bool:
+    return False
 
 
 def _give_back(own: dict[str, Any], results: frozenset[str], before: Any, narrow: Any, plain: Precision) -> None:

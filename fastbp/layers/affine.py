@@ -18,6 +18,7 @@ from fastbp.kernels.affine import (
 from fastbp.kernels.loop import affine_parts, sparse_parts
 from fastbp.kernels.matmul.product import scratch_size
 from fastbp.kernels.optimizers import penalty
+from fastbp.layers import skipping
 from fastbp.layers.compiled import Compiled, Shape
 from fastbp.originals import original
 from fastbp.system import threads
@@ -79,13 +80,14 @@ class Affine:
         shape = x.shape if type(x) is np.ndarray else np.shape(x)
         x, W, b = affine_operands(x, self.W, self.b)
         out = np.empty((x.shape[0], W.shape[1]), W.dtype)
-        n = threads.for_work(2.0 * x.shape[0] * W.size)
-        scratch = threads.scratch(n * scratch_size(W.dtype), W.dtype)
-        if n == 1:
-            affine_forward(x, W, b, out, scratch)
-        else:
-            with threads.running(n):
-                affine_forward_threads(x, W, b, out, scratch, n)
+        if not skipping.forward(x, W, b, out):
+            n = threads.for_work(2.0 * x.shape[0] * W.size)
+            scratch = threads.scratch(n * scratch_size(W.dtype), W.dtype)
+            if n == 1:
+                affine_forward(x, W, b, out, scratch)
+            else:
+                with threads.running(n):
+                    affine_forward_threads(x, W, b, out, scratch, n)
         self.x, self.original_x_shape = x, shape
         return out[0] if len(shape) == 1 else out
 
@@ -113,5 +115,6 @@ class Affine:
         x, shape = arrays.saved(self.x, self, "x"), self.original_x_shape or ()
         dout, W = affine_gradients(dout, x, self.W, shape)
         dW, db = np.empty(W.shape, dout.dtype), np.empty(W.shape[1], dout.dtype)
-        affine_backward_params(dout, x, dW, db, threads.scratch(scratch_size(dout.dtype), dout.dtype))
+        if not skipping.backward_params(dout, x, dW, db):
+            affine_backward_params(dout, x, dW, db, threads.scratch(scratch_size(dout.dtype), dout.dtype))
         self.dW, self.db = dW, db

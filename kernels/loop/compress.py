@@ -113,7 +113,7 @@ def _at_once(values):
 
 
 def _keep_as_python(x, at, scale, k, columns, values, e):
-    return _keep_one_by_one(at, at + lanes_together(values), x, scale, k - at, columns, values, e)
+    return keep_one_by_one(at, at + lanes_together(values), x, scale, k - at, columns, values, e)
 
 
 def _together_as_python(values):
@@ -122,7 +122,7 @@ def _together_as_python(values):
 
 @operation(interpreted=_together_as_python)
 def lanes_together(typingctx, values):
-    """How many numbers `_keep` looks at."""
+    """How many numbers `keep` looks at."""
 
     def codegen(context, builder, signature, arguments):
         return cg.I64(_at_once(values.dtype))
@@ -131,7 +131,7 @@ def lanes_together(typingctx, values):
 
 
 @operation(interpreted=_keep_as_python)
-def _keep(typingctx, x, at, scale, k, columns, values, e):
+def keep(typingctx, x, at, scale, k, columns, values, e):
     """Puts what is no zero of x[at : at + lanes], times scale, into values[e:], and its columns from k.
 
     Returns where the next one belongs; behind, lanes may be overwritten.
@@ -159,7 +159,7 @@ def _keep(typingctx, x, at, scale, k, columns, values, e):
 
 
 def _keep_bytes_as_python(x, at, k, columns, values, e, count):
-    return _keep_one_by_one(at, at + count, x, 1, k - at, columns, values, e)
+    return keep_one_by_one(at, at + count, x, 1, k - at, columns, values, e)
 
 
 @operation(interpreted=_keep_bytes_as_python, prefer_literal=True)
@@ -200,7 +200,7 @@ def _shuffled_bytes(builder, vector, order):
 
 
 @inlined
-def _keep_one_by_one(at, end, x, scale, shift, columns, values, e):
+def keep_one_by_one(at, end, x, scale, shift, columns, values, e):
     """The same of x[at:end], whose columns begin `shift` later, without touching what lies behind."""
     for place in range(at, end):
         if x[place] != 0:
@@ -241,9 +241,9 @@ def compress_rows(lo, hi, D, x, scale, starts, columns, values):
     for i in range(lo, hi):
         e, k, row = starts[i], 0, i * D
         while PACKS and k + lanes <= D and e + lanes <= limit:
-            e = _keep(x, row + k, factor, k, columns, values, e)
+            e = keep(x, row + k, factor, k, columns, values, e)
             k += lanes
-        _keep_one_by_one(row + k, row + D, x, factor, -row, columns, values, e)
+        keep_one_by_one(row + k, row + D, x, factor, -row, columns, values, e)
 
 
 @shared
@@ -259,7 +259,7 @@ def compress_bytes(lo, hi, D, x, scale, starts, columns, values):
         while k + BYTES_AT_ONCE <= D and e + BYTES_AT_ONCE <= limit:
             e = _keep_bytes(x, row + k, k, columns, values, e, BYTES_AT_ONCE)
             k += BYTES_AT_ONCE
-        _keep_one_by_one(row + k, row + D, x, factor, -row, columns, values, e)
+        keep_one_by_one(row + k, row + D, x, factor, -row, columns, values, e)
 
 
 # With AVX, FMA comes with AVX2 on all processors that have it.

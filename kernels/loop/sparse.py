@@ -34,6 +34,7 @@ VECTORS = 4  # a step of what is passed over once
 # passes over the non-zeros and a seventh more multiply-adds.
 WIDTHS = (1, 2, 4) if TARGET.registers == 32 else (1, 2, 4, 7, 8)
 WIDER = len(WIDTHS) > 3
+TWO_CHAINS = 7 if TARGET.registers == 32 else 4  # vectors up to which two sums are made side by side
 BLOCK_BYTES = 40 * 1024  # of W, which stay in the first-level cache while all samples pass over them
 SUMS_BYTES = 24 * 1024  # the same of sums, which leave room for W; 40 KiB take 7 % longer
 CHAIN = DEPTH  # samples that are summed one after the other: as many as the dense products take in one chain
@@ -50,20 +51,20 @@ def sparse_product_rows(lo, hi, begins, columns, values, D, W, stride, out, curs
     """out[i] = x[i] @ W for i in [lo, hi), in rows of `stride`; `cursors` (hi,) of int64 is memory to work in."""
     vectors = stride // lanes_of(out)
     if vectors == 1:
-        _product(zeros(1, 1, out), lo, hi, begins, columns, values, D, W, stride, out, cursors)
+        product_by(zeros(1, 1, out), lo, hi, begins, columns, values, D, W, stride, out, cursors)
     elif vectors == 2:
-        _product(zeros(1, 2, out), lo, hi, begins, columns, values, D, W, stride, out, cursors)
+        product_by(zeros(1, 2, out), lo, hi, begins, columns, values, D, W, stride, out, cursors)
     elif WIDER and vectors % 8 == 0:
-        _product(zeros(1, 8, out), lo, hi, begins, columns, values, D, W, stride, out, cursors)
+        product_by(zeros(1, 8, out), lo, hi, begins, columns, values, D, W, stride, out, cursors)
     elif WIDER and vectors % 7 == 0:
-        _product(zeros(1, 7, out), lo, hi, begins, columns, values, D, W, stride, out, cursors)
+        product_by(zeros(1, 7, out), lo, hi, begins, columns, values, D, W, stride, out, cursors)
     else:
-        _product(zeros(1, 4, out), lo, hi, begins, columns, values, D, W, stride, out, cursors)
+        product_by(zeros(1, 4, out), lo, hi, begins, columns, values, D, W, stride, out, cursors)
 
 
 @inlined
-def _product(tile, lo, hi, begins, columns, values, D, W, stride, out, cursors):
-    height, narrow = _height(stride, out), vecs_of(tile) <= 4
+def product_by(tile, lo, hi, begins, columns, values, D, W, stride, out, cursors):
+    height, narrow = _height(stride, out), vecs_of(tile) <= TWO_CHAINS
     for i in range(lo, hi):
         cursors[i] = begins[i]
     for block in range(0, D, height):

@@ -1,0 +1,195 @@
+"""The kernels of an affine layer whose x is mostly zeros, as images are: rows are compressed, and zeros skipped.
+
+x (N, D), W (D, M), b (M,), out and dout (N, M). They compute in the dtype of `scratch`, whatever that of W. Each thread
+works in memory of its own: `copies_size` elements of scratch, twice `room` of values (as x) and columns (int32), and
+`marks_size` of marks (int64). They return whether they did it: 0 · inf is NaN, so where W or dout is not finite nothing
+is skipped.
+"""
+
+from numba import prange
+
+from fastbp.kernels.build.flags import inlined, kernel, parallel_kernel
+from fastbp.kernels.loop.compress import OVERRUN, keep, keep_one_by_one, lanes_together
+from fastbp.kernels.loop.sparse import CHAIN, TWO_CHAINS, add_bias_rows, product_by
+from fastbp.kernels.matmul.edges import column_sums
+from fastbp.kernels.tiles import (
+    add,
+    address_as_bytes,
+    aligned,
+    fma,
+    fma_step,
+    lanes_of,
+    load_masked,
+    load_row,
+    load_row_masked,
+    moved,
+    pointer,
+    rows_of,
+    splat,
+    store_masked,
+    store_row_masked,
+    total,
+    vecs_of,
+    width_of,
+    zeros,
+)
+
+ROWS = CHAIN  # that are compressed at a time
+PITCH = ROWS + 16  # from one column to the next: not a power of two, whose lines would fall on a few sets of the cache
+WIDTHS = (4, 7)  # vectors of the result at a time: 7 hold the book's 50 columns in float64 of AVX-512
+FORWARD = "given[:, ::1], real[:, ::1], real[::1], int64, real[:, ::1], real[::1], given[::1], int32[::1], int64[::1]"
+COPIED_ROWS = 8  # at a time, of one vector: a chain of additions for each, to see whether all are finite
+
+
+def padded_columns(M, lanes):
+    """The stride for M columns, in vectors of so many lanes: the least multiple of one of WIDTHS."""
+    vectors = -(-M // lanes)
+    return lanes * min(-(-vectors // width) * width for width in WIDTHS)
+
+
+def copies_size(D, stride, lanes):
+    """Elements of scratch: what aligns it, and copies of W and of the results of ROWS rows."""
+    return lanes + (D + ROWS) * stride
+
+
+@inlined
+def room(D):
+    """Elements of what is compressed: rows side by side, or columns PITCH apart."""
+    return PITCH * D + OVERRUN
+
+
+def marks_size(D):
+    """Elements of marks: where rows begin, how far each was read, and how long columns are."""
+    return 2 * ROWS + 1 + D
+
+
+@inlined
+def _copied(rows, M, x, stride, out):
+    """Rows of `stride`, 0 behind M, of x's rows of M; whether all are finite."""
+    tile = zeros(COPIED_ROWS, 1, out)
+    check = splat(tile, 0.0)
+    for j in range(0, stride, lanes_of(tile)):
+        for i in range(0, rows, rows_of(tile)):
+            block = load_masked(tile, x, i * M + j, M, rows - i, M - j)
+            store_masked(block, out, i * stride + j, stride, rows - i, stride)
+            check = fma(block, 0.0, check)
+    return total(check) == 0.0
+
+
+@inlined
+def _compress(count, D, x, begins, columns, values):
+    """The columns and values of so many rows of x, row i from begins[i] on."""
+    e, lanes = 0, lanes_together(values)
+    for i in range(count):
+        begins[i] = e
+        row, k = i * D, 0
+        while k + lanes <= D:
+            e = keep(x, row + k, 1.0, k, columns, values, e)
+            k += lanes
+        e = keep_one_by_one(row + k, row + D, x, 1.0, -row, columns, values, e)
+    begins[count] = e
+
+
+@inlined
+def _by_columns(count, D, stride, begins, columns, values, lengths, rows, terms):
+    """The same by columns, column d from d * PITCH on: where the rows of the gradient lie, and what they are times."""
+    for d in range(D):
+        lengths[d] = 0
+    for i in range(count):
+        for e in range(begins[i], begins[i + 1]):
+            d = columns[e]
+            at = d * PITCH + lengths[d]
+            rows[at] = i * stride
+            terms[at] = values[e]
+            lengths[d] += 1
+
+
+@inlined
+def _products_of_columns(tile, D, M, lengths, rows, terms, gradient, stride, grows, dW):
+    """dW (D, M) = x.T @ gradient, or if it grows dW += x.T @ gradient; rows of the gradient have `stride`."""
+    by_two = vecs_of(tile) <= TWO_CHAINS
+    for j in range(0, stride, width_of(tile)):
+        for d in range(D):
+            even, odd, e = splat(tile, 0.0), splat(tile, 0.0), d * PITCH
+            end = e + lengths[d]
+            while e + 1 < end:
+                even = fma_step(even, terms, e, 0, 1, load_row(tile, gradient, rows[e] + j))
+                if by_two:
+                    odd = fma_step(odd, terms, e + 1, 0, 1, load_row(tile, gradient, rows[e + 1] + j))
+                else:
+                    even = fma_step(even, terms, e + 1, 0, 1, load_row(tile, gradient, rows[e + 1] + j))
+                e += 2
+            if e < end:
+                even = fma_step(even, terms, e, 0, 1, load_row(tile, gradient, rows[e] + j))
+            found = add(even, odd)
+            if grows:
+                found = add(found, load_row_masked(tile, dW, d * M + j, M - j))
+            store_row_masked(found, dW, d * M + j, M - j)
+
+
+@inlined
+def _forward(lo, hi, x, W, b, stride, out, scratch, values, columns, marks):
+    """Rows [lo, hi) of x @ W + b."""
+    (D, M), start = W.shape, aligned(scratch)
+    padded_W = moved(pointer(scratch), start)
+    product = moved(padded_W, D * stride)
+    begins, cursors = pointer(marks), moved(pointer(marks), ROWS + 1)
+    x, b, out, values, columns = pointer(x), pointer(b), pointer(out), pointer(values), pointer(columns)
+    nowhere = address_as_bytes(0)
+    finite = _copied(D, M, pointer(W), stride, padded_W)
+    if finite:
+        for top in range(lo, hi, ROWS):
+            count = min(ROWS, hi - top)
+            _compress(count, D, moved(x, top * D), begins, columns, values)
+            if stride // lanes_of(scratch) % 7 == 0:
+                tile = zeros(1, 7, scratch)
+                product_by(tile, 0, count, begins, columns, values, D, padded_W, stride, product, cursors)
+            else:
+                tile = zeros(1, 4, scratch)
+                product_by(tile, 0, count, begins, columns, values, D, padded_W, stride, product, cursors)
+            add_bias_rows(0, count, M, product, stride, b, moved(out, top * M), nowhere, False)
+    return finite
+
+
+@kernel(FORWARD)
+def affine_forward_skipping(x, W, b, stride, out, scratch, values, columns, marks):
+    """out = x @ W + b."""
+    return _forward(0, x.shape[0], x, W, b, stride, out, scratch, values, columns, marks)
+
+
+@parallel_kernel(f"{FORWARD}, int64")
+def affine_forward_skipping_threads(x, W, b, stride, out, scratch, values, columns, marks, threads):
+    """The same, its rows split over threads."""
+    (N, D), size, each = x.shape, scratch.size // threads, marks.size // threads
+    for part in prange(threads):
+        own, where = scratch[part * size : (part + 1) * size], marks[part * each : (part + 1) * each]
+        at = part * room(D)
+        lo, hi = N * part // threads, N * (part + 1) // threads
+        where[0] = _forward(lo, hi, x, W, b, stride, out, own, values[at:], columns[at:], where)
+    done = True
+    for part in range(threads):
+        done = done and marks[part * each] != 0
+    return done
+
+
+@kernel("real[:, ::1], given[:, ::1], int64, real[:, ::1], real[::1], real[::1], given[::1], int32[::1], int64[::1]")
+def affine_backward_params_skipping(dout, x, stride, dW, db, scratch, values, columns, marks):
+    """dW = x.T @ dout, db = the column sums of dout."""
+    (N, D), M, start = x.shape, dout.shape[1], aligned(scratch)
+    gradient, values, columns = moved(pointer(scratch), start), pointer(values), pointer(columns)
+    begins, lengths = pointer(marks), moved(pointer(marks), ROWS + 1)
+    rows, terms = moved(columns, room(D)), moved(values, room(D))
+    for top in range(0, N, ROWS):
+        count = min(ROWS, N - top)
+        if not _copied(count, M, moved(pointer(dout), top * M), stride, gradient):
+            return False
+        _compress(count, D, moved(pointer(x), top * D), begins, columns, values)
+        _by_columns(count, D, stride, begins, columns, values, lengths, rows, terms)
+        if stride // lanes_of(scratch) % 7 == 0:
+            tile = zeros(1, 7, scratch)
+            _products_of_columns(tile, D, M, lengths, rows, terms, gradient, stride, top > 0, pointer(dW))
+        else:
+            tile = zeros(1, 4, scratch)
+            _products_of_columns(tile, D, M, lengths, rows, terms, gradient, stride, top > 0, pointer(dW))
+    column_sums(0, M, N, M, pointer(dout), pointer(db))
+    return True
