@@ -4,6 +4,7 @@ from fastbp.kernels.build.flags import inlined, shared
 from fastbp.kernels.matmul.product import (
     DEPTH,
     DOT_DEPTH,
+    DOT_VECTORS,
     add_or_finish,
     bias_of,
     finish,
@@ -57,7 +58,8 @@ def dot_products(contiguous):
     @inlined
     def dots(tile, j, count, lo, hi, p):
         lanes = lanes_of(tile)
-        blocks = max(1, (p.K + DOT_DEPTH - 1) // DOT_DEPTH)
+        most = DOT_VECTORS * lanes
+        blocks = max(1, (p.K + most - 1) // most)
         for block in range(blocks):
             k = p.K * block // blocks
             depth = p.K * (block + 1) // blocks - k

@@ -30,8 +30,12 @@ from fastbp.kernels.matmul.edges import (
 from fastbp.kernels.matmul.in_place import forward_of_few_rows, forward_of_one_row, products_in_place
 from fastbp.kernels.matmul.panels import panels
 from fastbp.kernels.matmul.product import (
+    COLLIDING_TERMS,
+    COLLIDING_TERMS_OF_X,
+    COLUMNS_OF_DOTS,
     FEW_DOT,
     FEW_ROWS,
+    FEW_ROWS_OF_DOTS,
     FEW_ROWS_OF_RESULT,
     FEW_TERMS,
     FORWARD,
@@ -39,9 +43,11 @@ from fastbp.kernels.matmul.product import (
     LAST_COLUMNS_VECTORS,
     PARAMS,
     ROWS_DOT,
+    ROWS_IN_PLACE,
     WIDE,
     Ahead,
     Product,
+    lines_collide,
 )
 from fastbp.kernels.tiles import address_as_bytes, address_as_int64, lanes_of, reinterpret, zeros
 
@@ -70,14 +76,21 @@ def _nothing_ahead():
 
 
 @inlined
+def _is_in_place(p):
+    if p.kind == INPUT:
+        return p.K <= FEW_TERMS and p.M <= WIDE * lanes_of(p.out)
+    terms, rows = FEW_TERMS, FEW_ROWS_OF_RESULT
+    if lines_collide(p.M, p.out):
+        terms, rows = COLLIDING_TERMS, ROWS_IN_PLACE
+    if p.kind == PARAMS and lines_collide(p.a_k, p.a):
+        terms = COLLIDING_TERMS_OF_X
+    return p.K <= terms or p.N <= rows
+
+
+@inlined
 def product(left, right, lo, hi, p, ahead):
     """Rows [lo, hi) and columns [left, right), by panels or in place: by the size of the whole product."""
-    one_panel = p.M <= WIDE * lanes_of(p.out)
-    if p.kind == INPUT:
-        in_place = p.K <= FEW_TERMS and one_panel
-    else:
-        in_place = p.K <= FEW_TERMS or (p.N <= FEW_ROWS_OF_RESULT and one_panel)
-    if in_place:
+    if _is_in_place(p):
         products_in_place(left, right, lo, hi, p)
     else:
         panels(left, right, lo, hi, p, ahead)
@@ -140,7 +153,8 @@ def backward_params_rows_ahead(lo, hi, left, right, N, D, M, dout, x, alpha, add
 def backward_input_rows(lo, hi, left, right, N, D, M, dout, mask, masked, W, dx, scratch):
     """dx = dout @ W.T, the columns [left, right); if masked 0 where the mask is on."""
     tail = _tail(D, M, dx)
-    if (N <= FEW_DOT or D <= lanes_of(dx)) and M >= 256:  # too few rows to pay for transposing W
+    few = N <= FEW_DOT or D <= lanes_of(dx) or (N <= FEW_ROWS_OF_DOTS and D <= COLUMNS_OF_DOTS)
+    if few and M >= 256:  # too few rows to pay for transposing W
         tail = D
     mask = _bytes(mask)
     p = Product(INPUT, dout, M, 1, N, M, W, dx, D, dx, mask, 0.0, masked, scratch)

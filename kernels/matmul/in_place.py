@@ -14,10 +14,12 @@ from fastbp.kernels.matmul.product import (
     PARAMS,
     ROWS_IN_PLACE,
     STREAM_COLUMNS,
-    STREAM_ROWS,
+    STREAM_VECTORS,
     STREAMED_BYTES,
     VECTORS_OF_FEW_ROWS,
     VECTORS_OF_ROW,
+    VERY_FEW_TERMS,
+    WIDE,
     add_or_finish,
     bias_of,
     chain_length,
@@ -26,11 +28,13 @@ from fastbp.kernels.matmul.product import (
 from fastbp.kernels.tiles import (
     add,
     aligned,
+    fma,
     fma_step,
     lanes_of,
     load_row,
     load_row_masked,
     moved,
+    row,
     splat,
     store,
     store_masked,
@@ -89,8 +93,20 @@ _sweep_three, _sweep_two, _sweep_one = _sweep(3), _sweep(2), _sweep(1)
 
 
 @shared
-def products_in_place(left, right, lo, hi, p):
-    """Rows [lo, hi) and columns [left, right) of a product; a transpose of B is turned first, and has few terms."""
+def _whole_tiles(left, right, lo, hi, p):
+    """Rows [lo, hi) and columns [left, right) that are whole tiles: all columns of a row of tiles before the next."""
+    tile = zeros(ROWS_IN_PLACE, WIDE, p.out)
+    for i in range(lo, hi, ROWS_IN_PLACE):
+        for j in range(left, right, width_of(tile)):
+            at, a, full = i * p.M + j, moved(p.a, i * p.a_row), width_of(tile)
+            acc = _chain(tile, ROWS_IN_PLACE, a, 0, p.K, full, moved(p.b, j), p.M, p)
+            acc = add_or_finish(acc, bias_of(tile, p, j, full), p, at, ROWS_IN_PLACE, full)
+            store(acc, p.out, at, p.M)
+
+
+@shared
+def _by_columns(left, right, lo, hi, p):
+    """Rows [lo, hi) and columns [left, right), those of a tile's width before the next."""
     lanes, at = lanes_of(p.out), aligned(p.scratch)
     for i in range(lo, hi, HEIGHT):
         end, j = min(i + HEIGHT, hi), left
@@ -110,6 +126,21 @@ def products_in_place(left, right, lo, hi, p):
             j += width
 
 
+@shared
+def products_in_place(left, right, lo, hi, p):
+    """Rows [lo, hi) and columns [left, right) of a product; a transpose of B is turned first, and has few terms."""
+    full = WIDE * lanes_of(p.out)
+    end, stop = hi - (hi - lo) % ROWS_IN_PLACE, right - (right - left) % full
+    if p.kind != INPUT and p.K <= VERY_FEW_TERMS and end > lo and stop > left + full:
+        _whole_tiles(left, stop, lo, end, p)
+        _by_columns(stop, right, lo, hi, p)
+        if end < hi:
+            first = end if p.kind == PARAMS and p.fused else min(end, hi - FEW_ROWS)
+            _by_columns(left, stop, first, hi, p)
+    else:
+        _by_columns(left, right, lo, hi, p)
+
+
 # --- one row, and a few rows, of the forward product ---
 
 
@@ -122,34 +153,49 @@ def forward_of_few_rows(lo, hi, p):
 
 
 @inlined
+def _eight_terms(acc, factors, b, at, M):
+    """acc + the eight terms of the rows of B from `at` on; eight broadcasts stay in registers along the rows."""
+    acc = fma(row(factors, 0), load_row(acc, b, at), acc)
+    acc = fma(row(factors, 1), load_row(acc, b, at + M), acc)
+    acc = fma(row(factors, 2), load_row(acc, b, at + 2 * M), acc)
+    acc = fma(row(factors, 3), load_row(acc, b, at + 3 * M), acc)
+    acc = fma(row(factors, 4), load_row(acc, b, at + 4 * M), acc)
+    acc = fma(row(factors, 5), load_row(acc, b, at + 5 * M), acc)
+    acc = fma(row(factors, 6), load_row(acc, b, at + 6 * M), acc)
+    return fma(row(factors, 7), load_row(acc, b, at + 7 * M), acc)
+
+
+@inlined
 def _stream(tile, i, p):
-    """One row against a B beyond the caches: long stretches of a few rows of it at a time, the sums in scratch."""
-    full, chain, sums = width_of(tile), chain_length(p), aligned(p.scratch)
-    chains, totals = max(1, (p.K + chain - 1) // chain), sums + STREAM_COLUMNS
+    """One row, of a tile's columns at least, by eight rows of B at a time along their columns; the sums in scratch."""
+    full, chain, sums, x = width_of(tile), chain_length(p), aligned(p.scratch), i * p.a_row
+    chains, totals, eight = max(1, (p.K + chain - 1) // chain), sums + STREAM_COLUMNS, zeros(8, STREAM_VECTORS, p.out)
     for start in range(0, p.M, STREAM_COLUMNS):
         stop = min(start + STREAM_COLUMNS, p.M)
+        last = stop - full  # the last tile repeats columns of the one before: masks cost more
         for c in range(chains):
             first, end = p.K * c // chains, p.K * (c + 1) // chains
-            for k in range(first, max(end, 1), STREAM_ROWS):
-                last = min(k + STREAM_ROWS, end)
+            whole = end - (end - first) % 8
+            for k in range(first, whole, 8):
+                factors = fma_step(eight, p.a, x + k, 1, 8, splat(row(eight, 0), 1.0))
                 for j in range(start, stop, full):
-                    width, acc = min(full, stop - j), splat(tile, 0.0)
+                    acc, to = splat(tile, 0.0), sums + j - start
                     if k > first:
-                        acc = load_row(tile, p.scratch, sums + j - start)
-                    for each in range(k, last):
-                        terms = load_row_masked(tile, p.b, each * p.M + j, width)
-                        acc = fma_step(acc, p.a, i * p.a_row + each, 0, 1, terms)
-                    if last < end:
-                        store(acc, p.scratch, sums + j - start, 0)
-                    else:
-                        if c > 0:
-                            acc = add(acc, load_row(tile, p.scratch, totals + j - start))
-                        if c < chains - 1:
-                            store(acc, p.scratch, totals + j - start, 0)
-                        else:
-                            at = i * p.M + j
-                            acc = finish(acc, bias_of(tile, p, j, width), p, at, 1, width)
-                            store_masked(acc, p.out, at, p.M, 1, width)
+                        acc = load_row(tile, p.scratch, to)
+                    store(_eight_terms(acc, factors, p.b, k * p.M + min(j, last), p.M), p.scratch, to, 0)
+            for j in range(start, stop, full):
+                acc, to, at = splat(tile, 0.0), j - start, min(j, last)
+                if whole > first:
+                    acc = load_row(tile, p.scratch, sums + to)
+                for k in range(whole, end):
+                    acc = fma_step(acc, p.a, x + k, 0, 1, load_row(tile, p.b, k * p.M + at))
+                if c > 0:
+                    acc = add(acc, load_row(tile, p.scratch, totals + to))
+                if c < chains - 1:
+                    store(acc, p.scratch, totals + to, 0)
+                else:
+                    acc = finish(acc, bias_of(tile, p, at, full), p, i * p.M + at, 1, full)
+                    store(acc, p.out, i * p.M + at, 0)
 
 
 @inlined
@@ -167,11 +213,12 @@ def _line(tile, i, j, width, p):
 
 @shared
 def forward_of_one_row(i, p):
-    """Row i of the forward product: wide tiles read B once, where it lies."""
-    if p.K * p.M * (TARGET.vector_bytes // lanes_of(p.out)) > STREAMED_BYTES:
-        _stream(zeros(1, LAST_VECTORS_OF_ROW, p.out), i, p)
+    """Row i of the forward product: B is read once, where it lies."""
+    line, few = zeros(1, VECTORS_OF_ROW, p.out), zeros(1, LAST_VECTORS_OF_ROW, p.out)
+    stream = zeros(1, STREAM_VECTORS, p.out)
+    if p.M >= width_of(stream) and p.K * p.M * (TARGET.vector_bytes // lanes_of(p.out)) > STREAMED_BYTES:
+        _stream(stream, i, p)
     else:
-        line, few = zeros(1, VECTORS_OF_ROW, p.out), zeros(1, LAST_VECTORS_OF_ROW, p.out)
         last = p.M - p.M % width_of(line)
         for j in range(0, last, width_of(line)):
             _line(line, i, j, width_of(line), p)

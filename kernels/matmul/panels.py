@@ -29,6 +29,7 @@ from fastbp.kernels.matmul.product import (
     bias_of,
     chain_length,
     finish,
+    lines_collide,
 )
 from fastbp.kernels.tiles import (
     add,
@@ -232,7 +233,7 @@ def panels(left, right, lo, hi, p, ahead):
     """Rows [lo, hi) and columns [left, right) of a product."""
     lanes, by_terms = lanes_of(p.out), p.kind == PARAMS
     at = aligned(p.scratch) + TILE_VECTORS * lanes
-    packed = (by_terms and p.M >= PACK_COLUMNS) or not same_dtype(p.a, p.out)
+    packed = (by_terms and (p.M >= PACK_COLUMNS or lines_collide(p.a_k, p.a))) or not same_dtype(p.a, p.out)
     most = DEPTH
     if not by_terms:
         most = chain_length(p)

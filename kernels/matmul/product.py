@@ -12,6 +12,7 @@ from fastbp.kernels.tiles import (
     add,
     equal,
     fma,
+    lanes_of,
     less_equal,
     load_masked,
     load_row_masked,
@@ -19,7 +20,7 @@ from fastbp.kernels.tiles import (
     select,
     store_masked,
 )
-from fastbp.kernels.tiles.target import TARGET, lanes
+from fastbp.kernels.tiles.target import CACHE_LINE, TARGET, lanes
 
 MANY_REGISTERS = TARGET.registers == 32
 
@@ -41,18 +42,31 @@ FEW_ROWS = 4  # rows of the tiles for the rows left over; 8 rows of one vector l
 # float32: 1.14 by 5 rows (10 are two whole tiles), 0.70 by 8; at 16 x 16 x 1024 0.77 and 0.92. More than FEW_DOT rows
 # pay for transposing W.
 ROWS_DOT, FEW_DOT = (5, 8) if MANY_REGISTERS else (4, 4)
-DOT_DEPTH = 1024  # terms of a dot product before it is added to the result
-# A product reads B where it lies with up to so many terms, or up to so many rows of one panel's width; by tiles of so
-# many rows. With 130 terms dW takes 1.2 times as long at 100 x 784 x 512, in float64 1.4.
+DOT_DEPTH = 1024  # terms of a dot product before it is added to the result, at most
+DOT_VECTORS = 64  # the same in vectors: rows of A of that length stay in the first-level cache
+# The same for N rows and D columns of dx, where a vector holds fewer: at 10 x 10 x 1000, float64, 0.88 and by panels
+# 0.66; with 16 rows and 16 columns 0.75 and 1.1.
+FEW_ROWS_OF_DOTS, COLUMNS_OF_DOTS = 12, 16
+# A product reads B where it lies with up to so many terms or rows, by tiles of so many rows. With 130 terms dW takes
+# 1.2 times as long at 100 x 784 x 512, in float64 1.4. With 8 rows panels take 1.2 times as long at 8 x 784 x 50.
 FEW_TERMS, FEW_ROWS_OF_RESULT = 64, 16
 ROWS_IN_PLACE = 8 if MANY_REGISTERS else 4
+# With up to so many terms all columns of a row of tiles are made before the next row: down the columns, lines of the
+# result left the caches between their two parts. Of np.dot at dW 1 x 1024 x 1024, float32, AVX2: 2.8 instead of 0.3.
+VERY_FEW_TERMS = 16
+# The same limits where the lines of a column of B, or of a row of x in dW, fall on one or two sets of the first-level
+# cache, which then are copied. Of np.dot at 64 x 32 x 2048, AVX2: 0.99 instead of 0.77; with AVX-512 in place is better
+# by 15 %. At dW 32 x 2048 x 64, AVX2: 1.23 instead of 0.85.
+COLLIDING_TERMS, COLLIDING_TERMS_OF_X = FEW_TERMS if TARGET.vector_bytes == 64 else 16, 8
 VECTORS_OF_FEW_ROWS = 4 if MANY_REGISTERS else 2  # of the tile for at most FEW_ROWS of forward; 6 lose a fifth
 # Vectors of the tile of one row, and of the one for the columns left over: long stretches of B, unmasked, as memory
 # gives them. Of np.dot at 1 x 784 x 512, float32: 0.97, by 6 masked vectors 0.69; at 1 x 784 x 50 1.42 and 0.80.
 VECTORS_OF_ROW, LAST_VECTORS_OF_ROW = (16, 4) if MANY_REGISTERS else (8, 2)
-# Where B is larger than a second-level cache: rows at a time, and columns. Of np.dot at 1 x 1024 x 1024: 0.99, by long
-# lines 0.72 in float32 and 0.76 in float64; prefetching them 8 rows ahead 0.6. At 1 x 512 x 512: 0.77, by lines 1.13.
-STREAMED_BYTES, STREAM_ROWS, STREAM_COLUMNS = 7 << 18, 8, 2048
+# From how many bytes of B on eight whole rows of it are read side by side instead, so many columns, by tiles of so many
+# vectors. Of np.dot at 1 x 512 x 512, float32, AVX2: 1.02, by lines 0.78; at 1 x 1024 x 1024 1.04 and 0.77. With
+# AVX-512 a line is twice as long and as good (Zen 5), but where B is beyond the caches (a Xeon: 0.72).
+STREAMED_BYTES = 15 << 18 if MANY_REGISTERS else 1 << 16
+STREAM_VECTORS, STREAM_COLUMNS = 4, 2048
 # Vectors of a tile along the rows of dW; 8 and 10 no faster, 12 spill masks.
 LAST_COLUMNS_VECTORS = 6 if MANY_REGISTERS else 4
 
@@ -149,6 +163,12 @@ def add_or_finish(acc, bias, p, at, rows, width):
     if p.kind == PARAMS and p.fused:
         acc = fma(acc, p.alpha, load_masked(acc, p.out, at, p.M, rows, width))
     return finish(acc, bias, p, at, rows, width)
+
+
+@inlined
+def lines_collide(stride, like):
+    """Whether rows so many elements apart begin in one or two sets of a first-level cache of 64 sets."""
+    return stride * (TARGET.vector_bytes // lanes_of(like)) % (32 * CACHE_LINE) == 0
 
 
 @inlined
