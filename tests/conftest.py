@@ -5,21 +5,23 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import prepared
 import pytest
 from hypothesis import settings
 from options import add_options
+from processes import start
 
 import fastbp
+from fastbp.kernels.build.folder import cache_folder
 
 settings.register_profile("fastbp", deadline=None, derandomize=True, database=None)
 settings.load_profile("fastbp")
-
-LOOP_FIRST = "test_cli.py"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,9 +32,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = {mark for option, mark in (("--small", "command"), ("--full", "full")) if _leaves_out(config, option)}
     out = [item for item in items if any(item.get_closest_marker(mark) for mark in left_out)]
     config.hook.pytest_deselected(items=out)
-    # First a file that compiles the training loop, a minute long: meanwhile other processes compile the layers. Later
-    # two files would compile it at the same time.
-    items[:] = sorted((item for item in items if item not in set(out)), key=lambda item: item.path.name != LOOP_FIRST)
+    left = [item for item in items if item not in set(out)]
+    # First the files with most processes, which take longest: what is left for the end is short.
+    processes = Counter(item.path for item in left if item.get_closest_marker("command"))
+    items[:] = sorted(left, key=lambda item: -processes[item.path])
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Before several processes share the whole suite, all kernels are compiled, so that no two compile the same one."""
+    config = session.config
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.getoption("--small")
+    if whole and config.getoption("numprocesses", None) and not os.environ.get("NUMBA_DISABLE_JIT"):
+        with start("from fastbp.command.cli import run; run(['warmup'])", how=subprocess.Popen) as process:
+            process.communicate()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -45,8 +57,7 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """With -n alone, a process takes whole files: what the tests of a file share is compiled once.
 
-    In the order of their names, not those with most tests first: the few tests of test_gemm.py take longer than the
-    many of test_functions.py, and would begin last.
+    In the order above, not those with most tests first.
     """
     from xdist.scheduler import LoadFileScheduling
 
@@ -71,12 +82,12 @@ def default_interrupts() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Of a command: one cache, so that kernels compile once, and the fastbp that this process has."""
+def environment() -> dict[str, str]:
+    """Of a command: the fastbp and the compiled kernels that this process has."""
     removed = {"FASTBP_DATA", "FASTBP_MNIST_URL", "FORCE_COLOR", "NO_COLOR", "PYTHONUNBUFFERED"}
     paths = (str(Path(fastbp.__file__).parents[1]), os.environ.get("PYTHONPATH", ""))
     return {name: value for name, value in os.environ.items() if name not in removed} | {
-        "FASTBP_CACHE_DIR": os.environ.get("FASTBP_CACHE_DIR") or str(tmp_path_factory.mktemp("cache")),
+        "FASTBP_CACHE_DIR": str(cache_folder("kernels").parent),
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         "PYTHONIOENCODING": "utf-8",
         "COLUMNS": "80",
@@ -85,7 +96,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 class Command:
-    """Runs `fastbp ARGUMENTS` in an empty folder, in a process of its own, to its end."""
+    """Runs `fastbp ARGUMENTS` in an empty folder, in a process of its own, a prepared one, to its end."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.folder = folder
@@ -107,17 +118,11 @@ class Command:
         return str(done.stderr)
 
     def run(self, *arguments: object, python: tuple[str, ...] = ("-m", "fastbp"), **env: str) -> Any:
-        return subprocess.run(
-            [sys.executable, *python, *map(str, arguments)],
-            **self.place(**env),
-            capture_output=True,
-            timeout=300,
-            check=False,
-        )
+        return prepared.run([sys.executable, *python, *map(str, arguments)], **self.place(**env))
 
     @contextmanager
     def start(self, *arguments: object, python: tuple[str, ...] = ("-m", "fastbp"), **options: Any) -> Iterator[Any]:
-        """A process that still runs, and is killed at the end of the block should it run even then."""
+        """A process of Python's own that still runs, and is killed at the end of the block should it run even then."""
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         with subprocess.Popen(
             [sys.executable, *python, *map(str, arguments)], **self.place(), **(pipes | options)

@@ -99,6 +99,7 @@ def test_mnist_without_the_scripts_pickle(japanese: Project) -> None:
 
 
 def test_arguments_names_and_files(japanese: Project) -> None:
+    japanese.real = True
     (japanese.chapter / "data.txt").write_text("here")
     (japanese.chapter / "neighbour.py").write_text("name = __name__")
     script = japanese.write(
@@ -168,6 +169,7 @@ def test_an_interrupt(japanese: Project) -> None:
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_multiprocessing(method: str, japanese: Project) -> None:
+    japanese.real = True
     script = japanese.write(
         TRAINING
         + f"""

@@ -1,11 +1,13 @@
 """`fastbp graph`: the book's figures in a terminal, with their numbers, and as pictures."""
 
 import re
+import subprocess
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import python
 
 from fastbp.graph.figures import FIGURES
 
@@ -76,12 +78,12 @@ def test_without_the_extra(command: Any) -> None:
     assert "10 + 5" not in message
 
 
-def test_no_kernels_are_imported(command: Any) -> None:
+def test_no_kernels_are_imported() -> None:
     code = (
         "import sys; from fastbp.command.cli import run; run(['graph', 'network', '--opened']); "
         "print(sorted({'numba', 'matplotlib'} & set(sys.modules)))"
     )
-    assert command(python=("-c", code)).splitlines()[-1] == "[]"
+    assert python(code, how=subprocess.Popen).splitlines()[-1] == "[]"
 
 
 def test_output_in_another_encoding(command: Any) -> None:

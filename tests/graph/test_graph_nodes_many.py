@@ -4,6 +4,7 @@ import builtins
 import copy
 import gc
 import pickle
+import subprocess
 import time
 
 import numpy as np
@@ -94,4 +95,4 @@ def test_numba_is_not_imported() -> None:
         loss.backward(); str(loss); loss.explain(x); loss.opened()
         print(sorted({"numba", "llvmlite", "matplotlib", "fast_sugiyama", "typer"} & set(sys.modules)))
     """
-    assert python(code) == "[]\n"
+    assert python(code, how=subprocess.Popen) == "[]\n"

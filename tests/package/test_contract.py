@@ -40,12 +40,13 @@ def test_import_is_light(statement: str) -> None:
     heavy = {"numba", "llvmlite", "platformdirs", "pooch", "matplotlib", "fast_sugiyama", "requests", "typer"} - (
         {"typer"} if "cli" in statement else set()
     )
-    assert python(f"import sys; {statement}; print(sorted({heavy} & set(sys.modules)))").strip() == "[]"
+    code = f"import sys; {statement}; print(sorted({heavy} & set(sys.modules)))"
+    assert python(code, how=subprocess.Popen).strip() == "[]"
 
 
 def test_help_stays_light() -> None:
     code = "import sys; from fastbp.command.cli import run; run(['train', '--help']); print('numba' in sys.modules)"
-    assert python(code).splitlines()[-1] == "False"
+    assert python(code, how=subprocess.Popen).splitlines()[-1] == "False"
 
 
 @pytest.mark.parametrize("package", ["fastbp", "fastbp.layers", "fastbp.networks", "fastbp.optimizers"])
@@ -174,7 +175,8 @@ def test_oracle_imports_numpy_alone() -> None:
     assert imports(PACKAGE / "reference.py") == {"numpy", "typing"}
     loaded = python(
         f"import runpy, sys; runpy.run_path({str(PACKAGE / 'reference.py')!r}); "
-        "print(sorted({name.split('.')[0] for name in sys.modules} & {'numba', 'fastbp', 'scipy'}))"
+        "print(sorted({name.split('.')[0] for name in sys.modules} & {'numba', 'fastbp', 'scipy'}))",
+        how=subprocess.Popen,
     )
     assert loaded.strip() == "[]"
 

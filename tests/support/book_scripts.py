@@ -9,13 +9,20 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import prepared
+
 from fastbp.book.known import forms_of
 
 COMMON = Path(__file__).parent / "book_common"
 
 
 class Project:
-    """A reader's repository in a folder, with its `common` of one edition."""
+    """A reader's repository in a folder, with its `common` of one edition.
+
+    `real` is whether `fastbp run` is to be a process of Python's own, and not a prepared one.
+    """
+
+    real = False
 
     def __init__(self, folder: Path, environment: dict[str, str], dialect: str = "ja") -> None:
         self.folder, self.chapter = folder, folder / "ch05"
@@ -44,7 +51,11 @@ class Project:
 
     def fastbp(self, *arguments: object, status: int = 0, **env: str) -> tuple[str, str]:
         """`fastbp run ARGUMENTS` in the chapter's folder: its output, and what it says in its last line."""
-        done = self.run("-m", "fastbp", "run", *arguments, **env)
+        command = ("-m", "fastbp", "run", *map(str, arguments))
+        if self.real:
+            done = self.run(*command, **env)
+        else:
+            done = prepared.run([sys.executable, *command], **self._place(**env))
         assert done.returncode == status, done.stderr
         *rest, last = done.stderr.splitlines()
         assert last.startswith("fastbp: "), done.stderr
@@ -58,16 +69,14 @@ class Project:
         return str(done.stdout)
 
     def run(self, *arguments: object, **env: str) -> Any:
+        """`python ARGUMENTS` in the chapter's folder, a process of Python's own."""
         return subprocess.run(
-            [sys.executable, *map(str, arguments)],
-            cwd=self.chapter,
-            env=self.environment | env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            timeout=300,
-            check=False,
+            [sys.executable, *map(str, arguments)], **self._place(**env), capture_output=True, timeout=300, check=False
         )
+
+    def _place(self, **env: str) -> dict[str, Any]:
+        where = {"cwd": self.chapter, "env": self.environment | env}
+        return where | {"stdin": subprocess.DEVNULL, "encoding": "utf-8"}
 
 
 TWO_LAYER_NET = """

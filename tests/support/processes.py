@@ -4,19 +4,22 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
+import prepared
 import pytest
 
 import fastbp
 import fastbp.kernels
-from fastbp.kernels.build.cache import cache_folder
+from fastbp.kernels.build.folder import cache_folder
 
 
-def python(code: str, *, stderr: str = "", **env: str) -> str:
+def python(code: str, *, stderr: str = "", how: Callable[..., Any] = prepared.popen, **env: str) -> str:
     """What the code prints; it must end well and leave exactly this on stderr."""
-    with start(code, **env) as process:
+    with start(code, how=how, **env) as process:
         output, errors = process.communicate(timeout=300)
     assert (process.returncode, errors) == (0, stderr), errors
     return output
@@ -44,13 +47,16 @@ def copy_package(folder: Path) -> Path:
     return kernels
 
 
-def start(code: str, *, folder: Path | None = None, **env: str) -> "subprocess.Popen[str]":
-    """A process that still runs."""
-    ours = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "FASTBP_CACHE_DIR": str(cache_folder().parent)}
+def start(
+    code: str, *, folder: Path | None = None, how: Callable[..., Any] = prepared.popen, **env: str
+) -> "subprocess.Popen[str]":
+    """A process that still runs; `how` is `subprocess.Popen` where Python's own start or imports matter."""
+    ours = {
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "FASTBP_CACHE_DIR": str(cache_folder("kernels").parent),
+    }
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
-    return subprocess.Popen(
-        [sys.executable, "-P", "-c", dedent(code)], env=os.environ | ours | env, cwd=folder, **pipes
-    )
+    return how([sys.executable, "-P", "-c", dedent(code)], env=os.environ | ours | env, cwd=folder, **pipes)
 
 
 needs_root = pytest.mark.skipif(getattr(os, "geteuid", lambda: -1)() != 0, reason="only root can become another user")

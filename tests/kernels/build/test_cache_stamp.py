@@ -53,11 +53,22 @@ add(x)
 print(x[0], sum(add.stats.cache_hits.values()))
 """
 PLACES = ("PACKAGE", "PART", "DEEPER", "OUTER")
+COMPILED = []  # a folder with the package, its sources and its bytecode in both places
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """To compile the package takes a second: once for all versions, to which only the rooms are added."""
+    folder = tmp_path_factory.mktemp("compiled")
+    copy_package(folder)
+    for legacy in (False, True):
+        compileall.compile_dir(folder, quiet=1, legacy=legacy)
+    COMPILED[:] = [folder]
 
 
 def write_version(folder: Path, **values: int) -> None:
     """The package in this folder, with these values at these places, 0 at the others."""
-    kernels = copy_package(folder)
+    kernels = shutil.copytree(COMPILED[0], folder) / "fastbp" / "kernels"
     for name, text in ROOMS.items():
         for place in PLACES:
             text = text.replace(f"VALUE_OF_{place}", str(values.get(place, 0)))
@@ -70,22 +81,35 @@ def write_version(folder: Path, **values: int) -> None:
 
 
 def sources(folder: Path) -> Path:
-    return folder
+    return without(folder, "*.pyc")
 
 
 def compiled_sources(folder: Path) -> Path:
+    without(folder, "*.pyc", "__pycache__")
     compileall.compile_dir(folder, quiet=1)
     return folder
 
 
 def no_sources(folder: Path) -> Path:
     compileall.compile_dir(folder, quiet=1, legacy=True)
-    for file in folder.rglob("*.py"):
-        file.unlink()
+    for place in list(folder.rglob("__pycache__")):
+        shutil.rmtree(place)
+    return without(folder, "*.py")
+
+
+def without(folder: Path, pattern: str, kept: str = "") -> Path:
+    """The folder without these files, but for those in folders of the name that is kept."""
+    for file in list(folder.rglob(pattern)):
+        if file.parent.name != kept:
+            file.unlink()
     return folder
 
 
 def zipped(folder: Path) -> Path:
+    return archived(sources(folder))
+
+
+def archived(folder: Path) -> Path:
     archive = folder.with_suffix(".zip")
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
         for path in sorted(folder.rglob("*")):
@@ -95,7 +119,7 @@ def zipped(folder: Path) -> Path:
 
 
 def zipped_without_sources(folder: Path) -> Path:
-    return zipped(no_sources(folder))
+    return archived(no_sources(folder))
 
 
 FORMS = (sources, compiled_sources, no_sources, zipped, zipped_without_sources)
