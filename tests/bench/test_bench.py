@@ -87,7 +87,7 @@ def test_real_sleep() -> None:
     pair = [Contender("ours", lambda: time.sleep(0.002)), Contender("other", lambda: time.sleep(0.006))]
     result = measure(ROW, pair, 0.1)
     assert 0.002 <= result.seconds["ours"].low <= result.seconds["ours"].median <= result.seconds["ours"].high
-    assert 1.5 < result.ratios["other"].median < 4
+    assert 1.1 < result.ratios["other"].median < 4  # of 3 on an idle machine, as each sleep ends later on a busy one
 
 
 # Order ---------------------------------------------------------------------------------------------------------------

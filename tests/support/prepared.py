@@ -28,8 +28,8 @@ READ_BY_IMPORTS = re.compile("(NUMBA|OMP|OPENBLAS|MKL|NPY|LD|MALLOC|LC)_.*|LANG|
 
 
 def popen(command: list[str], **options: Any) -> "subprocess.Popen[str]":
-    """As `subprocess.Popen`, of `[sys.executable, *arguments]`; a real process where there are no templates."""
-    return (Prepared if hasattr(os, "pidfd_open") else subprocess.Popen)(command, **options)
+    """As `subprocess.Popen`, of `[sys.executable, *arguments]`; a real process where there can be no templates."""
+    return (Prepared if _possible() else subprocess.Popen)(command, **options)
 
 
 def run(command: list[str], timeout: float = 300, **options: Any) -> "subprocess.CompletedProcess[str]":
@@ -105,6 +105,16 @@ class Template:
         answer = self._channel.recv(1 << 10)
         assert answer, self._process.stderr and self._process.stderr.read()
         return json.loads(answer)
+
+
+@lru_cache
+def _possible() -> bool:
+    """On Linux, of a version that tells the end of another's child."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return True
 
 
 @lru_cache
