@@ -14,6 +14,11 @@ from contextlib import suppress
 for name in ("numpy", "numba", "llvmlite.binding", "typer", "rich.console", "rich.progress"):
     with suppress(ImportError):
         importlib.import_module(name)
+# What Numba does before the first kernel is compiled or loaded takes another 0.25 s: it also imports SciPy.
+with suppress(ImportError):
+    cpu_target = importlib.import_module("numba.core.registry").cpu_target
+    cpu_target.typing_context.refresh()
+    cpu_target.target_context.refresh()
 
 
 def served(channel):
