@@ -43,6 +43,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.getoption("--small")
     if whole and config.getoption("numprocesses", None) and not os.environ.get("NUMBA_DISABLE_JIT"):
+        config.get_terminal_writer().line("compiling the kernels that are not kept yet, all of them at first")
         with start("from fastbp.command.cli import run; run(['warmup'])", how=subprocess.Popen) as process:
             process.communicate()
 
