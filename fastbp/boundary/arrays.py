@@ -189,6 +189,8 @@ def targets(t: ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArr
     Indices are integers of shape (N,) or (N, 1); probabilities have the shape of the scores. For a single sample
     the index is a scalar. ValueError for another shape and for an index that is no class.
     """
+    if len(shape) not in (1, 2):
+        raise ValueError(f"x must have shape (batch, classes) or (classes,), got {shape}")
     rows, classes = (1, shape[0]) if len(shape) == 1 else shape
     labels = real_array(t, "t")
     if labels.shape == shape:

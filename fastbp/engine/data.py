@@ -73,7 +73,7 @@ class Data:
     def check_fits(self, takes: Takes) -> None:
         """ValueError when it was prepared for another kind of network."""
         features = self.features if takes.features is None else takes.features
-        classes = takes.outputs(self.sample_shape if takes.features is None else (features,))
+        classes = math.prod(takes.outputs(self.sample_shape if takes.features is None else (features,)))
         if (self.features, self.classes, self.dtype) != (features, classes, takes.dtype):
             raise ValueError(
                 f"the data were prepared for {self.features} inputs, {self.classes} classes and {self.dtype}, "
@@ -161,7 +161,8 @@ def prepare(x: Any, t: Any, takes: Takes, *, scale: float, sparse: bool | None) 
     scale = finite(scale, "scale")
     given, dtype = (x, t, scale), takes.dtype
     shape = (takes.features,) if takes.features is not None else np.shape(x)[1:]
-    features, classes = math.prod(shape), takes.outputs(shape)
+    outputs = takes.outputs(shape)
+    features, classes = math.prod(shape), math.prod(outputs)
     if not takes.skips:
         if sparse:
             raise ValueError("sparse=True needs an Affine layer at the front")
@@ -176,7 +177,9 @@ def prepare(x: Any, t: Any, takes: Takes, *, scale: float, sparse: bool | None) 
     else:
         dense = dense_rows(x, features, dtype)
         rows = len(dense)
-    labels = NO_LABELS if t is NO_LABELS else takes.targets(t, (rows, classes), dtype)
+    labels = NO_LABELS if t is NO_LABELS else takes.targets(t, (rows, *outputs), dtype)
+    if labels.ndim > 2:  # values of images: their loss is a sum over all
+        labels = labels.reshape(rows, classes)
     made = partial(Data, rows, features, classes, dtype, given=given, shape=shape, targets=takes.targets)
     if dense is not None:
         if not (sparse or (sparse is None and density(dense) < SPARSE_BELOW)):

@@ -73,7 +73,7 @@ class Takes(NamedTuple):
     """What samples and labels have to be for a network."""
 
     features: int | None  # numbers a sample; None where any shape may fit
-    outputs: Callable[[Shape], int]  # of the last operation, for such a sample
+    outputs: Callable[[Shape], Shape]  # of the last operation, for such a sample
     dtype: np.dtype[Any]
     skips: bool  # whether zeros can be skipped
     targets: Callable[..., NDArray[Any]]  # checks labels
@@ -112,10 +112,10 @@ def make_ready(operations: list[Operation], dtype: np.dtype[Any]) -> None:
 def takes(operations: list[Operation], dtype: np.dtype[Any], loss: Any) -> Takes:
     """What samples and labels have to be for these operations."""
 
-    def outputs(shape: Shape) -> int:
+    def outputs(shape: Shape) -> Shape:
         if operations[0].inputs != shape:
             connect(operations, shape)
-        return operations[-1].M
+        return operations[-1].outputs or ()
 
     shape = leading_shape(operations)
     skips = bool(operations[0].compiled.skipping)

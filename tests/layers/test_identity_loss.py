@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from cases import Case
 
+import fastbp
 from fastbp import IdentityWithLoss, layers, reference
 
 
@@ -87,3 +88,47 @@ def test_another_shape_is_refused(shape: tuple[int, ...]) -> None:
 def test_backward_needs_forward() -> None:
     with pytest.raises(RuntimeError, match="needs a forward pass first"):
         IdentityWithLoss().backward()
+
+
+class Images:
+    """Images to images: a convolution before the loss."""
+
+    def __init__(self, dtype: type) -> None:
+        W = np.random.default_rng(0).standard_normal((2, 1, 3, 3)).astype(dtype)
+        self.params = {"W": W, "b": np.zeros(2, dtype)}
+        self.layers = {"convolution": fastbp.Convolution(W, self.params["b"], 1, 1)}
+        self.last_layer = fastbp.IdentityWithLoss()
+
+    def loss(self, x: np.ndarray, t: np.ndarray) -> float:
+        return self.last_layer.forward(self.layers["convolution"].forward(x), t)
+
+    def gradient(self, x: np.ndarray, t: np.ndarray) -> dict[str, np.ndarray]:
+        self.loss(x, t)
+        self.layers["convolution"].backward(self.last_layer.backward(1))
+        return {"W": self.layers["convolution"].dW, "b": self.layers["convolution"].db}
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 1e-5)])
+def test_values_of_images_in_the_compiled_loop(dtype: type, tolerance: float) -> None:
+    rng = np.random.default_rng(1)
+    x, t = rng.random((12, 1, 5, 6)).astype(dtype), rng.random((12, 2, 5, 6))
+    order = np.arange(12).reshape(3, 4)
+    ours, layers, optimizer = Images(dtype), Images(dtype), fastbp.SGD(0.01)
+    step = fastbp.compile(ours, fastbp.SGD(0.01), strict=True)
+    losses = step.run(x, t, order)
+    expected = []
+    for rows in order:
+        expected.append(layers.loss(x[rows], t[rows]))
+        optimizer.update(layers.params, layers.gradient(x[rows], t[rows]))
+    np.testing.assert_allclose(losses, expected, rtol=tolerance)
+    np.testing.assert_allclose(ours.params["W"], layers.params["W"], rtol=tolerance, atol=tolerance)
+    with pytest.raises(ValueError, match=r"t must have the shape of the outputs, \(12, 2, 5, 6\), got \(12, 60\)"):
+        step.run(x, t.reshape(12, -1), order)
+
+
+def test_a_softmax_of_images_is_refused_as_by_the_layer() -> None:
+    network, x, t = Images(np.float64), np.ones((4, 1, 5, 6)), np.zeros(4, int)
+    network.last_layer = fastbp.SoftmaxWithLoss()
+    for run in (network.loss, fastbp.compile(network, fastbp.SGD(0.01), strict=True)):
+        with pytest.raises(ValueError, match=r"x must have shape \(batch, classes\) .* got \(4, 2, 5, 6\)"):
+            run(x, t)
