@@ -1,16 +1,17 @@
 """The kernels of an affine layer: x (N, D), W (D, M), b (M,), out and dout (N, M), mask of bool or uint8.
 
-What a layer calls, affine_forward and affine_backward, comes also as `..._threads`, on as many as Numba may use, where
-every thread computes a part of its own: the same bits. The others are parts of these, or of the compiled loop, for
-measurements and tests. Scratch has `scratch_size(dtype)` elements a thread.
+What a layer calls, affine_forward and affine_backward, comes also as `..._threads`, where every thread computes a part
+of its own: the same bits. Who needs no dx calls affine_backward_params. The others are parts of these, or of the
+compiled loop, for measurements and tests. Scratch has `scratch_size(dtype)` elements a thread.
 """
 
-from numba import prange, types
+from numba import types
 
-from fastbp.kernels.build.flags import expanded, inlined, kernel, parallel_kernel
+from fastbp.kernels.build.flags import expanded, inlined, kernel, shared
+from fastbp.kernels.build.threads import on_threads
 from fastbp.kernels.matmul.gemm import backward_input_rows, backward_params_rows, forward_rows
 from fastbp.kernels.matmul.product import FEW_DOT
-from fastbp.kernels.tiles import address_as_bytes, lanes_of, pointer
+from fastbp.kernels.tiles import address_as_bytes, lanes_of, moved, pointer
 
 
 @expanded
@@ -39,7 +40,32 @@ def _no_mask():
     return address_as_bytes(0)
 
 
-@kernel("given[:, ::1], real[:, ::1], real[::1], real[:, ::1], real[::1]")
+_FORWARD = "given[:, ::1], real[:, ::1], real[::1], real[:, ::1], real[::1]"
+_BACKWARD = "real[:, ::1], given[:, ::1], real[:, ::1], real[:, ::1], real[:, ::1], real[::1], real[::1]"
+
+
+def _products(given, real):
+    """The C functions of a layer's kernels. They take seconds to compile: all at once, and not each when it is met."""
+    x, W, size, sizes = types.CPointer(given), types.CPointer(real), types.int64, (types.int64,) * 7
+    no_mask = types.CPointer(types.uint8), types.boolean
+    return [
+        forward_rows.of(*sizes, x, W, W, W, *no_mask, W),
+        backward_params_rows.of(*sizes, W, x, types.float64, types.boolean, W, W, W),
+        backward_input_rows.of(*sizes, W, *no_mask, W, W, W),
+        forward_of_thread.of(*sizes[:5], x, W, W, W, W, size),
+        backward_of_thread.of(*sizes[:5], W, x, W, W, W, W, W, size),
+    ]
+
+
+def _of_forward(x, W, *others):
+    return _products(x.dtype, W.dtype)
+
+
+def _of_backward(dout, x, *others):
+    return _products(x.dtype, dout.dtype)
+
+
+@kernel(_FORWARD, needs=_of_forward)
 def affine_forward(x, W, b, out, scratch):
     """out = x @ W + b. x may be float32 where the others are float64."""
     _forward(0, x.shape[0], 0, W.shape[1], x, W, b, out, _no_mask(), False, scratch)
@@ -51,28 +77,14 @@ def affine_relu_forward(x, W, b, out, mask, scratch):
     _forward(0, x.shape[0], 0, W.shape[1], x, W, b, out, pointer(mask), True, scratch)
 
 
-def _backward_products(dout, x, W, *others):
-    """The C functions of a backward pass, of which each takes seconds to compile."""
-    given, real, sizes = types.CPointer(x.dtype), types.CPointer(W.dtype), (types.int64,) * 7
-    mask, masked = types.CPointer(types.uint8), types.boolean
-    params = (real, given, types.float64, types.boolean, real, real, real)
-    return [
-        backward_params_rows.of(*sizes, *params),
-        backward_input_rows.of(*sizes, real, mask, masked, real, real, real),
-    ]
-
-
-@kernel(
-    "real[:, ::1], given[:, ::1], real[:, ::1], real[:, ::1], real[:, ::1], real[::1], real[::1]",
-    needs=_backward_products,
-)
+@kernel(_BACKWARD, needs=_of_backward)
 def affine_backward(dout, x, W, dx, dW, db, scratch):
     """dx = dout @ W.T, dW = x.T @ dout, db = the column sums of dout."""
     _backward_params(0, x.shape[1], dout, x, 0.0, False, dW, db, scratch)
     _backward_input(0, dout.shape[0], 0, W.shape[0], dout, _no_mask(), False, W, dx, scratch)
 
 
-@kernel
+@kernel("real[:, ::1], given[:, ::1], real[:, ::1], real[::1], real[::1]", needs=_of_backward)
 def affine_backward_params(dout, x, dW, db, scratch):
     """dW = x.T @ dout, db = the column sums of dout."""
     _backward_params(0, x.shape[1], dout, x, 0.0, False, dW, db, scratch)
@@ -110,24 +122,34 @@ def _part_of_dx(part, threads, N, D, lanes):
     return N * part // threads, N * (part + 1) // threads, 0, D
 
 
-@parallel_kernel("given[:, ::1], real[:, ::1], real[::1], real[:, ::1], real[::1], int64")
-def affine_forward_threads(x, W, b, out, scratch, threads):
+@shared
+def forward_of_thread(part, threads, N, D, M, x, W, b, out, scratch, size):
+    """The rows of this thread; it has `size` elements of scratch."""
+    own = moved(scratch, part * size)
+    forward_rows(N * part // threads, N * (part + 1) // threads, 0, M, N, D, M, x, W, b, out, _no_mask(), False, own)
+
+
+@shared
+def backward_of_thread(part, threads, N, D, M, dout, x, W, dx, dW, db, scratch, size):
+    """The rows of dW, and the rows or columns of dx, that are this thread's."""
+    own = moved(scratch, part * size)
+    first, last = D * part // threads, D * (part + 1) // threads
+    backward_params_rows(first, last, 0, M, N, D, M, dout, x, 0.0, False, dW, db, own)
+    lo, hi, left, right = _part_of_dx(part, threads, N, D, lanes_of(dx))
+    backward_input_rows(lo, hi, left, right, N, D, M, dout, _no_mask(), False, W, dx, own)
+
+
+@kernel(f"{_FORWARD}, int64, int64", needs=_of_forward)
+def affine_forward_threads(x, W, b, out, scratch, threads, launcher):
     """affine_forward, its rows split over threads."""
-    (N, M), size = out.shape, scratch.size // threads
-    for part in prange(threads):
-        own = scratch[part * size : (part + 1) * size]
-        _forward(N * part // threads, N * (part + 1) // threads, 0, M, x, W, b, out, _no_mask(), False, own)
+    (N, M), D, size = out.shape, W.shape[0], scratch.size // threads
+    given = (N, D, M, pointer(x), pointer(W), pointer(b), pointer(out), pointer(scratch), size)
+    on_threads(forward_of_thread, launcher, threads, given)
 
 
-@parallel_kernel(
-    "real[:, ::1], given[:, ::1], real[:, ::1], real[:, ::1], real[:, ::1], real[::1], real[::1], int64",
-    needs=_backward_products,
-)
-def affine_backward_threads(dout, x, W, dx, dW, db, scratch, threads):
+@kernel(f"{_BACKWARD}, int64, int64", needs=_of_backward)
+def affine_backward_threads(dout, x, W, dx, dW, db, scratch, threads, launcher):
     """affine_backward, the rows of dW, and the rows or columns of dx, split over threads."""
-    (N, D), size = dx.shape, scratch.size // threads
-    for part in prange(threads):
-        own = scratch[part * size : (part + 1) * size]
-        _backward_params(D * part // threads, D * (part + 1) // threads, dout, x, 0.0, False, dW, db, own)
-        lo, hi, left, right = _part_of_dx(part, threads, N, D, lanes_of(dx))
-        _backward_input(lo, hi, left, right, dout, _no_mask(), False, W, dx, own)
+    (N, D), M, size = dx.shape, dout.shape[1], scratch.size // threads
+    dout, x, W, dx, dW, db = pointer(dout), pointer(x), pointer(W), pointer(dx), pointer(dW), pointer(db)
+    on_threads(backward_of_thread, launcher, threads, (N, D, M, dout, x, W, dx, dW, db, pointer(scratch), size))

@@ -6,9 +6,8 @@ works in memory of its own: `copies_size` elements of scratch, twice `room` of v
 is skipped.
 """
 
-from numba import prange
-
-from fastbp.kernels.build.flags import inlined, kernel, parallel_kernel
+from fastbp.kernels.build.flags import inlined, kernel, shared
+from fastbp.kernels.build.threads import on_threads
 from fastbp.kernels.loop.compress import OVERRUN, keep, keep_one_by_one, lanes_together
 from fastbp.kernels.loop.sparse import CHAIN, TWO_CHAINS, add_bias_rows, product_by
 from fastbp.kernels.matmul.edges import column_sums
@@ -127,16 +126,13 @@ def _products_of_columns(tile, D, M, lengths, rows, terms, gradient, stride, gro
             store_row_masked(found, dW, d * M + j, M - j)
 
 
-@inlined
-def _forward(lo, hi, x, W, b, stride, out, scratch, values, columns, marks):
-    """Rows [lo, hi) of x @ W + b."""
-    (D, M), start = W.shape, aligned(scratch)
-    padded_W = moved(pointer(scratch), start)
+@shared
+def forward_rows_skipping(lo, hi, D, M, x, W, b, stride, out, scratch, values, columns, marks):
+    """Rows [lo, hi) of x @ W + b; marks[0] is 0 if it wasn't done."""
+    padded_W = moved(scratch, aligned(scratch))
     product = moved(padded_W, D * stride)
-    begins, cursors = pointer(marks), moved(pointer(marks), ROWS + 1)
-    x, b, out, values, columns = pointer(x), pointer(b), pointer(out), pointer(values), pointer(columns)
-    nowhere = address_as_bytes(0)
-    finite = _copied(D, M, pointer(W), stride, padded_W)
+    begins, cursors, nowhere = marks, moved(marks, ROWS + 1), address_as_bytes(0)
+    finite = _copied(D, M, W, stride, padded_W)
     if finite:
         for top in range(lo, hi, ROWS):
             count = min(ROWS, hi - top)
@@ -148,24 +144,36 @@ def _forward(lo, hi, x, W, b, stride, out, scratch, values, columns, marks):
                 tile = zeros(1, 4, scratch)
                 product_by(tile, 0, count, begins, columns, values, D, padded_W, stride, product, cursors)
             add_bias_rows(0, count, M, product, stride, b, moved(out, top * M), nowhere, False)
-    return finite
+    marks[0] = 1 if finite else 0
+
+
+@shared
+def skipping_of_thread(part, threads, N, D, M, x, W, b, stride, out, scratch, size, values, columns, marks, each):
+    """The rows of this thread; it has `size` elements of scratch and `each` of marks."""
+    lo, hi, at = N * part // threads, N * (part + 1) // threads, part * room(D)
+    own, values, columns = moved(scratch, part * size), moved(values, at), moved(columns, at)
+    forward_rows_skipping(lo, hi, D, M, x, W, b, stride, out, own, values, columns, moved(marks, part * each))
 
 
 @kernel(FORWARD)
 def affine_forward_skipping(x, W, b, stride, out, scratch, values, columns, marks):
     """out = x @ W + b."""
-    return _forward(0, x.shape[0], x, W, b, stride, out, scratch, values, columns, marks)
+    (N, M), D, target, memory = out.shape, W.shape[0], pointer(out), pointer(scratch)
+    values, columns = pointer(values), pointer(columns)
+    forward_rows_skipping(
+        *(0, N, D, M, pointer(x), pointer(W), pointer(b), stride, target, memory, values, columns, pointer(marks))
+    )
+    return marks[0] != 0
 
 
-@parallel_kernel(f"{FORWARD}, int64")
-def affine_forward_skipping_threads(x, W, b, stride, out, scratch, values, columns, marks, threads):
+@kernel(f"{FORWARD}, int64, int64")
+def affine_forward_skipping_threads(x, W, b, stride, out, scratch, values, columns, marks, threads, launcher):
     """The same, its rows split over threads."""
-    (N, D), size, each = x.shape, scratch.size // threads, marks.size // threads
-    for part in prange(threads):
-        own, where = scratch[part * size : (part + 1) * size], marks[part * each : (part + 1) * each]
-        at = part * room(D)
-        lo, hi = N * part // threads, N * (part + 1) // threads
-        where[0] = _forward(lo, hi, x, W, b, stride, out, own, values[at:], columns[at:], where)
+    (N, M), D, size, each = out.shape, W.shape[0], scratch.size // threads, marks.size // threads
+    x, W, b, out, scratch = pointer(x), pointer(W), pointer(b), pointer(out), pointer(scratch)
+    values, columns, marks = pointer(values), pointer(columns), pointer(marks)
+    given = (N, D, M, x, W, b, stride, out, scratch, size, values, columns, marks, each)
+    on_threads(skipping_of_thread, launcher, threads, given)
     done = True
     for part in range(threads):
         done = done and marks[part * each] != 0

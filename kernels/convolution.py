@@ -14,10 +14,9 @@ Threads take images, or groups of them, which don't depend on how many threads t
 number. Scratch has `images.shape.scratch_sizes` elements.
 """
 
-from numba import prange
-
-from fastbp.kernels.build.flags import expanded, inlined, kernel, parallel_kernel, part, shared
+from fastbp.kernels.build.flags import expanded, inlined, kernel, part, shared
 from fastbp.kernels.build.tables import is_there
+from fastbp.kernels.build.threads import on_threads
 from fastbp.kernels.images.fold import gradient_of_few_channels, tables_of_columns
 from fastbp.kernels.images.planes import (
     clear,
@@ -172,7 +171,14 @@ def _no_mask():
     return address_as_bytes(0)
 
 
-@kernel("given[:, :, :, ::1], real[:, :, :, ::1], real[::1], int64, int64, real[:, :, :, ::1], real[::1]")
+_FORWARD = "given[:, :, :, ::1], real[:, :, :, ::1], real[::1], int64, int64, real[:, :, :, ::1], real[::1]"
+_BACKWARD = (
+    "real[:, :, :, ::1], given[:, :, :, ::1], real[:, :, :, ::1], int64, int64, real[:, :, :, ::1], "
+    "real[:, :, :, ::1], real[::1], real[::1], real[::1]"
+)
+
+
+@kernel(_FORWARD)
 def convolution_forward(x, W, b, stride, pad, out, scratch):
     """out = seen @ W + b for each image. x may be float32 where the others are float64."""
     s, own = _shape(x, W, stride, pad, out), aligned(scratch)
@@ -180,10 +186,7 @@ def convolution_forward(x, W, b, stride, pad, out, scratch):
     convolve(0, x.shape[0], s, pointer(x), filters, bias, pointer(out), _no_mask(), False, scratch)
 
 
-@kernel(
-    "real[:, :, :, ::1], given[:, :, :, ::1], real[:, :, :, ::1], int64, int64, real[:, :, :, ::1], "
-    "real[:, :, :, ::1], real[::1], real[::1], real[::1]"
-)
+@kernel(_BACKWARD)
 def convolution_backward(dout, x, W, stride, pad, dx, dW, db, sums, scratch):
     """dx, dW and db, the sums of the gradients over the batch. `sums` takes the gradients of its parts."""
     s, N = _shape(x, W, stride, pad, dout), x.shape[0]
@@ -198,37 +201,41 @@ def convolution_backward(dout, x, W, stride, pad, dx, dW, db, sums, scratch):
     store_gradients(0, s.FN, s.FN, s.C * s.FH * s.FW, groups, size, together, pointer(dW), pointer(db))
 
 
-@parallel_kernel(
-    "given[:, :, :, ::1], real[:, :, :, ::1], real[::1], int64, int64, real[:, :, :, ::1], real[::1], int64"
-)
-def convolution_forward_threads(x, W, b, stride, pad, out, scratch, threads):
+@shared
+def forward_of_thread(part, threads, N, s, x, W, b, out, scratch, size):
+    """The images of this thread; it has `size` elements of scratch."""
+    own, lo, hi = moved(scratch, part * size), N * part // threads, N * (part + 1) // threads
+    convolve(lo, hi, s, x, W, b, out, _no_mask(), False, moved(own, aligned(own)))
+
+
+@shared
+def backward_of_thread(part, threads, N, s, dout, x, W, dx, sums, scratch, size):
+    """The groups of images whose gradients this thread sums up, and the images of dx that are its own."""
+    one, groups, own = gradient_size(s, lanes_of(dout)), groups_of(N), moved(scratch, part * size)
+    own = moved(own, aligned(own))
+    for group in range(groups * part // threads, groups * (part + 1) // threads):
+        to = moved(sums, group * one)
+        add_filter_gradients(group_border(group, N), group_border(group + 1, N), s, dout, x, to, own)
+    begin_back(s, W, own)
+    convolve_back(N * part // threads, N * (part + 1) // threads, s, dout, W, dx, _no_mask(), False, own)
+
+
+@kernel(f"{_FORWARD}, int64, int64")
+def convolution_forward_threads(x, W, b, stride, pad, out, scratch, threads, launcher):
     """convolution_forward, its images split over threads."""
-    s, N, size = _shape(x, W, stride, pad, out), x.shape[0], scratch.size // threads
-    for thread in prange(threads):
-        own = scratch[thread * size : (thread + 1) * size]
-        lo, hi, to = N * thread // threads, N * (thread + 1) // threads, moved(pointer(own), aligned(own))
-        convolve(lo, hi, s, pointer(x), pointer(W), pointer(b), pointer(out), _no_mask(), False, to)
+    s, size = _shape(x, W, stride, pad, out), scratch.size // threads
+    given = (x.shape[0], s, pointer(x), pointer(W), pointer(b), pointer(out), pointer(scratch), size)
+    on_threads(forward_of_thread, launcher, threads, given)
 
 
-@parallel_kernel(
-    "real[:, :, :, ::1], given[:, :, :, ::1], real[:, :, :, ::1], int64, int64, real[:, :, :, ::1], "
-    "real[:, :, :, ::1], real[::1], real[::1], real[::1], int64"
-)
-def convolution_backward_threads(dout, x, W, stride, pad, dx, dW, db, sums, scratch, threads):
+@kernel(f"{_BACKWARD}, int64, int64")
+def convolution_backward_threads(dout, x, W, stride, pad, dx, dW, db, sums, scratch, threads, launcher):
     """convolution_backward, its parts and its images split over threads."""
     s, N, size = _shape(x, W, stride, pad, dout), x.shape[0], scratch.size // threads
-    one, groups = gradient_size(s, lanes_of(dout)), groups_of(N)
-    for thread in prange(threads):
-        own = scratch[thread * size : (thread + 1) * size]
-        work, together = moved(pointer(own), aligned(own)), moved(pointer(sums), aligned(sums))
-        for group in range(groups * thread // threads, groups * (thread + 1) // threads):
-            lo, hi = group_border(group, N), group_border(group + 1, N)
-            add_filter_gradients(lo, hi, s, pointer(dout), pointer(x), moved(together, group * one), work)
-        begin_back(s, pointer(W), work)
-        lo, hi = N * thread // threads, N * (thread + 1) // threads
-        convolve_back(lo, hi, s, pointer(dout), pointer(W), pointer(dx), _no_mask(), False, work)
-    together = moved(pointer(sums), aligned(sums))
-    store_gradients(0, s.FN, s.FN, s.C * s.FH * s.FW, groups, one, together, pointer(dW), pointer(db))
+    one, together = gradient_size(s, lanes_of(dout)), moved(pointer(sums), aligned(sums))
+    given = (N, s, pointer(dout), pointer(x), pointer(W), pointer(dx), together, pointer(scratch), size)
+    on_threads(backward_of_thread, launcher, threads, given)
+    store_gradients(0, s.FN, s.FN, s.C * s.FH * s.FW, groups_of(N), one, together, pointer(dW), pointer(db))
 
 
 # --- parts of the loop ---

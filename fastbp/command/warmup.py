@@ -15,7 +15,6 @@ from numpy.typing import DTypeLike
 from fastbp.engine.all_functions import all_functions
 from fastbp.kernels.build.signatures import declared
 from fastbp.system.interrupts import interrupts_end
-from fastbp.system.threads import threading_layer
 
 DTYPES = ("float32", "float64")
 Step = tuple[str, Callable[[], None]]
@@ -112,11 +111,7 @@ def _steps(dtype: str) -> Iterator[tuple[int, Step]]:
     for function in all_functions(dtype):
         yield (0 if "affine" in function.symbol else 3), (function.name, function.address)
     for kernel, types in declared(dtype):
-        threads = kernel.targetoptions.get("parallel", False)
-        if threads and threading_layer()[0] is None:
-            continue  # nothing runs on several threads here
-        order = 2 if threads else 1 if _is_product(kernel) else 3
-        yield order, (_name(kernel, types), partial(kernel.compile, types))
+        yield (1 if _is_product(kernel) else 3), (_name(kernel, types), partial(kernel.compile, types))
 
 
 def _is_product(kernel: Any) -> bool:

@@ -86,8 +86,8 @@ class Affine:
             if n == 1:
                 affine_forward(x, W, b, out, scratch)
             else:
-                with threads.running(n):
-                    affine_forward_threads(x, W, b, out, scratch, n)
+                with threads.running(n) as launcher:
+                    affine_forward_threads(x, W, b, out, scratch, n, launcher)
         self.x, self.original_x_shape = x, shape
         return out[0] if len(shape) == 1 else out
 
@@ -105,8 +105,8 @@ class Affine:
         if n == 1:
             affine_backward(dout, x, W, dx, dW, db, scratch)
         else:
-            with threads.running(n):
-                affine_backward_threads(dout, x, W, dx, dW, db, scratch, n)
+            with threads.running(n) as launcher:
+                affine_backward_threads(dout, x, W, dx, dW, db, scratch, n, launcher)
         self.dW, self.db = dW, db
         return dx if dx.shape == shape else dx.reshape(shape)
 

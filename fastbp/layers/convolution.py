@@ -110,12 +110,12 @@ class Convolution:
         out = np.empty((x.shape[0], W.shape[0], *size), W.dtype)
         n = min(threads.for_work(2.0 * out.size * W[0].size), x.shape[0])
         own, _ = scratch_sizes(_shape(x, W, self.stride, self.pad, out), x.shape[0], out.dtype)
-        scratch = threads.scratch(n * own, W.dtype)
+        scratch, places = threads.scratch(n * own, W.dtype), (self.stride, self.pad)
         if n == 1:
-            convolution_forward(x, W, b, self.stride, self.pad, out, scratch)
+            convolution_forward(x, W, b, *places, out, scratch)
         else:
-            with threads.running(n):
-                convolution_forward_threads(x, W, b, self.stride, self.pad, out, scratch, n)
+            with threads.running(n) as launcher:
+                convolution_forward_threads(x, W, b, *places, out, scratch, n, launcher)
         self.x = x
         return out
 
@@ -129,13 +129,13 @@ class Convolution:
         dx, dW, db = np.empty(x.shape, dout.dtype), np.empty(W.shape, dout.dtype), np.empty(W.shape[0], dout.dtype)
         n = min(threads.for_work(4.0 * dout.size * W[0].size), x.shape[0])
         own, sums = scratch_sizes(_shape(x, W, self.stride, self.pad, dout), x.shape[0], dout.dtype)
-        memory = threads.scratch(sums + n * own, W.dtype)
-        places = (self.stride, self.pad)
+        memory, places = threads.scratch(sums + n * own, W.dtype), (self.stride, self.pad)
+        results = dx, dW, db, memory[:sums], memory[sums:]
         if n == 1:
-            convolution_backward(dout, x, W, *places, dx, dW, db, memory[:sums], memory[sums:])
+            convolution_backward(dout, x, W, *places, *results)
         else:
-            with threads.running(n):
-                convolution_backward_threads(dout, x, W, *places, dx, dW, db, memory[:sums], memory[sums:], n)
+            with threads.running(n) as launcher:
+                convolution_backward_threads(dout, x, W, *places, *results, n, launcher)
         self.dW, self.db = dW, db
         return dx
 

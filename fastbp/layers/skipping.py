@@ -48,8 +48,8 @@ def forward(x: NDArray[Any], W: NDArray[Any], b: NDArray[Any], out: NDArray[Any]
     n = threads.for_work(2.0 * x.shape[0] * W.size)
     if n == 1:
         return bool(affine_forward_skipping(x, W, b, *_around(1, x, W, out)))
-    with threads.running(n):
-        return bool(affine_forward_skipping_threads(x, W, b, *_around(n, x, W, out), n))
+    with threads.running(n) as launcher:
+        return bool(affine_forward_skipping_threads(x, W, b, *_around(n, x, W, out), n, launcher))
 
 
 def backward_params(dout: NDArray[Any], x: NDArray[Any], dW: NDArray[Any], db: NDArray[Any]) -> bool:

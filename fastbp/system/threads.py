@@ -61,15 +61,18 @@ def for_work(flops: float) -> int:
 
 
 @contextmanager
-def running(n: int) -> Iterator[None]:
-    """Inside the block Numba's parallel kernels use n threads when this Python thread calls them."""
+def running(n: int) -> Iterator[int]:
+    """Inside the block kernels may start n threads, by `launcher`, which it gives, when this Python thread calls them.
+
+    Numba's own number of threads, which changes with them, is the same afterwards.
+    """
     from numba import get_num_threads, set_num_threads
 
     before = get_num_threads()
     if before != n:  # each call costs 1.2 µs
         set_num_threads(n)
     try:
-        yield
+        yield launcher()
     finally:
         if before != n:
             set_num_threads(before)
@@ -102,6 +105,13 @@ def threading_layer() -> tuple[str | None, str]:
         return name, f"the first that loads of {', '.join(numba.config.THREADING_LAYER_PRIORITY)}"
     faults = [fault for fault in map(_fault, ("tbb", "omp")) if fault]
     return None, f"{'; '.join(faults if len(faults) == 2 else [wanted])}; workqueue is not used"
+
+
+@lru_cache(maxsize=1)
+def launcher() -> int:
+    """The address of the function of that layer which starts threads, for kernels; 0 without a layer."""
+    name, _ = threading_layer()
+    return int(import_module(f"numba.np.ufunc.{name}pool").parallel_for) if name else 0
 
 
 def launched() -> int:

@@ -49,7 +49,7 @@ def part(function):
 entry = part  # what Python calls by its address: the loop itself
 
 
-def kernel(*signatures, needs=None, **options):
+def kernel(*signatures, needs=None):
     """Compiles a function as a kernel, kept on disk; its signatures are what is compiled ahead of its first call.
 
     In each of them, Numba's `"given[:, ::1], real[::1], int64"`, `real` stands for the precision of the weights and
@@ -57,17 +57,14 @@ def kernel(*signatures, needs=None, **options):
     calls, where these are worth compiling side by side.
     """
     if signatures and callable(signatures[0]):
-        return _compiled(signatures[0], (), needs, options)
-    return lambda function: _compiled(function, signatures, needs, options)
+        return _compiled(signatures[0], (), needs)
+    return lambda function: _compiled(function, signatures, needs)
 
 
-parallel_kernel = partial(kernel, parallel=True)  # for a function whose `prange` runs on several threads
-
-
-def _compiled(function, signatures, needs, options):
+def _compiled(function, signatures, needs):
     if config.DISABLE_JIT:
         return silent(function)
-    compiled = njit(**OPTIONS, **options, no_cfunc_wrapper=True)(function)  # who wants an address takes a C function
+    compiled = njit(**OPTIONS, no_cfunc_wrapper=True)(function)  # who wants an address takes a C function
     compiled._cache = KernelCache(function)
     compiled.compile = at_ease(compiled.compile, needs and (lambda signature: objects.load(needs(*signature))))
     if signatures:

@@ -186,19 +186,23 @@ def _make_callable(native):
     @lower_builtin(native, types.VarArg(types.Any))
     def call(context, builder, signature, arguments):
         called = native.of(*signature.args)
-        library = context.active_code_library
-        if isinstance(library, UnfinishedLibrary):
-            library.calls[called.symbol] = called
-        else:  # it is turned into machine code as soon as it is complete
-            called.address()
         values = context.get_arg_packer(signature.args).as_arguments(builder, arguments)
-        result = ir.VoidType()
-        if native.returns is not types.void:
-            result = context.get_value_type(native.returns)
-        function_type = ir.FunctionType(result, [value.type for value in values])
-        function = cgutils.get_or_insert_function(builder.module, function_type, called.symbol)
-        value = builder.call(function, values)
+        value = builder.call(declared_in(context, builder.module, called), values)
         return context.get_dummy_value() if native.returns is types.void else value
+
+
+def declared_in(context, module, called):
+    """A C function as the code of an LLVM module calls it."""
+    library = context.active_code_library
+    if isinstance(library, UnfinishedLibrary):
+        library.calls[called.symbol] = called
+    else:  # it is turned into machine code as soon as it is complete
+        called.address()
+    result = ir.VoidType()
+    if called.native.returns is not types.void:
+        result = context.get_value_type(called.native.returns)
+    taken = context.get_arg_packer(called.types).argument_types
+    return cgutils.get_or_insert_function(module, ir.FunctionType(result, taken), called.symbol)
 
 
 def _code(type_):

@@ -231,6 +231,7 @@ def test_kernels_keep_the_contract(file: str, function: ast.FunctionDef) -> None
             "columns",
             "marks",
             "threads",
+            "launcher",
         )
         assert names == [name for name in saved if name in names], function.name
 

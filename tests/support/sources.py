@@ -10,7 +10,7 @@ KERNELS = Path(__import__("fastbp.kernels", fromlist=["x"]).__file__).parent
 
 
 def is_kernel(node: ast.AST) -> bool:
-    kinds = {"kernel", "parallel_kernel", "optimizer_step"}
+    kinds = {"kernel", "optimizer_step"}
     return isinstance(node, ast.FunctionDef) and any(ast.unparse(d).split("(")[0] in kinds for d in node.decorator_list)
 
 

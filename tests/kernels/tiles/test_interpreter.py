@@ -55,7 +55,7 @@ def affine_arrays(dtype: str, n: int = 5, d: int = 37, m: int = 19) -> dict[str,
     named = {"x": (n, d), "W": (d, m), "b": (m,), "out": (n, m), "dout": (n, m), "dx": (n, d), "dW": (d, m), "db": (m,)}
     arrays: dict[str, Any] = {name: real(dtype, *shape) for name, shape in named.items()}
     scratch = np.zeros(2 * scratch_size(np.dtype(dtype)), dtype)
-    return arrays | {"mask": RNG.random((n, m)) < 0.5, "alpha": 0.25, "scratch": scratch, "threads": 2}
+    return arrays | {"mask": RNG.random((n, m)) < 0.5, "alpha": 0.25, "scratch": scratch, "threads": 2, "launcher": 0}
 
 
 def kernels(dtype: str) -> list[tuple[Any, list[Any]]]:
@@ -102,8 +102,8 @@ def kernels(dtype: str) -> list[tuple[Any, list[Any]]]:
         sums, scratch = np.zeros(together, dtype), np.zeros(2 * own, dtype)
         backward = [real(dtype, 2, 9, size, size), planes, filters, stride, pad, *gradients, sums, scratch]
         made += [(convolution.convolution_forward, forward), (convolution.convolution_backward, backward)]
-        made += [(convolution.convolution_forward_threads, [*forward, 2])]
-        made += [(convolution.convolution_backward_threads, [*backward, 2])]
+        made += [(convolution.convolution_forward_threads, [*forward, 2, 0])]
+        made += [(convolution.convolution_backward_threads, [*backward, 2, 0])]
     states = [abs(real(dtype, n)) for _ in range(2)]
     numbers = {"sgd": (0.1,), "adagrad": (0.1,), "adam": (0.1, 0.9, 0.99)}
     for name, step in vars(optimizers).items():
