@@ -75,7 +75,7 @@ def run(table: Any, dtype: np.dtype[Any], n: int, done: Callable[[int], object])
     """The steps that a run of `kernels.loop.plan` took, by up to n threads; `done` learns them, also if interrupted."""
     loop = _loops.get(dtype)
     if loop is None:
-        loop = _loops[dtype] = parts.loop(dtype)
+        loop = _loops[dtype] = parts.loop_of(dtype).function()
     words = np.zeros(TEAM_WORDS, np.int64)
     table.team, table.threads, place = address(words), n, addressof(table)
     members: list[Future[Any]] = []

@@ -49,12 +49,11 @@ def common_functions(dtype):
     parts = [*DENSE.values(), gather.spread_samples, gather.compressed_samples]
     found = [of_operation(part, dtype) for part in parts]
     found += [of_parameter(part, dtype) for part in (DECAYS, NO_STEP, CLIPPED_STEP)]
-    found += [training.train.of(*training.run_types(getattr(types, str(dtype))))]
-    return found + [
+    return [*found, loop_of(dtype)] + [
         function for source in DENSE for function in compressing(source, dtype, compress.form_of(source, 1))
     ]
 
 
-def loop(dtype):
+def loop_of(dtype):
     """The loop for networks of this dtype: (address of a `Run`, whether the caller leads) to the steps taken."""
-    return training.train.of(*training.run_types(getattr(types, str(dtype)))).function()
+    return training.train.of(*training.run_types(getattr(types, str(dtype))))

@@ -55,9 +55,7 @@ NETS: list[tuple[str, tuple[int, ...], int]] = [
 def test_the_team_is_as_large_as_asked(worth_threads: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else all below would compare one thread with itself."""
     sizes: list[int] = []
-    make = (
-        launch._loops[np.dtype("float32")] if np.dtype("float32") in launch._loops else parts.loop(np.dtype("float32"))
-    )
+    make = parts.loop_of(np.dtype("float32")).function()
 
     def noting(address: int, leads: int) -> int:
         taken = make(address, leads)
