@@ -7,9 +7,10 @@ are the Taylor series: for these short ranges one term more than a fitted polyno
 import math
 from typing import NamedTuple
 
+from llvmlite import ir
 from numba import types
-from numba.extending import overload
 
+from fastbp.kernels.build.flags import inlined
 from fastbp.kernels.tiles import codegen as cg
 from fastbp.kernels.tiles import interpreter
 from fastbp.kernels.tiles.arithmetic import (
@@ -112,12 +113,25 @@ _mantissa = _bits(
 )
 
 
+def _constant(values):
+    """An operation: the number for the elements of a tile, a constant."""
+
+    @operation(name="constant", interpreted=lambda tile: values[tile.elem])
+    def constant(typingctx, tile):
+        def codegen(context, builder, sig, args):
+            return ir.Constant(ir.DoubleType(), values[tile.elem])
+
+        return types.float64(tile), codegen
+
+    return constant
+
+
 def _series(coefficients):
-    """A jitted Horner scheme, unrolled: coefficients[0] + coefficients[1]*x + ..."""
-    coefficients = tuple(coefficients)
+    """An operation, a Horner scheme, unrolled: c[0] + c[1]*x + ... with c = coefficients(format of the elements)."""
+    coefficients = {elem: tuple(coefficients(form)) for elem, form in FORMAT.items()}
 
     def interpreted(x):
-        *rest, total = coefficients
+        *rest, total = coefficients[x.elem]
         total = interpreter.splat(x, total)
         for c in reversed(rest):
             total = interpreter.fma(total, x, c)
@@ -128,7 +142,7 @@ def _series(coefficients):
         def codegen(context, builder, sig, args):
             results = []
             for v in cg.unpack(builder, x, args[0]):
-                *rest, total = [cg.constant_vector(v.type, c) for c in coefficients]
+                *rest, total = [cg.constant_vector(v.type, c) for c in coefficients[x.elem]]
                 for c in reversed(rest):
                     total = cg.multiply_add(builder, total, v, c)
                 results.append(total)
@@ -139,56 +153,46 @@ def _series(coefficients):
     return horner
 
 
+def _of_format(value):
+    return _constant({elem: float(value(form)) for elem, form in FORMAT.items()})
+
+
+_ln2_high, _ln2_low = _of_format(lambda form: form.ln2_high), _constant(LN2_LOW)
+_lowest, _highest = _of_format(lambda form: form.exp_range[0]), _of_format(lambda form: form.exp_range[1])
+_smallest, _up = _of_format(lambda form: 2.0 ** (1 - form.bias)), _of_format(lambda form: 2.0**form.mantissa)
+_steps = _of_format(lambda form: form.mantissa)
+LOG2_E, ROOT2 = 1 / math.log(2), math.sqrt(2)
+
+# e**r - 1 = r + r**2 * tail(r), |r| <= ln(2) / 2
+_exp_tail = _series(lambda form: [1 / math.factorial(n) for n in range(2, form.exp_terms + 1)])
+# log(1 + f) = f - f**2/2 + s * (f**2/2 + series), s = f / (2 + f), as in fdlibm: only small terms are rounded
+_log_series = _series(lambda form: [2 / (2 * n + 3) for n in range(form.log_terms)])
+
+
+@inlined
 def exp(x):
     """e**x of a tile, within 2 ULP; exp(0) = 1, exp(-inf) = 0, exp(inf) = inf, NaN stays; denormals round once."""
-    return _exp(x)(x)  # called from Python: what is compiled in its place
+    x = minimum(_highest(x), maximum(_lowest(x), x))  # in this order of operands NaN passes
+    n = rint(mul(x, LOG2_E))
+    r = fma(n, -_ln2_low(x), fma(n, -_ln2_high(x), x))
+    p = add(fma(mul(r, r), _exp_tail(r), r), 1.0)
+    half = rint(mul(n, 0.5))  # 2**n in two factors: n reaches beyond the exponents of normal numbers
+    return mul(mul(p, _power_of_two(half)), _power_of_two(sub(n, half)))
 
 
+@inlined
 def log(x):
     """The natural logarithm of a tile, within 2 ULP; log(0) = -inf, of negative numbers NaN; denormal x included."""
-    return _log(x)(x)
-
-
-@overload(exp, jit_options={"forceinline": True})
-def _exp(x):
-    form, low_part = FORMAT[x.elem], LN2_LOW[x.elem]
-    lowest, highest = form.exp_range
-    log2_e, ln2_high = 1 / math.log(2), form.ln2_high
-    # e**r - 1 = r + r**2 * tail(r), |r| <= ln(2) / 2
-    tail = _series(1 / math.factorial(n) for n in range(2, form.exp_terms + 1))
-
-    def implementation(x):
-        x = minimum(highest, maximum(lowest, x))  # in this order of operands NaN passes
-        n = rint(mul(x, log2_e))
-        r = fma(n, -low_part, fma(n, -ln2_high, x))
-        p = add(fma(mul(r, r), tail(r), r), 1.0)
-        half = rint(mul(n, 0.5))  # 2**n in two factors: n reaches beyond the exponents of normal numbers
-        return mul(mul(p, _power_of_two(half)), _power_of_two(sub(n, half)))
-
-    return implementation
-
-
-@overload(log, jit_options={"forceinline": True})
-def _log(x):
-    form, low_part = FORMAT[x.elem], LN2_LOW[x.elem]
-    ln2_high, root2, infinity, nan = form.ln2_high, math.sqrt(2), math.inf, math.nan
-    smallest, up, steps = 2.0 ** (1 - form.bias), 2.0**form.mantissa, float(form.mantissa)
-    # log(1 + f) = f - f**2/2 + s * (f**2/2 + series), s = f / (2 + f), as in fdlibm: only small terms are rounded
-    series = _series(2 / (2 * n + 3) for n in range(form.log_terms))
-
-    def implementation(x):
-        denormal = less(x, smallest)
-        normal = select(denormal, mul(x, up), x)
-        m, e = _mantissa(normal), _exponent(normal)
-        e = select(denormal, sub(e, steps), e)
-        large = greater(m, root2)
-        f = sub(select(large, mul(m, 0.5), m), 1.0)
-        e = select(large, add(e, 1.0), e)
-        s = div(f, add(f, 2.0))
-        square, half_square = mul(s, s), mul(mul(f, f), 0.5)
-        rest = mul(s, fma(square, series(square), half_square))
-        result = fma(e, ln2_high, sub(f, sub(half_square, fma(e, low_part, rest))))
-        result = select(less(x, infinity), result, x)  # inf and NaN
-        return select(greater(x, 0.0), result, select(equal(x, 0.0), -infinity, select(less(x, 0.0), nan, x)))
-
-    return implementation
+    denormal = less(x, _smallest(x))
+    normal = select(denormal, mul(x, _up(x)), x)
+    m, e = _mantissa(normal), _exponent(normal)
+    e = select(denormal, sub(e, _steps(e)), e)
+    large = greater(m, ROOT2)
+    f = sub(select(large, mul(m, 0.5), m), 1.0)
+    e = select(large, add(e, 1.0), e)
+    s = div(f, add(f, 2.0))
+    square, half_square = mul(s, s), mul(mul(f, f), 0.5)
+    rest = mul(s, fma(square, _log_series(square), half_square))
+    result = fma(e, _ln2_high(x), sub(f, sub(half_square, fma(e, _ln2_low(x), rest))))
+    result = select(less(x, math.inf), result, x)  # inf and NaN
+    return select(greater(x, 0.0), result, select(equal(x, 0.0), -math.inf, select(less(x, 0.0), math.nan, x)))
