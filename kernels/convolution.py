@@ -14,6 +14,8 @@ Threads take images, or groups of them, which don't depend on how many threads t
 number. Scratch has `images.shape.scratch_sizes` elements.
 """
 
+from numba import types
+
 from fastbp.kernels.build.flags import expanded, inlined, kernel, part, shared
 from fastbp.kernels.build.tables import is_there
 from fastbp.kernels.build.threads import on_threads
@@ -178,7 +180,31 @@ _BACKWARD = (
 )
 
 
-@kernel(_FORWARD)
+def _products(given, real):
+    """The C functions of a layer's kernels, all at once; see `kernels.affine`."""
+    x, W, n = types.CPointer(given), types.CPointer(real), types.int64
+    shape, no_mask = types.NamedUniTuple(n, len(Shape._fields), Shape), (types.CPointer(types.uint8), types.boolean)
+    return [
+        convolve.of(n, n, shape, x, W, W, W, *no_mask, W),
+        add_filter_gradients.of(n, n, shape, W, x, W, W),
+        fold_back.of(n, n, shape, *(W,) * 4),
+        see_back.of(n, n, shape, W, W, W),
+        turn_filters.of(shape, W, W),
+        store_gradients.of(*(n,) * 6, W, W, W),
+        forward_of_thread.of(n, n, n, shape, x, W, W, W, W, n),
+        backward_of_thread.of(n, n, n, shape, W, x, W, W, W, W, n),
+    ]
+
+
+def _of_forward(x, W, *others):
+    return _products(x.dtype, W.dtype)
+
+
+def _of_backward(dout, x, *others):
+    return _products(x.dtype, dout.dtype)
+
+
+@kernel(_FORWARD, needs=_of_forward)
 def convolution_forward(x, W, b, stride, pad, out, scratch):
     """out = seen @ W + b for each image. x may be float32 where the others are float64."""
     s, own = _shape(x, W, stride, pad, out), aligned(scratch)
@@ -186,7 +212,7 @@ def convolution_forward(x, W, b, stride, pad, out, scratch):
     convolve(0, x.shape[0], s, pointer(x), filters, bias, pointer(out), _no_mask(), False, scratch)
 
 
-@kernel(_BACKWARD)
+@kernel(_BACKWARD, needs=_of_backward)
 def convolution_backward(dout, x, W, stride, pad, dx, dW, db, sums, scratch):
     """dx, dW and db, the sums of the gradients over the batch. `sums` takes the gradients of its parts."""
     s, N = _shape(x, W, stride, pad, dout), x.shape[0]
@@ -220,7 +246,7 @@ def backward_of_thread(part, threads, N, s, dout, x, W, dx, sums, scratch, size)
     convolve_back(N * part // threads, N * (part + 1) // threads, s, dout, W, dx, _no_mask(), False, own)
 
 
-@kernel(f"{_FORWARD}, int64, int64")
+@kernel(f"{_FORWARD}, int64, int64", needs=_of_forward)
 def convolution_forward_threads(x, W, b, stride, pad, out, scratch, threads, launcher):
     """convolution_forward, its images split over threads."""
     s, size = _shape(x, W, stride, pad, out), scratch.size // threads
@@ -228,7 +254,7 @@ def convolution_forward_threads(x, W, b, stride, pad, out, scratch, threads, lau
     on_threads(forward_of_thread, launcher, threads, given)
 
 
-@kernel(f"{_BACKWARD}, int64, int64")
+@kernel(f"{_BACKWARD}, int64, int64", needs=_of_backward)
 def convolution_backward_threads(dout, x, W, stride, pad, dx, dW, db, sums, scratch, threads, launcher):
     """convolution_backward, its parts and its images split over threads."""
     s, N, size = _shape(x, W, stride, pad, dout), x.shape[0], scratch.size // threads

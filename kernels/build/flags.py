@@ -67,6 +67,7 @@ def _compiled(function, signatures, needs):
     compiled = njit(**OPTIONS, no_cfunc_wrapper=True)(function)  # who wants an address takes a C function
     compiled._cache = KernelCache(function)
     compiled.compile = at_ease(compiled.compile, needs and (lambda signature: objects.load(needs(*signature))))
+    compiled.needs = needs
     if signatures:
         declare(compiled, signatures)
     return compiled

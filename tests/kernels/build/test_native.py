@@ -22,6 +22,7 @@ from fastbp.engine.all_functions import all_functions
 from fastbp.kernels import relu
 from fastbp.kernels.build import cache, objects
 from fastbp.kernels.build.native import CFunction
+from fastbp.kernels.build.signatures import declared
 from fastbp.kernels.build.tables import TableType
 from fastbp.kernels.loop import plan, training
 
@@ -104,6 +105,18 @@ def test_a_function_travels_to_other_processes() -> None:
     print(function.symbol, function.address() != 0)
     """
     assert python(code).split() == [function.symbol, "True"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_what_a_kernel_calls_is_compiled_with_it(dtype: str) -> None:
+    """And not when its caller's code is made, one function after the other on one core."""
+    kernels = [(kernel, types_) for kernel, types_ in declared(dtype) if kernel.needs]
+    assert len(kernels) > 8
+    for kernel, types_ in kernels:
+        kernel.compile(types_)
+        calls, _ = pickle.loads(cache.load(kernel._cache._name, types_))
+        assert calls
+        assert set(calls) <= set(kernel.needs(*types_)), kernel.__name__
 
 
 def test_where_nothing_can_be_kept(tmp_path: Path) -> None:
