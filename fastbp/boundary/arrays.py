@@ -5,6 +5,7 @@ each other layout). An array that is so already passes through untouched; anythi
 """
 
 import math
+import sys
 from collections.abc import Sequence
 from typing import Any, TypeGuard, TypeVar
 
@@ -36,9 +37,15 @@ def real_array(x: ArrayLike, name: str) -> NDArray[Any]:
     return array
 
 
+def is_masked(x: Any) -> bool:
+    """Whether x is a masked array: of numpy.ma, which NumPy imports when it is asked for, in 20 ms."""
+    ma = sys.modules.get("numpy.ma")
+    return ma is not None and isinstance(x, ma.MaskedArray)
+
+
 def _as_array(x: ArrayLike, name: str) -> NDArray[Any]:
     """x as an ndarray; TypeError for masked arrays and sparse matrices, which NumPy would take for something else."""
-    if isinstance(x, np.ma.MaskedArray):
+    if is_masked(x):
         raise TypeError(f"{name} is a masked array: fill its masked entries first (x.filled(value))")
     if is_sparse(x):
         raise TypeError(

@@ -27,7 +27,7 @@ LOOKED_AT = 1000  # samples, for the share
 
 NO_LABELS = np.empty(0, np.int64)  # for scores alone
 Compressed = tuple[NDArray[Any], NDArray[np.int64], NDArray[Any]]  # values, starts, columns: CSR
-_PLAIN_ARRAYS = (np.ndarray, np.memmap, np.ma.MaskedArray)  # the last of which is an error elsewhere
+_PLAIN_ARRAYS = (np.ndarray, np.memmap)
 COMPRESSED: str = parts.COMPRESSED
 
 
@@ -133,7 +133,8 @@ def samples_array(x: Any) -> NDArray[Any]:
 def check_plain(x: Any, t: Any) -> None:
     """NotCompilable for samples and labels that the loop would read otherwise than indexing them does."""
     for name, array in (("x", x), ("t", t)):
-        if type(array) not in _PLAIN_ARRAYS and isinstance(array, np.ndarray):
+        plain = type(array) in _PLAIN_ARRAYS or arrays.is_masked(array)  # which is an error elsewhere
+        if not plain and isinstance(array, np.ndarray):
             raise NotCompilable(f"{name} is of a class of its own, {type(array).__name__}")
 
 
