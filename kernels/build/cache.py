@@ -86,8 +86,11 @@ class KernelCache:
                 file.unlink(missing_ok=True)
 
     def load_overload(self, sig, target_context):
-        """The compiled kernel for this signature and processor, or None; a damaged file is None, and replaced later."""
-        target_context.refresh()
+        """The compiled kernel for this signature and processor, or None; a damaged file is None, and replaced later.
+
+        The context isn't refreshed, as Numba does here: that imports all that Numba can compile, NumPy's functions and
+        SciPy's, in a third of a second, of which machine code needs nothing.
+        """
         data = load(self._name, sig) if self._enabled else None
         if data is None:
             return None
