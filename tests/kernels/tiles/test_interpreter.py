@@ -14,6 +14,7 @@ from sources import KERNELS, kernel_functions
 
 from fastbp.kernels import (
     affine,
+    affine_skipping,
     convolution,
     dropout,
     fingerprint,
@@ -70,6 +71,7 @@ def kernels(dtype: str) -> list[tuple[Any, list[Any]]]:
                 if name == "affine_relu_backward_input":
                     arguments[1] = RNG.random(arrays["dx"].shape) < 0.5
                 made.append((kernel, arguments))
+    made += skipping(dtype)
     n = 3 * lanes(dtype) + 5
     x, out, mask = real(dtype, n), np.zeros(n, dtype), np.zeros(n, bool)
     made += [(relu.relu_forward, [x, out, mask]), (relu.relu_backward, [x, RNG.random(n) < 0.5, out])]
@@ -114,6 +116,21 @@ def kernels(dtype: str) -> list[tuple[Any, list[Any]]]:
     return made + elementwise(dtype, {kernel.__name__ for kernel, _ in made})
 
 
+def skipping(dtype: str, N: int = 5, D: int = 37, M: int = 19) -> list[tuple[Any, list[Any]]]:
+    """Those that skip the zeros of x, with memory for two threads."""
+    width, a = lanes(dtype), affine_arrays(dtype, N, D, M)
+    x, stride = np.where(RNG.random((N, D)) < 0.2, a["x"], 0).astype(dtype), affine_skipping.padded_columns(M, width)
+    room = 2 * (affine_skipping.PITCH * D + affine_skipping.OVERRUN)
+    memory = [np.zeros(2 * affine_skipping.copies_size(D, stride, width), dtype), np.zeros(2 * room, dtype)]
+    memory += [np.zeros(2 * room, np.int32), np.zeros(2 * affine_skipping.marks_size(D), np.int64)]
+    forward = [x, a["W"], a["b"], stride, a["out"], *memory]
+    return [
+        (affine_skipping.affine_forward_skipping, forward),
+        (affine_skipping.affine_forward_skipping_threads, [*forward, 2, 0]),
+        (affine_skipping.affine_backward_params_skipping, [a["dout"], x, stride, a["dW"], a["db"], *memory]),
+    ]
+
+
 def elementwise(dtype: str, known: set[str]) -> list[tuple[Any, list[Any]]]:
     """All others of layers that work element by element: the names of their arguments say what those are."""
     n = 3 * lanes(dtype) + 5
@@ -139,7 +156,7 @@ def test_results_are_those_of_the_compiled_kernels(dtype: str) -> None:
         same = [as_python(kernel)(*arguments), *arguments], [kernel(*theirs), *theirs]
         names = ["what it returns", *inspect.signature(kernel.py_func).parameters]
         for name, got, expected in zip(names, *same, strict=True):
-            if name not in ("scratch", "sums") and expected is not None:
+            if name not in ("scratch", "sums", "values", "columns", "marks") and expected is not None:
                 what = f"{kernel.__name__}: {name}"
                 np.testing.assert_allclose(got, expected, rtol=tolerance, atol=100 * tolerance, err_msg=what)
 
