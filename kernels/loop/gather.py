@@ -94,8 +94,8 @@ def _copy_integers(typingctx, source, at, out, to, count):
 def _copy_compressed(lo, hi, columns, values, scale, step):
     """Rows [lo, hi) of the batch, side by side. What follows them, less than OVERRUN, is read and written too.
 
-    All are asked for first: 21 µs instead of 27 for a batch of MNIST whose columns have four bytes. Asked for bit by
-    bit during the update before, they take 6 µs here, and the update takes 17 longer.
+    All are asked for first: 5 µs a batch of 100 of MNIST's images, instead of 13 (EPYC of Zen 5). Asked for bit by bit
+    during the update before, they made that longer than this shorter.
     """
     rows, starts, begins = step.rows, step.samples.starts, step.batch.begins
     batch_columns, batch_values = step.batch.columns, step.batch.values
