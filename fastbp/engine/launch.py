@@ -20,8 +20,10 @@ from fastbp.system import threads
 FLOPS_PER_THREAD = 1e6
 MOST_THREADS = 256
 # What counts of each number of threads are the last times that it was taken; the other one is tried again after so many
-# seconds, for an eighth of a slice: 6 ms. Threads that save less than a twentieth aren't worth a second core.
-TRIALS, SECONDS_BETWEEN_TRIALS, TRIAL, PAYS = 3, 1.0, 8, 0.95
+# seconds, for an eighth of a slice: 6 ms. Threads that save less than a twentieth aren't worth a second core. Where ten
+# processes shared two cores, such a trial took half a second: what one loses is at most a fiftieth of the time to the
+# next.
+TRIALS, SECONDS_BETWEEN_TRIALS, TRIAL, PAYS, SECONDS_FOR_ONE_LOST = 3, 1.0, 8, 0.95, 50.0
 BYTES_PER_THREAD = 1 << 20  # of memory that is passed over: 100 µs, and to wake a thread takes 30
 
 _pools: dict[int, ThreadPoolExecutor] = {}
@@ -48,6 +50,7 @@ class Pace:
         self._most = most
         self._seconds: dict[int, list[float]] = {most: [], 1: []}  # of a step, as it was lately
         self._since = 0.0  # seconds since the other number was tried
+        self._tries, self._lost = False, 0.0  # whether it is being tried, and how many seconds that cost last
 
     def next(self) -> tuple[int, bool]:
         """(How many threads take the next steps, whether only to measure: then a few steps will do.)"""
@@ -59,15 +62,17 @@ class Pace:
         if len(self._seconds[n]) < TRIALS:
             return n, True
         pays = min(self._seconds[self._most]) < PAYS * min(self._seconds[1])
-        if self._since < SECONDS_BETWEEN_TRIALS:
-            return self._most if pays else 1, False
-        self._since = 0.0
-        return 1 if pays else self._most, True
+        self._tries = self._since >= max(SECONDS_BETWEEN_TRIALS, SECONDS_FOR_ONE_LOST * self._lost)
+        if self._tries:
+            self._since = 0.0
+        return self._most if pays != self._tries else 1, self._tries
 
     def took(self, n: int, steps: int, seconds: float) -> None:
         """Notes what so many steps took."""
         if n in self._seconds and steps:
             self._since += seconds
+            if self._tries:
+                self._lost = seconds - steps * min(map(min, self._seconds.values()))
             self._seconds[n] = [*self._seconds[n], seconds / steps][-TRIALS:]
 
 

@@ -39,6 +39,16 @@ def test_a_process_that_takes_a_core_and_leaves_it() -> None:
     assert after.count(2) > 40
 
 
+def test_trials_cost_little_where_they_take_long() -> None:
+    """Many processes on the cores: a team waits for each member in turn."""
+    pace, cost = Pace(2), {1: 1e-3, 2: 1.0}
+    driven(pace, cost, 6)
+    taken = driven(pace, cost, 20_000)
+    steps = 100 // launch.TRIAL
+    lost, rest = taken.count(2) * steps * cost[2], taken.count(1) * 100 * cost[1]
+    assert 0 < lost < 0.03 * rest
+
+
 def test_a_slow_start_is_not_held_against_two_threads() -> None:
     pace = Pace(2)
     driven(pace, {1: 1.4e-3, 2: 1.6e-3}, 2)  # threads start, and samples come into the caches
