@@ -44,6 +44,8 @@ from fastbp.kernels.matmul.product import (
     PARAMS,
     ROWS_DOT,
     ROWS_IN_PLACE,
+    SMALL_PARAMS,
+    SMALL_SIDE,
     WIDE,
     Ahead,
     Product,
@@ -84,6 +86,8 @@ def _is_in_place(p):
         terms, rows = COLLIDING_TERMS, ROWS_IN_PLACE
     if p.kind == PARAMS and lines_collide(p.a_k, p.a):
         terms = COLLIDING_TERMS_OF_X
+    elif p.M <= SMALL_SIDE and (p.kind == FORWARD or (SMALL_PARAMS and p.M > WIDE * lanes_of(p.out))):
+        terms = SMALL_SIDE
     return p.K <= terms or p.N <= rows
 
 

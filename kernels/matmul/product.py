@@ -51,6 +51,10 @@ FEW_ROWS_OF_DOTS, COLUMNS_OF_DOTS = 12, 16
 # 1.2 times as long at 100 x 784 x 512, in float64 1.4. With 8 rows panels take 1.2 times as long at 8 x 784 x 50.
 FEW_TERMS, FEW_ROWS_OF_RESULT = 64, 16
 ROWS_IN_PLACE = 8 if MANY_REGISTERS else 4
+# So many terms where B has no more columns: of np.dot in forward, 65 cubed, float32: 1.11 instead of 0.94. In dW with
+# AVX-512 alone, and more columns than a tile: 0.93 instead of 0.87 at 100 x 50 x 100; with AVX2 0.85 and 1.18 at 128
+# cubed in float64, and where there are few columns 0.79 and 0.89 at 100 x 784 x 10.
+SMALL_SIDE, SMALL_PARAMS = 130, TARGET.vector_bytes == 64
 # With up to so many terms all columns of a row of tiles are made before the next row: down the columns, lines of the
 # result left the caches between their two parts. Of np.dot at dW 1 x 1024 x 1024, float32, AVX2: 2.8 instead of 0.3.
 VERY_FEW_TERMS = 16
