@@ -16,6 +16,7 @@ import fastbp
 from fastbp.engine import data as engine_data
 from fastbp.engine import launch
 from fastbp.kernels.build import objects
+from fastbp.kernels.loop.sparse import BLOCK_BYTES, SUMS_BYTES, padded_columns
 from fastbp.kernels.tiles.target import lanes
 
 DTYPES = ["float64", "float32"]
@@ -55,6 +56,24 @@ def test_widths(kinds: str, dtype: str) -> None:
         close(losses, by_layers(dense, optimizer()).run(x, t, ORDER[:2]), 10 * TOLERANCE[dtype], f"losses, {M} wide")
         for key, array in dense.params.items():
             close(sparse.params[key], array, 10 * TOLERANCE[dtype], f"{key}, {M} wide")
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+@pytest.mark.parametrize("M", [70, 9])
+def test_several_blocks_of_weights(M: int, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More rows of W than stay in a cache; on two threads each begins among the blocks."""
+    widths, element = (3000, M, 3), 8
+    assert BLOCK_BYTES // (element * padded_columns(M, lanes("float64"))) < widths[0]
+    assert SUMS_BYTES // (element * lanes("float64")) < widths[0]
+    monkeypatch.setattr(launch, "FLOPS_PER_THREAD", 1e-3)
+    x = mostly_zeros(40, widths[0])
+    for threads in (1, 2):
+        sparse, dense = pair("ARA", widths)
+        with fastbp.threads(threads):
+            losses = compiled(sparse, optimizer(name)).run(x, T, ORDER[:2], sparse=True)
+        close(losses, compiled(dense, optimizer(name)).run(x, T, ORDER[:2], sparse=False), 1e-11, "losses")
+        for key, array in dense.params.items():
+            close(sparse.params[key], array, 1e-10, key)
 
 
 def test_what_is_prepared() -> None:
