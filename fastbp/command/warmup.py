@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastbp.engine.all_functions import all_functions
+from fastbp.kernels.build import workshop
 from fastbp.kernels.build.signatures import declared
 from fastbp.system.interrupts import interrupts_end
 
@@ -32,11 +33,12 @@ def warmup(*dtypes: DTypeLike, progress: Callable[[int, int, str], object] | Non
 
 def take(todo: list[Step], progress: Callable[[int, int, str], object], helper: "Helper | None" = None) -> None:
     """All steps, of which a helper may be taking some at the same time."""
-    for done, (name, step) in enumerate(todo):
-        progress(done, len(todo), name)
-        if helper:
-            helper.wait_for(name)
-        step()
+    with workshop.sharing(2 if helper else 1):
+        for done, (name, step) in enumerate(todo):
+            progress(done, len(todo), name)
+            if helper:
+                helper.wait_for(name)
+            step()
     progress(len(todo), len(todo), "")
 
 
@@ -52,9 +54,10 @@ class Helper:
             f"import sys; sys.path[:] = {sys.path!r}\n"
             "from fastbp.command import warmup\n"
             "warmup.end_with_its_input()\n"
-            f"for name, step in reversed(warmup.steps({names!r})):\n"
-            "    print(name, flush=True)\n"
-            "    step()"
+            "with warmup.workshop.sharing(2):\n"
+            f"    for name, step in reversed(warmup.steps({names!r})):\n"
+            "        print(name, flush=True)\n"
+            "        step()"
         )
         pipe = subprocess.PIPE  # its input ends when this process does, however that ends
         self.process = subprocess.Popen(

@@ -7,17 +7,28 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 from fastbp.kernels.build.compiling import garbage_collected_rarely
 
 MOST_HELPERS = 3  # each takes 130 MB
+_processes = [1]  # that share the cores
+
+
+@contextmanager
+def sharing(processes):
+    """In the block so many processes compile side by side, of which this is one: each takes its part of the cores."""
+    _processes.append(processes)
+    try:
+        yield
+    finally:
+        _processes.pop()
 
 
 def make(waiting, keep):
     """Compiles the C functions that are waiting, to which `keep(function, calls, content)` may add."""
     work, helpers = _Work(waiting, keep), []
-    most = min(_cores() - 1, MOST_HELPERS)
+    most = min(_cores() // _processes[-1] - 1, MOST_HELPERS)
     try:
         while (function := work.take()) is not None:
             while len(helpers) < min(most, len(waiting)):  # also later: a function's calls are known at its end

@@ -4,6 +4,7 @@ import pickle
 import re
 import shutil
 import subprocess
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from numba import types
 
 from fastbp.engine.all_functions import all_functions
 from fastbp.kernels import relu
-from fastbp.kernels.build import cache, objects
+from fastbp.kernels.build import cache, objects, workshop
 from fastbp.kernels.build.native import CFunction
 from fastbp.kernels.build.signatures import declared
 from fastbp.kernels.build.tables import TableType
@@ -117,6 +118,32 @@ def test_what_a_kernel_calls_is_compiled_with_it(dtype: str) -> None:
         calls, _ = pickle.loads(cache.load(kernel._cache._name, types_))
         assert calls
         assert set(calls) <= set(kernel.needs(*types_)), kernel.__name__
+
+
+@pytest.mark.parametrize(("processes", "expected"), [(1, workshop.MOST_HELPERS), (2, 2), (4, 0), (6, 0)])
+def test_processes_that_share_the_cores_start_fewer_helpers(
+    processes: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Function:
+        def compiled(self) -> tuple[list[Any], bytes]:
+            return [], b""
+
+    class Helper:
+        def __init__(self, work: Any) -> None:
+            started.append(self)
+
+        def end(self) -> None:
+            ended.append(self)
+
+    started: list[Helper] = []
+    ended: list[Helper] = []
+    kept: list[Any] = []
+    monkeypatch.setattr(workshop, "_Helper", Helper)
+    monkeypatch.setattr(workshop, "_cores", lambda: 6)
+    with workshop.sharing(processes):
+        workshop.make(deque(Function() for _ in range(9)), lambda *each: kept.append(each))
+    assert started == ended
+    assert (len(started), len(kept)) == (expected, 9)
 
 
 def test_where_nothing_can_be_kept(tmp_path: Path) -> None:
