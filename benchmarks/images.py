@@ -2,8 +2,8 @@
 
 Training steps of SimpleConvNet and DeepConvNet (batch 100, Adam, float32) on one and two threads, also against the
 layers of `fastbp.reference`, and Convolution's forward and backward passes. A process for each number of threads and
-instruction set; all are taken in turns, and a figure is the median of the ratios of the rounds. PyTorch's convolution
-is the faster one of its two layouts.
+instruction set; all are taken in turns, and a figure is the median of the ratios of the rounds. PyTorch's two layouts
+are two peers, and what is said of PyTorch alone is against the faster one.
 """
 
 import argparse
@@ -63,9 +63,10 @@ def network_row(name: str, threads: int, other: str = "PyTorch") -> str:
     return f"{name}, {threads} thread{'s' * (threads > 1)}, against {other}"
 
 
-def convolution_row(shape: tuple[int, ...]) -> str:
+def convolution_row(shape: tuple[int, ...], other: str = "PyTorch") -> str:
     C, FN, size, window, stride = shape
-    return f"Convolution {C} to {FN} channels, {size}×{size}, filter {window}×{window}, stride {stride}"
+    what = f"Convolution {C} to {FN} channels, {size}×{size}, filter {window}×{window}, stride {stride}"
+    return what if other == "PyTorch" else f"{what}, against {other}"
 
 
 def main() -> None:
@@ -110,13 +111,14 @@ def worker(threads: int) -> None:
         for other, ratios in _ratios(contenders).items():
             found[network_row(name, threads, other)] = ratios
     for shape in SHAPES if threads == 1 else ():
-        found[convolution_row(shape)] = _ratios(_convolutions(shape))["PyTorch"]
+        for other, ratios in _ratios(_convolutions(shape)).items():
+            found[convolution_row(shape, other)] = ratios
     instruction_sets.checked()
     print(json.dumps(found))
 
 
 def _ratios(contenders: dict[str, tuple[Callable[[], object], int]]) -> dict[str, list[float]]:
-    """By the other's name, of each round, its time over ours; of PyTorch's layouts the faster one's."""
+    """By the other's name, of each round, its time over ours; "PyTorch" is the faster one of its layouts."""
     for take, _ in contenders.values():
         take()
         take()
@@ -126,7 +128,7 @@ def _ratios(contenders: dict[str, tuple[Callable[[], object], int]]) -> dict[str
     ]
     layouts = [name for name in contenders if name.startswith("PyTorch")]
     best = min(layouts, key=lambda name: float(np.median([each[name] for each in rounds])))
-    others = {"PyTorch": best} | {name: name for name in contenders if name not in ("fastbp", *layouts)}
+    others = {"PyTorch": best} | {name: name for name in contenders if name != "fastbp"}
     return {other: [each[name] / each["fastbp"] for each in rounds] for other, name in others.items()}
 
 
