@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 TEMPLATE = Path(__file__).with_name("template.py")
-# In the fork it goes on with what it is to run, at the outermost level, where Python ends as it always does.
+# In the fork it goes on with what it is to run, at the outermost level, where an error is told as it always is.
 CODE = """
 template = {{"channel": {channel}}}
 exec(compile(__import__("pathlib").Path({file!r}).read_text("utf-8"), {file!r}, "exec"), template)
-exec(globals().pop("template")["code"])
+with globals().pop("template")["ended"]() as code:
+    exec(code)
 """
 READ_BY_IMPORTS = re.compile("(NUMBA|OMP|OPENBLAS|MKL|NPY|LD|MALLOC|LC)_.*|LANG|PYTHON(?!PATH$).*")
 
