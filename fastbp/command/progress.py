@@ -3,7 +3,7 @@
 import copy
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from rich.console import Console
@@ -27,18 +27,21 @@ def train_with_progress(trainer: Trainer, quiet: bool = False) -> float:
         _use_all_kernels(trainer)
     trainer.verbose, trainer._say = not quiet, lambda line: None if line == COMPILING else console.print(line)  # told
     start = time.perf_counter()
-    with interrupts_raised(), _cursor_back(console), _TrainingProgress(trainer, console) if shown else nullcontext():
+    with interrupts_raised(), _ended(_TrainingProgress(trainer, console)) if shown else nullcontext():
         trainer.train()
     return time.perf_counter() - start
 
 
 @contextmanager
-def _cursor_back(console: Console) -> Iterator[None]:
-    """Shows the cursor after a Ctrl-C while the bar begins: it has hidden it, and isn't there yet to show it again."""
+def _ended(bar: Progress) -> Iterator[None]:
+    """A block with a bar that is gone after it, also where Ctrl-C comes while it begins: `with` doesn't end it then."""
     try:
-        yield
+        with bar:
+            yield
     except KeyboardInterrupt:
-        console.show_cursor(True)
+        with suppress(IndexError):  # rich removes what it had not put in place yet
+            bar.stop()
+        bar.console.show_cursor(True)
         raise
 
 
