@@ -285,6 +285,6 @@ def test_interrupt(command: Any, tmp_path: Path) -> None:
         assert started.stdout.readline().startswith("14 rows, about ")
         time.sleep(2)
         started.send_signal(signal.SIGINT)
-        output, error = started.communicate(timeout=10)  # it waits for the process that measures, too
+        output, error = started.communicate(timeout=60)  # it waits for the process that measures, too
     assert (started.returncode, output, error.strip()) == (130, "", "")
     assert list(tmp_path.iterdir()) == []
