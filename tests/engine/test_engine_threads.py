@@ -271,6 +271,39 @@ def test_a_leader_that_was_interrupted_leaves_nobody_waiting() -> None:
     assert done.stdout == "interrupted\n"
 
 
+# Ctrl-C in the moment when a thread of the pool has started, and is in no list of Python's yet.
+STARTING = """
+import threading
+import numpy as np, fastbp
+network = fastbp.TwoLayerNet(300, 200, 10, 0.1, dtype=np.float32)
+step = fastbp.compile(network, fastbp.SGD(), strict=True)
+x, t = np.random.rand(200, 300).astype("float32"), np.arange(200) % 10
+order = np.random.randint(0, 200, (3, 100))
+fastbp.set_num_threads(2)
+start = threading.Thread.start
+
+def interrupted(thread):
+    threading.Thread.start = start
+    start(thread)
+    raise KeyboardInterrupt
+
+threading.Thread.start = interrupted
+try:
+    step.run(x, t, order)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.command
+@pytest.mark.parametrize("more", ["", "assert len(step.run(x, t, order)) == 3"], ids=["the end", "more steps"])
+def test_interrupt_as_a_thread_starts(more: str) -> None:
+    """The process ends: Python would wait for a thread that nobody tells to go."""
+    code = [sys.executable, "-c", STARTING + more]
+    done = subprocess.run(code, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == ("interrupted\n", "", 0)
+
+
 AFTER_THE_END = """
 import threading, numpy as np, fastbp
 network = fastbp.TwoLayerNet(300, 200, 10, 0.1, dtype=np.float32)
