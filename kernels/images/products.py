@@ -35,8 +35,12 @@ def panel_vectors(columns, lanes):
     return min(vectors, 2)
 
 
-def _sweep(height, vectors):
-    multiply = seeing_kernel(height, vectors)
+TILE_ROWS = {WIDE: ROWS, 2: ROWS, 1: 8}  # by vectors
+SEEING_KERNELS = {vectors: seeing_kernel(rows, vectors) for vectors, rows in TILE_ROWS.items()}
+
+
+def _sweep(vectors):
+    height, multiply = TILE_ROWS[vectors], SEEING_KERNELS[vectors]
 
     @inlined
     def sweep(rows, depth, a, starts, offsets, panel, c, places, adds):
@@ -46,14 +50,14 @@ def _sweep(height, vectors):
     return sweep
 
 
-_sweep_three, _sweep_two, _sweep_one = _sweep(ROWS, 3), _sweep(ROWS, 2), _sweep(8, 1)
+_sweep_wide, _sweep_two, _sweep_one = _sweep(WIDE), _sweep(2), _sweep(1)
 
 
 @shared
 def multiply_panel(vectors, rows, depth, a, starts, offsets, panel, c, places, adds):
     """Rows of A times a panel of so many vectors: tiles, the last one filled up by what the tables say."""
-    if vectors == 3:
-        _sweep_three(rows, depth, a, starts, offsets, panel, c, places, adds)
+    if vectors == WIDE:
+        _sweep_wide(rows, depth, a, starts, offsets, panel, c, places, adds)
     elif vectors == 2:
         _sweep_two(rows, depth, a, starts, offsets, panel, c, places, adds)
     else:

@@ -8,8 +8,9 @@ from fastbp.kernels.tiles.target import TARGET, lanes
 
 MANY_REGISTERS = TARGET.registers == 32
 
-# Vectors and rows of a tile, as in `kernels.matmul`. Tables are filled up to FILLED entries, a multiple of all rows.
-WIDE, ROWS = 3, 8 if MANY_REGISTERS else 4
+# Vectors and rows of a tile, as in `kernels.matmul`: without fused multiply-adds a product takes one register more, and
+# a tile of 4 x 3 spills. Tables are filled up to FILLED entries, a multiple of all rows.
+WIDE, ROWS = 3 if TARGET.fma else 2, 8 if MANY_REGISTERS else 4
 FILLED = 8
 DEPTH = 256  # terms of a panel, and of a sum before it is added to what there is
 TOGETHER = 256  # pixels: images smaller than that are taken several at a time,

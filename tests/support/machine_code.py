@@ -1,6 +1,7 @@
-"""Prints the machine code of all inner loops of the products, as JSON: run in a process that compiles for a target.
+"""Prints the machine code of all inner loops of products and convolutions, as JSON.
 
-With the name of an ARM processor it emits code for that, from the tiles that fit its registers.
+Run in a process that compiles for a target. With the name of an ARM processor it emits code for that, from the tiles
+that fit its registers.
 """
 
 import json
@@ -20,7 +21,8 @@ if ARM:
         if module.__name__.startswith(tiles.__name__) and getattr(module, "TARGET", None) is here:
             module.TARGET = target.TARGET
 
-from fastbp.kernels.matmul.panels import TILES  # noqa: E402 - what it compiles depends on the target
+from fastbp.kernels.images.products import SEEING_KERNELS, TILE_ROWS  # noqa: E402 - what it compiles is the target's
+from fastbp.kernels.matmul.panels import TILES  # noqa: E402
 
 INT, BOOL, BYTES = types.int64, types.boolean, types.CPointer(types.uint8)
 
@@ -54,22 +56,29 @@ def code_of(function):
     return to.emit_assembly(machine.optimized(module, function.symbol, to))
 
 
+def inner_loops(element):
+    """Each inner loop compiled for an element type: its name, the rows and vectors of its tile, the C function."""
+    for tile in TILES:
+        for kind, signature in signatures(element).items():
+            rows = tile.few if kind == "read_few" else tile.rows
+            yield kind, rows, tile.vectors, getattr(tile, kind).of(*signature)
+    a, places = types.CPointer(element), types.CPointer(types.int64)
+    for vectors, rows in TILE_ROWS.items():
+        see = SEEING_KERNELS[vectors].of(INT, a, places, places, a, a, places, BOOL)
+        yield "see", rows, vectors, see
+
+
 def main():
-    found = []
-    for element in (types.float32, types.float64):
-        for tile in TILES:
-            for kind, signature in signatures(element).items():
-                function = getattr(tile, kind).of(*signature)
-                rows = tile.few if kind == "read_few" else tile.rows
-                what = f"{kind} {element} {rows}x{tile.vectors}"
-                found.append(
-                    {
-                        "what": what,
-                        "products": rows * tile.vectors,
-                        "symbol": function.symbol,
-                        "code": code_of(function),
-                    }
-                )
+    found = [
+        {
+            "what": f"{kind} {element} {rows}x{vectors}",
+            "products": rows * vectors,
+            "symbol": function.symbol,
+            "code": code_of(function),
+        }
+        for element in (types.float32, types.float64)
+        for kind, rows, vectors, function in inner_loops(element)
+    ]
     print(json.dumps({"target": list(target.TARGET), "functions": found}))
 
 
