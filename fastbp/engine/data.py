@@ -242,12 +242,12 @@ def compress(x: NDArray[Any], dtype: np.dtype[Any], scale: float) -> Compressed:
     factor = np.array([1 if form == kernels.BYTES else scale], value_dtype)
     count, pack = (each.function() for each in parts.compressing(x.dtype, dtype, form))
     starts = np.zeros(rows + 1, np.int64)
-    samples, counts = address(x), address(starts[1:])
-    launch.share(rows, x.nbytes, lambda lo, hi: count(lo, hi, features, samples, counts))
+    # Addresses are made where they are used: whoever works on holds the arrays.
+    launch.share(rows, x.nbytes, lambda lo, hi: count(lo, hi, features, address(x), address(starts[1:])))
     np.cumsum(starts, out=starts)
     columns, values = _with_room(starts[-1], column_dtype), _with_room(starts[-1], value_dtype)
-    goes = address(starts), address(columns), address(values)
-    launch.share(rows, x.nbytes, lambda lo, hi: pack(lo, hi, features, samples, address(factor), *goes))
+    held = x, factor, starts, columns, values
+    launch.share(rows, x.nbytes, lambda lo, hi: pack(lo, hi, features, *map(address, held)))
     return values, starts, columns
 
 
@@ -284,6 +284,8 @@ def _from_scipy(x: Any, features: int, dtype: np.dtype[Any], scale: float) -> Co
         or (len(columns) and (columns.min() < 0 or columns.max() >= features))
     ):
         raise ValueError("x is no valid CSR matrix: its indptr and indices don't go with its shape")
+    # Anew: SciPy keeps what it once knew of the order, whatever has become of the indices.
+    matrix = type(matrix)((matrix.data, matrix.indices, matrix.indptr), shape=matrix.shape)
     if not matrix.has_sorted_indices:
         matrix = matrix.sorted_indices()
     if matrix.dtype.kind not in "fiub":

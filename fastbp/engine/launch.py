@@ -84,11 +84,11 @@ def run(table: Any, dtype: np.dtype[Any], n: int, done: Callable[[int], object])
         loop = _loops[dtype] = parts.loop_of(dtype).function()
     words = np.zeros(TEAM_WORDS, np.int64)
     table.team, table.threads, place = address(words), n, addressof(table)
-    members = [_Member(loop, place) for _ in range(n - 1)]
+    members = [_Task(_join, loop, table, words) for _ in range(n - 1)]
     try:
         with suppress(RuntimeError):  # the interpreter is about to end: no more threads, the leader goes on alone
             for member in members:
-                member.future = _submit(member.join)
+                member.begin()
         return loop(place, 1)
     finally:
         if words[SIZE] == 0:  # interrupted before it began: who has come already is let go
@@ -101,26 +101,35 @@ def run(table: Any, dtype: np.dtype[Any], n: int, done: Callable[[int], object])
             done(int(words[PROGRESS]))
 
 
-class _Member:
-    """One more thread of a run: it joins once, or never where Ctrl-C came before anybody knew that it would."""
+def _join(loop: Callable[[int, int], int], table: Any, words: Any) -> None:
+    """One more thread's part of a run; holds on to the memory that it works in."""
+    loop(addressof(table), 0)
 
-    __slots__ = ("_loop", "_place", "_turn", "future")
 
-    def __init__(self, loop: Callable[[int, int], int], place: int) -> None:
-        self._loop, self._place, self._turn = loop, place, Lock()
-        self.future: Future[Any] | None = None
+class _Task:
+    """What a thread of the pool does once, or never where Ctrl-C came before anybody knew that it would."""
 
-    def join(self) -> None:
+    __slots__ = ("_arguments", "_future", "_turn", "_work")
+
+    def __init__(self, work: Callable[..., object], *arguments: object) -> None:
+        self._work, self._arguments, self._turn = work, arguments, Lock()
+        self._future: Future[Any] | None = None
+
+    def begin(self) -> None:
+        """Has a thread do it. RuntimeError where there are none any more."""
+        self._future = _submit(self.do)
+
+    def do(self) -> None:
         if self._turn.acquire(blocking=False):
             try:
-                self._loop(self._place, 0)
+                self._work(*self._arguments)
             finally:
                 self._turn.release()
 
     def end(self) -> None:
-        """Returns when it has left, and won't come any more."""
-        if self.future is not None:
-            self.future.result()
+        """Returns when it is done, or won't be any more."""
+        if self._future is not None:
+            self._future.result()
         else:
             self._turn.acquire()
 
@@ -129,13 +138,20 @@ def share(rows: int, size: int, work: Callable[[int, int], object]) -> None:
     """work(lo, hi) for all rows of so many bytes, on as many threads as these are worth."""
     n = max(1, min(int(threads.get_num_threads()), int(threads.launched()), rows, size // BYTES_PER_THREAD))
     borders = [rows * part // n for part in range(n + 1)]
-    others = [_submit(work, *each) for each in pairwise(borders[1:])]
-    work(*borders[:2])
-    for other in others:
-        other.result()
+    others = [_Task(work, *each) for each in pairwise(borders[1:])]
+    try:
+        for other in others:
+            try:
+                other.begin()
+            except RuntimeError:  # the interpreter is about to end: no more threads
+                other.do()
+        work(*borders[:2])
+    finally:
+        for other in others:
+            other.end()
 
 
-def _submit(work: Callable[..., object], *arguments: object) -> Future[Any]:
+def _submit(work: Callable[[], object]) -> Future[Any]:
     """What a thread of the pool is to do. Ctrl-C meanwhile ends the pool; the next call makes another.
 
     A thread that has just started when it comes is in no list of Python's yet, which waits for it when the process ends
@@ -143,9 +159,10 @@ def _submit(work: Callable[..., object], *arguments: object) -> Future[Any]:
     """
     pool = _pool()
     try:
-        return pool.submit(work, *arguments)
+        return pool.submit(work)
     except BaseException:
-        _pools.clear()
+        if _pools.get(os.getpid()) is pool:
+            _pools.clear()
         pool.shutdown(wait=False)
         raise
 
@@ -153,7 +170,9 @@ def _submit(work: Callable[..., object], *arguments: object) -> Future[Any]:
 def _pool() -> ThreadPoolExecutor:
     """The threads of this process; a child of a fork starts its own."""
     process = os.getpid()
-    if process not in _pools:
-        _pools.clear()
-        _pools[process] = ThreadPoolExecutor(MOST_THREADS, "fastbp")  # which starts them as they are needed
-    return _pools[process]
+    pool = _pools.get(process)
+    if pool is None:
+        for other in _pools.keys() - {process}:
+            _pools.pop(other, None)
+        pool = _pools.setdefault(process, ThreadPoolExecutor(MOST_THREADS, "fastbp"))  # starts them as they are needed
+    return pool

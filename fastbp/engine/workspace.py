@@ -206,6 +206,7 @@ class Workspace:
         """The numbers of the optimizer, after the step size, of the loss, and of the layers."""
         if self._entered == (optimizer, loss) and self._entered_of is self.operations:
             return  # 5 µs less
+        self._entered = None
         for own, operation in zip(self._own, self.operations, strict=True):
             own.numbers[:] = operation.numbers
         if len(optimizer) > len(self.numbers):
@@ -273,20 +274,20 @@ class Workspace:
         run, capacity = self.run, self.capacity
         if len(self.batch) < threads:
             size = self._scratch_size()
-            self._longest = 0
-            self.batch = np.zeros(threads, plan.Batch.dtype)
-            self.batch["x"], self.batch["labels"], self.batch["y"] = self._x, self._labels, self._y
+            self._longest, self.batch = 0, self.batch[:0]  # until all is there: memory may run out, or Ctrl-C come
             self._members = np.zeros(threads, plan.Step.dtype)
             self._scratch.clear()
             run.scratch, run.scratch_size = self._buffer(threads, size, kept=self._scratch), size
             self._cursors = np.empty(threads * capacity, np.int64)
-            run.batch, run.members = address(self.batch), address(self._members)
-            run.cursors = address(self._cursors)
+            run.members, run.cursors = address(self._members), address(self._cursors)
+            batch = np.zeros(threads, plan.Batch.dtype)
+            batch["x"], batch["labels"], batch["y"] = self._x, self._labels, self._y
+            run.batch, self.batch = address(batch), batch
         longest = max(1, data.longest)
         if not data.is_sparse or self._longest >= longest:
             return
         first, batch = self.operations[0], self.batch
-        self._longest = 0  # until all is there: memory may run out, or Ctrl-C come
+        self._longest = 0
         self._rows = []  # the smaller ones of before are let go
         for row in batch:
             row["begins"] = self._buffer(capacity + 1, dtype=np.int64, kept=self._rows)

@@ -4,6 +4,7 @@ import ctypes
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -71,6 +72,21 @@ def test_the_team_is_as_large_as_asked(worth_threads: None, monkeypatch: pytest.
             trained("ARA", (300, 200, 10), 100, "float32", "SGD", sparse=False)
     assert 2 in sizes  # a busy machine may leave some to the leader alone
     assert set(sizes) <= {1, 2}
+
+
+def test_whoever_shares_work_waits_for_all(worth_threads: None) -> None:
+    """Also where Ctrl-C ends its own part: the others write to memory that is let go then."""
+    ended: list[int] = []
+
+    def work(lo: int, hi: int) -> None:
+        if lo == 0:
+            raise KeyboardInterrupt
+        time.sleep(0.2)
+        ended.append(lo)
+
+    with fastbp.threads(3), pytest.raises(KeyboardInterrupt):
+        launch.share(30, 1 << 30, work)
+    assert sorted(ended) == [10, 20]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
