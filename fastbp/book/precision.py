@@ -36,7 +36,8 @@ def converted(function: Callable[..., Any], cls: type, dtype: Precision) -> Call
     if name == "update" or cls.__name__ in CHOOSE:
         return function
     forward = name == "forward"
-    skips = _skips if issubclass(cls, Affine) else _never
+    # With dx nothing is skipped, see `Affine.backward`.
+    skips = _skips if issubclass(cls, Affine) and name != "backward" else _never
     read = PARAMETERS if forward else PARAMETERS | KEPT
     results = PARAMETERS | KEPT | GRADIENTS
 

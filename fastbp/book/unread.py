@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 from fastbp.chain import NotCompilable
+from fastbp.layers import skipping
 from fastbp.reads import Reads
 from fastbp.system import threads
 
@@ -51,15 +52,17 @@ def left_out(backward: Callable[..., Any], parameters: Callable[..., Any]) -> Ca
 
     @wraps(backward)
     def call(self: Any, *arguments: Any, **named: Any) -> Any:
-        if len(arguments) == 1 and not named and _is_unread(self, sys._getframe(2)) and _is_small(self, arguments[0]):
+        if len(arguments) == 1 and not named and _is_unread(self, sys._getframe(2)) and _pays(self, arguments[0]):
             return parameters(self, arguments[0])
         return backward(self, *arguments, **named)
 
     return call
 
 
-def _is_small(layer: Any, dout: Any) -> bool:
-    return threads.for_work(4.0 * len(dout) * layer.W.size) <= MOST_THREADS
+def _pays(layer: Any, dout: Any) -> bool:
+    """Whether one thread without dx is as fast; and always where it skips zeros, which sums in another order."""
+    few = threads.for_work(4.0 * len(dout) * layer.W.size) <= MOST_THREADS
+    return few or (layer.x is not None and skipping.pays(layer.x, layer.W))
 
 
 def _is_unread(layer: Any, frame: FrameType | None) -> bool:
