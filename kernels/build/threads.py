@@ -61,15 +61,16 @@ def _launch(context, builder, called, launcher, threads, packed):
 
 
 def _thread(context, builder, called, record):
-    """The function that the layer calls on each thread: it passes its number and what the record holds."""
+    """The function that the layer calls on each thread: it passes the number of a part and what the record holds."""
     target = declared_in(context, builder.module, called)
     function = ir.Function(builder.module, LOOP, builder.module.get_unique_name(f"{called.symbol}.thread"))
     function.linkage = "internal"
     inside = ir.IRBuilder(function.append_basic_block())
-    first, _, _, data = function.args
+    first, count, _, data = function.args
     part = inside.sub(inside.ptrtoint(inside.load(first), I64), I64(1))
     data = inside.bitcast(data, record.as_pointer())
-    places = [cgutils.gep_inbounds(inside, data, 0, n) for n in range(len(record.elements))]
-    inside.call(target, [part, *map(inside.load, places)])
+    given = [inside.load(cgutils.gep_inbounds(inside, data, 0, n)) for n in range(len(record.elements))]
+    with cgutils.for_range(inside, inside.load(count)) as loop:  # one part, or several that follow, as the layer likes
+        inside.call(target, [inside.add(part, loop.index), *given])
     inside.ret_void()
     return function

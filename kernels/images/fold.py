@@ -6,7 +6,7 @@ Tiles of pixels (`images.products`) have a channel a lane; of one channel they w
 from fastbp.kernels.build.flags import inlined, shared
 from fastbp.kernels.images.planes import clear, fill_up
 from fastbp.kernels.images.products import multiply_panel, panel_vectors
-from fastbp.kernels.images.shape import DEPTH, channels_at_a_time, filled, folded_width
+from fastbp.kernels.images.shape import DEPTH, FILLED, channels_at_a_time, filled, folded_width
 from fastbp.kernels.tiles import (
     add,
     lanes_of,
@@ -27,7 +27,8 @@ def tables_of_columns(s, wide, starts, starts_to, offsets):
     K = s.C * s.FH * s.FW
     for k in range(K):
         starts[k], starts_to[k] = k, k * wide
-    fill_up(starts, K)
+    for k in range(K, K + FILLED - 1):  # tiles begin at any channel, and so end further on than at a whole tile
+        starts[k] = K - 1
     fill_up(starts_to, K)
     for f in range(s.FN):
         offsets[f] = f * K

@@ -125,9 +125,12 @@ def shares(s, width):
     P, D = x.images * s.OH * s.OW, dout.images * s.H * s.W
     bias = filled(max(K * FN, s.FN * window * C), ALIGNED)
     planes = bias + filled(FN, ALIGNED)
-    size = max(x.images * s.C * x.high * x.wide, dout.images * s.FN * dout.high * dout.wide)
+    size, result = x.images * s.C * x.high * x.wide, (P + width) * FN
+    if not has_few_channels(s, width):  # see `kernels.images.fold`
+        size = max(size, dout.images * s.FN * dout.high * dout.wide)
+        result = max(result, (D + width) * C)
     sums = planes + filled(size + width, ALIGNED)
-    panel = sums + filled(max((P + width) * FN, (D + width) * C), ALIGNED)
+    panel = sums + filled(result, ALIGNED)
     pixels = panel + DEPTH * WIDE * width
     # int64 is two elements at most.
     entries = max(P, K, D + FILLED * min(s.stride, s.H) * min(s.stride, s.W)) + FILLED

@@ -44,8 +44,8 @@ FEW_ROWS = 4  # rows of the tiles for the rows left over; 8 rows of one vector l
 ROWS_DOT, FEW_DOT = (5, 8) if MANY_REGISTERS else (4, 4)
 DOT_DEPTH = 1024  # terms of a dot product before it is added to the result, at most
 DOT_VECTORS = 64  # the same in vectors: rows of A of that length stay in the first-level cache
-# The same for N rows and D columns of dx, where a vector holds fewer: at 10 x 10 x 1000, float64, 0.88 and by panels
-# 0.66; with 16 rows and 16 columns 0.75 and 1.1.
+# So many rows and columns of dx are dot products too, where a vector holds fewer columns: at 10 x 10 x 1000, float64,
+# 0.88 and by panels 0.66; with 16 rows and 16 columns 0.75 and 1.1.
 FEW_ROWS_OF_DOTS, COLUMNS_OF_DOTS = 12, 16
 # A product reads B where it lies with up to so many terms or rows, by tiles of so many rows. With 130 terms dW takes
 # 1.2 times as long at 100 x 784 x 512, in float64 1.4. With 8 rows panels take 1.2 times as long at 8 x 784 x 50.
@@ -58,9 +58,9 @@ SMALL_SIDE, SMALL_PARAMS = 130, TARGET.vector_bytes == 64
 # With up to so many terms all columns of a row of tiles are made before the next row: down the columns, lines of the
 # result left the caches between their two parts. Of np.dot at dW 1 x 1024 x 1024, float32, AVX2: 2.8 instead of 0.3.
 VERY_FEW_TERMS = 16
-# The same limits where the lines of a column of B, or of a row of x in dW, fall on one or two sets of the first-level
-# cache, which then are copied. Of np.dot at 64 x 32 x 2048, AVX2: 0.99 instead of 0.77; with AVX-512 in place is better
-# by 15 %. At dW 32 x 2048 x 64, AVX2: 1.23 instead of 0.85.
+# So many terms, FEW_TERMS else, where the lines of a column of B, or of a row of x in dW, fall on one or two sets of the
+# first-level cache; with more they are copied. Of np.dot at 64 x 32 x 2048, AVX2: 0.99 instead of 0.77; with AVX-512 in
+# place is better by 15 %. At dW 32 x 2048 x 64, AVX2: 1.23 instead of 0.85.
 COLLIDING_TERMS, COLLIDING_TERMS_OF_X = FEW_TERMS if TARGET.vector_bytes == 64 else 16, 8
 VECTORS_OF_FEW_ROWS = 4 if MANY_REGISTERS else 2  # of the tile for at most FEW_ROWS of forward; 6 lose a fifth
 # Vectors of the tile of one row, and of the one for the columns left over: long stretches of B, unmasked, as memory

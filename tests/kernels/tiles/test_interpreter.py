@@ -91,14 +91,15 @@ def kernels(dtype: str) -> list[tuple[Any, list[Any]]]:
         made.append((batch.batch_normalization_forward, [whole[0], a, b, 0.9, c, d, whole[1], e, f, g, h]))
         made.append((batch.batch_normalization_predict, [whole[0], a, b, c, d, whole[1]]))
         made.append((batch.batch_normalization_backward, [whole[0], whole[1], c, d, a, whole[2], e, f]))
-    for stride, pad in ((1, 0), (2, 1), (3, 0)):
+    for stride, pad, channels in ((1, 0, 3), (2, 1, 9), (3, 0, 3)):
         size = (7 + 2 * pad - 3) // stride + 1
-        planes, pooled, gradient = real(dtype, 2, 3, 7, 7), np.zeros((2, 3, size, size), dtype), real(dtype, 2, 3, 7, 7)
+        planes, gradient = (real(dtype, 2, channels, 7, 7) for _ in range(2))
+        pooled = np.zeros((2, channels, size, size), dtype)
         places, scratch = np.zeros_like(pooled), np.zeros(81, dtype)
         made.append((pooling.pooling_forward, [planes, 3, 3, stride, pad, pooled, places, scratch]))
         made.append((pooling.pooling_backward, [pooled, places, stride, pad, gradient, scratch]))
-        filters, bias, seen = real(dtype, 9, 3, 3, 3), real(dtype, 9), real(dtype, 2, 9, size, size)
-        own, together = scratch_sizes((3, 7, 7, 9, 3, 3, stride, pad, size, size), 2, np.dtype(dtype))
+        filters, bias, seen = real(dtype, 9, channels, 3, 3), real(dtype, 9), real(dtype, 2, 9, size, size)
+        own, together = scratch_sizes((channels, 7, 7, 9, 3, 3, stride, pad, size, size), 2, np.dtype(dtype))
         forward = [planes, filters, bias, stride, pad, seen, np.zeros(2 * own, dtype)]
         gradients = [np.zeros_like(each) for each in (planes, filters, bias)]
         sums, scratch = np.zeros(together, dtype), np.zeros(2 * own, dtype)
