@@ -58,7 +58,7 @@ SMALL_SIDE, SMALL_PARAMS = 130, TARGET.vector_bytes == 64
 # With up to so many terms all columns of a row of tiles are made before the next row: down the columns, lines of the
 # result left the caches between their two parts. Of np.dot at dW 1 x 1024 x 1024, float32, AVX2: 2.8 instead of 0.3.
 VERY_FEW_TERMS = 16
-# So many terms, FEW_TERMS else, where the lines of a column of B, or of a row of x in dW, fall on one or two sets of the
+# So many terms, FEW_TERMS else, where lines of a column of B, or of a row of x in dW, fall on one or two sets of the
 # first-level cache; with more they are copied. Of np.dot at 64 x 32 x 2048, AVX2: 0.99 instead of 0.77; with AVX-512 in
 # place is better by 15 %. At dW 32 x 2048 x 64, AVX2: 1.23 instead of 0.85.
 COLLIDING_TERMS, COLLIDING_TERMS_OF_X = FEW_TERMS if TARGET.vector_bytes == 64 else 16, 8
