@@ -31,6 +31,16 @@ class Settings:
 
 
 def modules_of(only: str | Sequence[str]) -> tuple[str, ...]:
-    """The names of modules in a sequence, or between the commas of a string; with or without their package."""
+    """The names of modules in a sequence, or between the commas of a string; with or without their package.
+
+    TypeError where one isn't a string.
+    """
     names = only.split(",") if isinstance(only, str) else only
-    return tuple(name.strip().removeprefix("common.") for name in names if name.strip())
+    if wrong := [name for name in names if not isinstance(name, str)]:
+        raise TypeError(f"only must hold names of modules, got {wrong[0]!r}")
+    return tuple(_without_package(name.strip()) for name in names if name.strip())
+
+
+def _without_package(name: str) -> str:
+    package, _, module = name.rpartition(".")
+    return module if package in MODULES else name

@@ -103,7 +103,7 @@ def test_install_in_a_notebook(japanese: Project) -> None:
         from common.optimizer import SGD
         print(Relu.__module__, Relu.forward.__code__.co_filename.split(os.sep)[-2], np.ones(2))
         fastbp.book.install(only=['layers'])
-        fastbp.book.install(only='layers, common.optimizer')
+        fastbp.book.install(only='layers, common.optimizer, dataset.mnist')
         """
     )
     assert japanese.plain(script).split()[0] == "common.layers"
@@ -114,6 +114,8 @@ def test_install_in_a_notebook(japanese: Project) -> None:
 
 
 def test_settings_that_are_none() -> None:
+    with pytest.raises(TypeError, match="only must hold names of modules, got 1"):
+        modules_of([1])  # type: ignore[list-item]
     for arguments, message in {
         ("fr",): "dialect must be one of auto, ko, ja, got 'fr'",
         ("ja", modules_of("layers,layer")): "only must name modules of functions, .*, got 'layer'",

@@ -236,7 +236,7 @@ with multiprocessing.get_context("fork").Pool(2) as pool:
 @forks
 @pytest.mark.parametrize("how", [OS_FORK, MULTIPROCESSING], ids=["os.fork", "multiprocessing"])
 def test_a_forked_process_trains(how: str) -> None:
-    python(FORK + how + "assert train() == expected")
+    python(FORK + how + "assert train() == expected", how=subprocess.Popen)  # also to Python's own end
 
 
 # A leader that never comes: Ctrl-C while it compiles, for instance, and its members wait already.

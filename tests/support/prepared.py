@@ -26,7 +26,7 @@ exec(compile(__import__("pathlib").Path({file!r}).read_text("utf-8"), {file!r}, 
 with globals().pop("template")["ended"]() as code:
     exec(code)
 """
-READ_BY_IMPORTS = re.compile("(NUMBA|OMP|OPENBLAS|MKL|NPY|LD|MALLOC|LC)_.*|LANG|PYTHON(?!PATH$).*")
+READ_BY_IMPORTS = re.compile("(NUMBA|G?OMP|KMP|OPENBLAS|MKL|NPY|LD|MALLOC|LC|GLIBC)_.*|LANG|PYTHON(?!PATH$).*")
 
 
 def popen(command: list[str], **options: Any) -> "subprocess.Popen[str]":
@@ -54,6 +54,7 @@ class Prepared(subprocess.Popen):
         p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite, *_,
     ):  # fmt: skip
         assert args[0] == sys.executable
+        assert (preexec_fn, pass_fds) == (None, ()), "a prepared process can't be started so"
         environment = dict(os.environ if env is None else env)
         arguments = list(map(str, args[1:]))
         options = ("-P",) if arguments[0] == "-P" else ()

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -113,4 +114,4 @@ AFTER = "assert passes() == expected and threads.for_work(1e12) == 2"
 @pytest.mark.parametrize("how", [OS_FORK, MULTIPROCESSING], ids=["os.fork", "multiprocessing"])
 def test_forked_processes_compute_serially(how: str) -> None:
     """The child of a process that used omp is killed when it enters a parallel region."""
-    python(FORK + how + AFTER, NUMBA_NUM_THREADS="2")
+    python(FORK + how + AFTER, how=subprocess.Popen, NUMBA_NUM_THREADS="2")  # also to Python's own end
