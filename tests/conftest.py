@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import prepared
 import pytest
 from hypothesis import settings
@@ -72,6 +73,12 @@ def _leaves_out(config: pytest.Config, option: str) -> bool:
     """--small leaves the commands out; without --full the long sweeps stay out."""
     given = bool(config.getoption(option))
     return given if option == "--small" else not given
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """NumPy's global state, from which networks and trainers draw, begins alike in whatever order tests run."""
+    np.random.seed(0)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -49,6 +49,7 @@ class Data:
     form: int = 0  # of compressed samples, see kernels.loop.compress
     given: tuple[Any, Any, float] = field(default=(None, None, 1.0), repr=False)  # what it was made from: x, t, scale
     shape: tuple[int, ...] = field(default=(), repr=False)  # of a sample, where that is more than the features
+    outputs: tuple[int, ...] = field(default=(), repr=False)  # of a sample, where that is more than the classes
     targets: Any = field(default=None, repr=False)  # what has checked the labels; None: that of classes
 
     @property
@@ -74,11 +75,13 @@ class Data:
     def check_fits(self, takes: Takes) -> None:
         """ValueError when it was prepared for another kind of network."""
         features = self.features if takes.features is None else takes.features
-        classes = math.prod(takes.outputs(self.sample_shape if takes.features is None else (features,)))
-        if (self.features, self.classes, self.dtype) != (features, classes, takes.dtype):
+        outputs = takes.outputs(self.sample_shape if takes.features is None else (features,))
+        made_for = self.outputs or (self.classes,)
+        if (self.features, made_for, self.dtype) != (features, outputs, takes.dtype):
+            mine, its = (each[0] if len(each) == 1 else each for each in (made_for, outputs))
             raise ValueError(
-                f"the data were prepared for {self.features} inputs, {self.classes} classes and {self.dtype}, "
-                f"but the network has {features}, {classes} and {takes.dtype}"
+                f"the data were prepared for {self.features} inputs, {mine} classes and {self.dtype}, "
+                f"but the network has {features}, {its} and {takes.dtype}"
             )
         if (self.targets or arrays.network_targets) is not takes.targets:
             raise ValueError("the data were prepared for a network with another kind of loss")
@@ -182,7 +185,9 @@ def prepare(x: Any, t: Any, takes: Takes, *, scale: float, sparse: bool | None) 
     labels = NO_LABELS if t is NO_LABELS else takes.targets(t, (rows, *outputs), dtype)
     if labels.ndim > 2:  # values of images: their loss is a sum over all
         labels = labels.reshape(rows, classes)
-    made = partial(Data, rows, features, classes, dtype, given=given, shape=shape, targets=takes.targets)
+    made = partial(
+        Data, rows, features, classes, dtype, given=given, shape=shape, outputs=outputs, targets=takes.targets
+    )
     if dense is not None:
         if not (sparse or (sparse is None and density(dense) < SPARSE_BELOW)):
             return made(scale, dense.dtype.name, labels, dense)

@@ -202,8 +202,27 @@ def _shuffled_bytes(builder, vector, order):
 @inlined
 def keep_one_by_one(at, end, x, scale, shift, columns, values, e):
     """The same of x[at:end], whose columns begin `shift` later, without touching what lies behind."""
+    return _keep_until(at, end, x, scale, shift, columns, values, e, e + end - at)
+
+
+@inlined
+def _finish_row(at, end, x, scale, shift, columns, values, e, row_end):
+    """The same up to a row's counted end: what more there is stays out, and what is missing is a zero of column 0.
+
+    Only samples that somebody changes meanwhile have more or less than was counted, and nothing is read or written
+    outside of the arrays for these either.
+    """
+    e = _keep_until(at, end, x, scale, shift, columns, values, e, row_end)
+    while e < row_end:
+        columns[e] = 0
+        values[e] = 0
+        e += 1
+
+
+@inlined
+def _keep_until(at, end, x, scale, shift, columns, values, e, limit):
     for place in range(at, end):
-        if x[place] != 0:
+        if x[place] != 0 and e < limit:
             columns[e] = place + shift
             values[e] = x[place]
             values[e] *= scale
@@ -243,7 +262,7 @@ def compress_rows(lo, hi, D, x, scale, starts, columns, values):
         while PACKS and k + lanes <= D and e + lanes <= limit:
             e = keep(x, row + k, factor, k, columns, values, e)
             k += lanes
-        keep_one_by_one(row + k, row + D, x, factor, -row, columns, values, e)
+        _finish_row(row + k, row + D, x, factor, -row, columns, values, e, starts[i + 1])
 
 
 @shared
@@ -259,7 +278,7 @@ def compress_bytes(lo, hi, D, x, scale, starts, columns, values):
         while k + BYTES_AT_ONCE <= D and e + BYTES_AT_ONCE <= limit:
             e = _keep_bytes(x, row + k, k, columns, values, e, BYTES_AT_ONCE)
             k += BYTES_AT_ONCE
-        keep_one_by_one(row + k, row + D, x, factor, -row, columns, values, e)
+        _finish_row(row + k, row + D, x, factor, -row, columns, values, e, starts[i + 1])
 
 
 # With AVX, FMA comes with AVX2 on all processors that have it.

@@ -126,6 +126,18 @@ def test_values_of_images_in_the_compiled_loop(dtype: type, tolerance: float) ->
         step.run(x, t.reshape(12, -1), order)
 
 
+def test_data_prepared_for_outputs_of_another_shape_are_refused() -> None:
+    """Not their number alone: 2x5x6 and 3x4x5 are 60 values each."""
+    network, other = Images(np.float64), Images(np.float64)
+    W, b = np.ones((3, 1, 2, 2)), np.zeros(3)
+    other.params, other.layers = {"W": W, "b": b}, {"convolution": fastbp.Convolution(W, b)}
+    x, order = np.ones((12, 1, 5, 6)), np.arange(12).reshape(3, 4)
+    prepared = fastbp.compile(network, fastbp.SGD(0.01), strict=True).prepare(x, np.ones((12, 2, 5, 6)))
+    step = fastbp.compile(other, fastbp.SGD(0.01), strict=True)
+    with pytest.raises(ValueError, match=r"for 30 inputs, \(2, 5, 6\) classes and float64, but .* 30, \(3, 4, 5\)"):
+        step.run(prepared, order)
+
+
 def test_a_softmax_of_images_is_refused_as_by_the_layer() -> None:
     network, x, t = Images(np.float64), np.ones((4, 1, 5, 6)), np.zeros(4, int)
     network.last_layer = fastbp.SoftmaxWithLoss()

@@ -12,15 +12,21 @@ SOURCES = ("uint8", "float32", "float64")
 
 
 def compressed(
-    x: np.ndarray, scale: float, columns_as: str, values_as: str, borders: tuple[int, ...] = ()
+    x: np.ndarray,
+    scale: float,
+    columns_as: str,
+    values_as: str,
+    borders: tuple[int, ...] = (),
+    then: np.ndarray | None = None,
 ) -> tuple[np.ndarray, ...]:
-    """By parts of the rows, with guards around the arrays that the kernels write."""
+    """By parts of the rows, with guards around the arrays that are written; `then` is what x becomes meanwhile."""
     count, pack = (each.function() for each in functions(x.dtype, columns_as, values_as))
     starts = np.zeros(len(x) + 1, np.int64)
     parts = list(pairwise((0, *borders, len(x))))
     for lo, hi in reversed(parts):
         count(lo, hi, x.shape[1], address(x), address(starts[1:]))
     np.cumsum(starts, out=starts)
+    x = x if then is None else then
     columns, values = np.full(starts[-1] + 2, 77, columns_as), np.full(starts[-1] + 2, 77, values_as)
     factor, goes = np.array([scale], values_as), (address(columns[1:]), address(values[1:]))
     for lo, hi in reversed(parts):
@@ -69,3 +75,20 @@ def test_bytes(D: int) -> None:
     np.testing.assert_array_equal(starts, np.searchsorted(rows, np.arange(13)))
     np.testing.assert_array_equal(columns, places)
     np.testing.assert_array_equal(values, x[rows, places])
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_samples_that_change_meanwhile(source: str) -> None:
+    """What was counted and what is packed differ: nothing leaves the arrays, and no column is one that isn't there."""
+    rng = np.random.default_rng(97)
+    more, less = (rng.integers(1, 200, (6, 150)) * (rng.random((6, 150)) < share) for share in (0.9, 0.2))
+    for before, after in ((more, less), (less, more)):
+        counted = before.astype(source)
+        starts, columns, values = compressed(
+            counted, 1, *dtypes_of(form_of(source, 150), "float32"), borders=(2, 5), then=after.astype(source)
+        )
+        assert starts[-1] == np.count_nonzero(counted)
+        rows = np.repeat(np.arange(6), np.diff(starts))
+        assert columns.max() < 150
+        kept = values != 0
+        np.testing.assert_array_equal(values[kept], after[rows[kept], columns[kept]])
