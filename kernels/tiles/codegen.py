@@ -184,21 +184,73 @@ def load_transposed(context, builder, tile, array, value, offset, stride):
 
 def store_tile(context, builder, tile, tile_value, array, value, offset, stride, masks=None):
     """Store a tile to memory, converted; where masks are given, lanes outside are not written."""
-    memory = ir.VectorType(context.get_data_type(array.dtype), tile.lanes)
+    vectors, memory = as_in_memory(context, builder, tile, tile_value, array)
     size = size_of(memory.element)
-    vectors = unpack(builder, tile, tile_value)
     for i, place in enumerate(vector_offsets(builder, tile, offset, stride)):
         pointer = element_pointer(context, builder, array, value, place, memory)
-        if tile.elem == types.boolean:
-            vector = builder.zext(vectors[i], memory)
-        else:
-            vector = converted(builder, vectors[i], tile.elem, array.dtype)
         if masks:
-            call_llvm(
-                builder, "masked.store", ir.VoidType(), [vector, pointer, I32(size), masks[i]], [memory, pointer.type]
-            )
+            args = [vectors[i], pointer, I32(size), masks[i]]
+            call_llvm(builder, "masked.store", ir.VoidType(), args, [memory, pointer.type])
         else:
-            builder.store(vector, pointer, align=size)
+            builder.store(vectors[i], pointer, align=size)
+
+
+def as_in_memory(context, builder, tile, value, array):
+    """(The vectors of a tile as an array holds them, their type.)"""
+    memory, vectors = ir.VectorType(context.get_data_type(array.dtype), tile.lanes), unpack(builder, tile, value)
+    if tile.elem == types.boolean:
+        return [builder.zext(vector, memory) for vector in vectors], memory
+    return [converted(builder, vector, tile.elem, array.dtype) for vector in vectors], memory
+
+
+def store_part(context, builder, tile, tile_value, array, value, offset, stride, rows, width):
+    """Store the first `rows` rows and `width` columns of a tile.
+
+    Rows past `rows` go where the last one does, before it.
+    """
+    if TARGET.vector_bytes == 64:
+        masks = lane_masks(builder, tile, rows, width)
+        store_tile(context, builder, tile, tile_value, array, value, offset, stride, masks)
+        return
+    vectors, _ = as_in_memory(context, builder, tile, tile_value, array)
+    places = vector_offsets(builder, tile, offset, stride, rows)
+    pointers = [element_pointer(context, builder, array, value, place) for place in places]
+    with builder.if_then(builder.icmp_signed(">", rows, I64(0))):
+        for v in range(tile.vecs):
+            left = builder.sub(width, I64(v * tile.lanes))
+            with builder.if_then(builder.icmp_signed(">", left, I64(0))):
+                count = builder.select(builder.icmp_signed("<", left, I64(tile.lanes)), left, I64(tile.lanes))
+                store_first(builder, vectors[v :: tile.vecs][::-1], pointers[v :: tile.vecs][::-1], count)
+
+
+def store_first(builder, vectors, pointers, count):
+    """The first `count` elements of vectors to where pointers say, one vector after the other.
+
+    As a whole, or a half, a quarter and so on: a masked store takes 18 cycles with AVX2 (Zen 4), these less than 2.
+    """
+    lanes = part = vectors[0].type.count
+    element = vectors[0].type.element
+    while part:
+        before, memory = builder.block, ir.VectorType(element, part).as_pointer()
+        with builder.if_then(builder.icmp_signed("!=", builder.and_(count, I64(part)), I64(0))):
+            for vector, pointer in zip(vectors, pointers, strict=True):
+                first = shuffled(builder, vector, vector, list(range(part)))
+                builder.store(first, builder.bitcast(pointer, memory), align=size_of(element))
+            left = [shuffled(builder, v, v, [(n + part) % lanes for n in range(lanes)]) for v in vectors]
+            ahead = [builder.gep(pointer, [I64(part)]) for pointer in pointers]
+            stored = builder.block
+        vectors, pointers = (
+            [_either(builder, old, before, new, stored) for old, new in zip(*both, strict=True)]
+            for both in ((vectors, left), (pointers, ahead))
+        )
+        part //= 2
+
+
+def _either(builder, one, one_block, other, other_block):
+    value = builder.phi(one.type)
+    value.add_incoming(one, one_block)
+    value.add_incoming(other, other_block)
+    return value
 
 
 def if_whole(builder, tile, rows, width, plain, masked):
@@ -219,10 +271,7 @@ def if_whole(builder, tile, rows, width, plain, masked):
             second, second_block = masked(), builder.block
     if first is None:
         return None
-    result = builder.phi(first.type)
-    result.add_incoming(first, first_block)
-    result.add_incoming(second, second_block)
-    return result
+    return _either(builder, first, first_block, second, second_block)
 
 
 def literal_value(type_, what):

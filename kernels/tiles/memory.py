@@ -100,7 +100,8 @@ def store_masked(typingctx, tile, array, offset, stride, rows, width):
     def codegen(context, builder, sig, args):
         *where, rows, width = args[1:]
         plain = partial(cg.store_tile, context, builder, tile, args[0], array, *where)
-        cg.if_whole(builder, tile, rows, width, plain, lambda: plain(cg.lane_masks(builder, tile, rows, width)))
+        part = partial(cg.store_part, context, builder, tile, args[0], array, *args[1:])
+        cg.if_whole(builder, tile, rows, width, plain, part)
         return context.get_dummy_value()
 
     return types.void(tile, array, *[types.intp] * 4), codegen
@@ -111,10 +112,10 @@ def store_row_masked(typingctx, tile, array, offset, width):
     """array[offset + c] = tile[0, c] for the columns before `width`; nothing else is written."""
 
     def codegen(context, builder, sig, args):
-        *where, width = args[1:]
-        one = cg.I64(1)
-        plain = partial(cg.store_tile, context, builder, tile, args[0], array, *where, cg.I64(0))
-        cg.if_whole(builder, tile, one, width, plain, lambda: plain(cg.lane_masks(builder, tile, one, width)))
+        data, offset, width = args[1:]
+        where, one = (context, builder, tile, args[0], array, data, offset, cg.I64(0)), cg.I64(1)
+        whole, part = partial(cg.store_tile, *where), partial(cg.store_part, *where, one, width)
+        cg.if_whole(builder, tile, one, width, whole, part)
         return context.get_dummy_value()
 
     return types.void(tile, array, types.intp, types.intp), codegen
