@@ -15,7 +15,6 @@ from fastbp.kernels.matmul.product import (
     HEIGHT,
     INPUT,
     PACK_COLUMNS,
-    PACK_DEEP_COLUMNS,
     PACK_DEPTH,
     PACK_ROW,
     PARAMS,
@@ -36,6 +35,7 @@ from fastbp.kernels.tiles import (
     aligned,
     fma,
     lanes_of,
+    load,
     load_masked,
     load_row_masked,
     load_transposed,
@@ -96,13 +96,23 @@ def pack_transposed(full, p, panel):
 
 
 @shared
-def pack_rows(p, by_terms, k, depth, i, end, at):
+def pack_rows(p, turned, k, depth, i, end, at):
     """Copies the terms [k, k + depth) of the rows [i, end) of A to scratch[at:], in the dtype of the result.
 
-    Contiguous as they were: the rows of a term (dW, by_terms), or the terms of a row (forward).
+    Where it is turned (dW), the terms of a row side by side, else contiguous as they were: the rows of a term (dW), or
+    the terms of a row (forward).
     """
-    tile = zeros(1, 1, p.out)
-    if by_terms:
+    tile, block = zeros(1, 1, p.out), zeros(lanes_of(p.out), 1, p.out)
+    if turned:
+        for each in range(0, depth, width_of(block)):
+            for r in range(0, end - i, width_of(block)):
+                from_, to = (k + each) * p.a_k + i + r, at + r * PACK_ROW + each
+                if each + width_of(block) <= depth and r + width_of(block) <= end - i:
+                    store(transpose(load(block, p.a, from_, p.a_k)), p.scratch, to, PACK_ROW)
+                else:
+                    values = transpose(load_masked(block, p.a, from_, p.a_k, depth - each, end - i - r))
+                    store_masked(values, p.scratch, to, PACK_ROW, end - i - r, depth - each)
+    elif p.kind == PARAMS:
         for each in range(depth):
             for r in range(0, end - i, width_of(tile)):
                 values = load_row_masked(tile, p.a, (k + each) * p.a_k + i + r, end - i - r)
@@ -118,10 +128,10 @@ def pack_rows(p, by_terms, k, depth, i, end, at):
 def prefetch_next_panel(full, p, panel, start, end, rows):
     """Part [start, end) of `rows` of the next panel, where B comes from beyond the second-level cache."""
     line = zeros(1, WIDE, p.out)
-    if p.kind == FORWARD:
+    if p.kind != INPUT:
         for k in range(panel.depth * start // rows, panel.depth * end // rows):
             prefetch(line, p.b, (panel.k + k) * p.M + panel.j + panel.width)
-    elif p.kind == INPUT:
+    else:
         for v in range(full * start // rows, full * end // rows):
             for k in range(0, panel.depth, width_of(line)):
                 prefetch(line, p.b, (panel.j + panel.width + v) * p.K + panel.k + k)
@@ -184,7 +194,7 @@ def _sweep(kernels):
                 count = min(few, count)
             if far:
                 prefetch_next_panel(full, p, panel, i - lo, i + count - lo, hi - lo)
-            if adds:  # what is added to arrives meanwhile
+            if adds or (p.kind == PARAMS and not panel.first):  # what is added to arrives meanwhile
                 for r in range(count):
                     prefetch(zeros(1, vectors, p.out), p.out, at + r * M)
             in_place = direct and count == rows
@@ -234,15 +244,16 @@ def panels(left, right, lo, hi, p, ahead):
     lanes, by_terms = lanes_of(p.out), p.kind == PARAMS
     at = aligned(p.scratch) + TILE_VECTORS * lanes
     packed = (by_terms and (p.M >= PACK_COLUMNS or lines_collide(p.a_k, p.a))) or not same_dtype(p.a, p.out)
+    turned = by_terms and p.M >= PACK_COLUMNS
     most = DEPTH
     if not by_terms:
         most = chain_length(p)
-    elif p.M >= PACK_DEEP_COLUMNS:
+    elif packed and p.N > HEIGHT:
         most = PACK_DEPTH
     pack_at = at + PACK_DEPTH * WIDE * lanes
     a, a_row, a_k = pointer_if(packed, reinterpret(p.scratch, 0, p.out), p.a), p.a_row, p.a_k
     if packed:
-        a_row, a_k = (1, HEIGHT) if by_terms else (PACK_ROW, 1)
+        a_row, a_k = (1, HEIGHT) if by_terms and not turned else (PACK_ROW, 1)
     q = Product(p.kind, a, a_row, a_k, p.N, p.K, p.b, p.out, p.M, p.bias, p.mask, p.alpha, p.fused, p.scratch)
     blocks = max(1, (p.K + most - 1) // most)
     for i in range(lo, hi, HEIGHT):
@@ -252,7 +263,7 @@ def panels(left, right, lo, hi, p, ahead):
             depth, first, last = p.K * (block + 1) // blocks - k, block == 0, block == blocks - 1
             a_at = k * p.a_k
             if packed:
-                pack_rows(p, by_terms, k, depth, i, end, pack_at)
+                pack_rows(p, turned, k, depth, i, end, pack_at)
                 a_at = pack_at - i * a_row
             j = left
             while j < right:
