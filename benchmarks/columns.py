@@ -11,7 +11,7 @@ from fastbp.system.files import atomic_write
 
 HERE = Path(__file__).parent
 KERNELS, TRAINING, COLD_START = HERE / "results.json", HERE / "training.json", HERE / "cold_start.json"
-IMAGES = HERE / "images.json"
+IMAGES, BOOK = HERE / "images.json", HERE / "book.json"
 
 
 class Kind(Protocol):

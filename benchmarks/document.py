@@ -7,8 +7,8 @@ import columns
 import required
 import training_tables
 from cold_start import ColdStart
-from images import Images
 from kernel_rows import BOOK, SECTIONS
+from ratios import Ratios
 from required import Measured
 from training_rows import TrainingReport, TrainingResult
 
@@ -23,15 +23,17 @@ def measured() -> dict[str, Measured]:
     """What the commands have measured, by instruction set, the machine's own first."""
     kernels = columns.read(columns.KERNELS, Report)
     training = columns.read(columns.TRAINING, TrainingReport)
-    cold, images = columns.read(columns.COLD_START, ColdStart), columns.read(columns.IMAGES, Images)
+    cold = columns.read(columns.COLD_START, ColdStart)
+    images, book = columns.read(columns.IMAGES, Ratios), columns.read(columns.BOOK, Ratios)
     return {
         name: Measured(
             kernels.get(name, Report()),
             training.get(name, TrainingReport()),
             cold.get(name, ColdStart()),
-            images.get(name, Images()),
+            images.get(name, Ratios()),
+            book.get(name, Ratios()),
         )
-        for name in dict.fromkeys((*kernels, *training, *cold, *images))
+        for name in dict.fromkeys((*kernels, *training, *cold, *images, *book))
     }
 
 
@@ -51,7 +53,7 @@ def _document(found: Columns) -> Iterator[str]:
     yield f"# Results on {machine(found)}"
     yield ""
     yield (
-        "Written by `python benchmarks/report.py`, with what `training.py` and `cold_start.py` measured. Figures are "
+        "Written by `python benchmarks/report.py`, with what the other commands beside it measured. Figures are "
         "medians over interleaved rounds; raw ones, with the 20 and 80 percentiles, are in the JSON files beside this "
         "one. A ratio (×) is our rate over the other's, taken round by round: more than 1 is faster. Results are "
         "checked before anything is timed, and compiling isn't timed. A column holds for one instruction set: where "

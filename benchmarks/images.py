@@ -13,16 +13,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import columns
 import instruction_sets
 import numpy as np
+from ratios import Ratios
 from training_process import POOLS
 
 from fastbp.bench.process import machine_facts
-from fastbp.bench.timing import Spread
 
 ROUNDS, SECONDS = 7, 0.1  # of each turn
 BATCH, SAMPLES = 100, 1000
@@ -33,30 +32,6 @@ SHAPES = (
 )
 NETWORKS = {"SimpleConvNet": 20, "DeepConvNet": 4}  # steps a turn
 ORACLE_STEPS = 2
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """The other's time over ours."""
-
-    name: str
-    value: Spread
-
-
-@dataclass
-class Images:
-    """Facts by name, and what was measured."""
-
-    facts: dict[str, str] = field(default_factory=dict)
-    results: list[Ratio] = field(default_factory=list)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Images":
-        return cls(data["facts"], [Ratio(each["name"], Spread(**each["value"])) for each in data["results"]])
-
-    @property
-    def ratios(self) -> dict[str, Spread]:
-        return {each.name: each.value for each in self.results}
 
 
 def network_row(name: str, threads: int, other: str = "PyTorch") -> str:
@@ -77,8 +52,7 @@ def main() -> None:
         found: dict[str, list[float]] = {}
         for threads in (1, 2):
             found |= _measured(threads, each.environment)
-        results = [Ratio(name, Spread.of(ratios)) for name, ratios in found.items()]
-        reports[each.name] = Images(machine_facts(), results)
+        reports[each.name] = Ratios.of(machine_facts(), found)
     columns.write(columns.IMAGES, reports)
     for name, report in reports.items():
         for what, spread in report.ratios.items():

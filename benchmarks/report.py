@@ -1,8 +1,10 @@
 """Measures kernels and layers with each instruction set, and writes down what all commands measured.
 
     python benchmarks/training.py       # training.json
+    python benchmarks/images.py         # images.json
+    python benchmarks/book.py           # book.json
     python benchmarks/cold_start.py     # cold_start.json
-    python benchmarks/report.py         # results.json; from all three RESULTS.md, the charts, the README's figures
+    python benchmarks/report.py         # results.json; from all of them RESULTS.md, the charts, the README's figures
 
 `--readme` measures nothing: it writes from the JSON files again.
 """

@@ -3,14 +3,15 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+import book
 import cells
 import cold_start
 import images
 import numpy as np
 from cold_start import ColdStart
-from images import Images
 from instruction_sets import AVX2, AVX512
 from kernel_rows import BOOK, PEAK_SHAPES, PRODUCTS
+from ratios import Ratios
 from training_rows import TrainingReport
 
 from fastbp.bench.results import Report, Row, Shape
@@ -28,7 +29,8 @@ class Measured:
     kernels: Report
     training: TrainingReport
     cold: ColdStart
-    images: Images = field(default_factory=Images)
+    images: Ratios = field(default_factory=Ratios)
+    book: Ratios = field(default_factory=Ratios)
 
 
 Found = tuple[float, str]  # a figure, and the row that it comes from where it is the worst of many
@@ -150,6 +152,10 @@ def of_images(row: str) -> Find:
     return lambda measured: (measured.images.ratios[row].median, "") if row in measured.images.ratios else None
 
 
+def of_book(row: str) -> Find:
+    return lambda measured: (measured.book.ratios[row].median, "") if row in measured.book.ratios else None
+
+
 def convolutions(of: Callable[[list[float]], float]) -> Find:
     """The worst of the convolutions, or another figure of all of them."""
 
@@ -241,6 +247,10 @@ REQUIREMENTS = (
         "Convolution against PyTorch, ten shapes, median", 1.3, convolutions(lambda found: float(np.median(found)))
     ),
     Requirement("Convolution against PyTorch, ten shapes, worst", 0.8, convolutions(min)),
+    *(
+        Requirement(row, asked, of_book(row))
+        for row, asked in ((book.RUN, 2), (book.RUN_FLOAT32, 3), (book.CHECKED, 100))
+    ),
     Requirement(cold_start.FIRST_IMAGES, 15, cost(cold_start.FIRST_IMAGES), most=True, unit="s"),
     Requirement(cold_start.WARMUP, 40, cost(cold_start.WARMUP), most=True, unit="s"),
     Requirement(cold_start.WARM, 0.5, cost(cold_start.WARM), most=True, unit="s"),

@@ -11,12 +11,15 @@ import instruction_sets
 import kernel_rows
 import pytest
 from instruction_sets import AVX2, AVX512
+from mnist_real import REAL, real_data
 
 pytest.importorskip("psutil")
+import book
 import cold_start
 import document
 import images
 import required
+from ratios import Ratios
 from required import REQUIREMENTS, Measured, Requirement
 from training_rows import TrainingReport
 
@@ -207,6 +210,24 @@ def test_cold_start(tmp_path: Path, environment: dict[str, str]) -> None:
     assert cold_start.WARM in done.stdout
 
 
+@pytest.mark.command
+@real_data
+def test_the_books_scripts(tmp_path: Path, environment: dict[str, str]) -> None:
+    """A few steps of its training, by plain Python and by `fastbp run`."""
+    file, script = tmp_path / "book.json", Path(book.__file__)
+    done = subprocess.run(
+        [sys.executable, str(script), *"--isa full --rounds 1 --steps 3 --parts training --json".split(), str(file)],
+        env=environment | {"FASTBP_DATA": str(REAL)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for report in document.columns.read(file, Ratios).values():
+        assert list(report.ratios) == [book.RUN, book.RUN_FLOAT32]
+        assert all(0.01 < spread.median < 100 for spread in report.ratios.values())
+
+
 # Documents -----------------------------------------------------------------------------------------------------------
 
 
@@ -240,11 +261,20 @@ def test_images_are_written_read_and_required(tmp_path: Path) -> None:
     ratios = {images.network_row("SimpleConvNet", 1): 2.5} | {
         images.convolution_row(shape): 1.0 + n / 10 for n, shape in enumerate(images.SHAPES)
     }
-    report = images.Images({"processor": "fast"}, [images.Ratio(name, Spread.of([r])) for name, r in ratios.items()])
+    report = Ratios.of({"processor": "fast"}, {name: [ratio] for name, ratio in ratios.items()})
     document.columns.write(tmp_path / "images.json", {AVX512: report})
-    assert document.columns.read(tmp_path / "images.json", images.Images) == {AVX512: report}
+    assert document.columns.read(tmp_path / "images.json", Ratios) == {AVX512: report}
     lines = list(required.section({AVX512: Measured(Report(), TrainingReport(), cold_start.ColdStart(), report)}))
     assert "| SimpleConvNet, 1 thread, against PyTorch | ≥ 2 | 2.5 |" in lines
     assert "| Convolution against PyTorch, ten shapes, median | ≥ 1.3 | 1.45 (10 rows) |" in lines
     first = images.convolution_row(images.SHAPES[0])
     assert f"| Convolution against PyTorch, ten shapes, worst | ≥ 0.8 | 1 ({first}) |" in lines
+
+
+def test_the_books_scripts_are_required() -> None:
+    found = Measured(Report(), TrainingReport(), cold_start.ColdStart())
+    found.book = Ratios.of({}, {book.RUN: [2.5, 2.0, 2.25], book.CHECKED: [99]})
+    lines = list(required.section({AVX512: found}))
+    assert f"| {book.RUN} | ≥ 2 | 2.25 |" in lines
+    assert f"| {book.RUN_FLOAT32} | ≥ 3 | not measured |" in lines
+    assert f"| {book.CHECKED} | ≥ 100 | **99** |" in lines
