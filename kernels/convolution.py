@@ -10,6 +10,8 @@ No such matrix is made. An image is copied into a border of zeros, where an elem
 numbers, one of its row and one of its column (`images.planes`): the inner loop takes both from tables. A vector holds
 filters side by side, or channels of dx; sums have a row a pixel, and are transposed to where they belong.
 
+3 x 3 filters of many channels are multiplied by tiles of 2 x 2 results instead, fewer times (`images.winograd`).
+
 Threads take images, or groups of them, which don't depend on how many threads there are: the same bits for any
 number. Scratch has `images.shape.scratch_sizes` elements.
 """
@@ -19,128 +21,34 @@ from numba import types
 from fastbp.kernels.build.flags import expanded, inlined, kernel, part, shared
 from fastbp.kernels.build.tables import is_there
 from fastbp.kernels.build.threads import on_threads
-from fastbp.kernels.images.fold import gradient_of_few_channels, tables_of_columns
-from fastbp.kernels.images.planes import (
-    clear,
-    count_in_phase,
-    put_image,
-    tables_of_filters,
-    tables_of_gradient,
-    terms_in_phase,
-)
-from fastbp.kernels.images.products import (
-    add_gradients,
-    multiply_filters,
-    pack_filters,
-    put_gradient,
-    put_pixels,
-    store_gradients,
-    turn_filters,
-)
-from fastbp.kernels.images.shape import (
-    FILLED,
-    Shape,
-    filled,
-    gradient_size,
-    has_few_channels,
-    planes_of_dout,
-    planes_of_x,
-    shape_of,
-    shares,
-)
+from fastbp.kernels.images.direct import add_gradients_directly, convolve_directly, fold_back, see_back
+from fastbp.kernels.images.products import store_gradients, turn_filters
+from fastbp.kernels.images.shape import Shape, gradient_size, has_few_channels, shape_of
+from fastbp.kernels.images.tiled import add_gradients_of_tiles, begin_tiles_back, convolve_tiles, see_tiles_back
+from fastbp.kernels.images.tiling import is_tiled
+from fastbp.kernels.images.winograd import make_factors
 from fastbp.kernels.loop.calls import call
 from fastbp.kernels.loop.groups import group_border, groups_of
 from fastbp.kernels.relu import backward_elements
-from fastbp.kernels.tiles import address_as_bytes, address_as_int64, aligned, lanes_of, moved, pointer, reinterpret
+from fastbp.kernels.tiles import address_as_bytes, aligned, lanes_of, moved, pointer
 
 
 @inlined
-def _table(scratch, place):
-    return reinterpret(scratch, place, address_as_int64(0))
-
-
-@shared
 def convolve(lo, hi, s, x, W, b, out, mask, rectified, scratch):
     """Images [lo, hi) of out = seen @ W + b; if `rectified` of the ReLU of that, and its mask."""
-    at, K, P, wide = shares(s, lanes_of(out)), s.C * s.FH * s.FW, s.OH * s.OW, filled(s.FN, lanes_of(out))
-    planes, size = planes_of_x(s), s.C * s.H * s.W
-    pixels, to, terms = _table(scratch, at.pixels), _table(scratch, at.pixels_to), _table(scratch, at.terms)
-    images, sums, bias = moved(scratch, at.planes), moved(scratch, at.sums), moved(scratch, at.bias)
-    one = planes.channels * planes.high * planes.wide
-    tables_of_filters(s, planes, wide, pixels, to, terms, _table(scratch, at.terms_to))
-    pack_filters(s.FN, K, W, scratch)
-    for f in range(s.FN):
-        bias[f] = b[f]
-    clear(images, planes.images * one)
-    for begin in range(lo, hi, planes.images):
-        count = min(planes.images, hi - begin)
-        for n in range(count):
-            put_image(planes, s.H, s.W, moved(x, (begin + n) * size), moved(images, n * one))
-        multiply_filters(count * P, K, wide, images, pixels, terms, scratch, sums, to)
-        for n in range(count):
-            place = (begin + n) * s.FN * P
-            masked = moved(mask, place)
-            put_pixels(P, s.FN, moved(sums, n * P * wide), wide, bias, moved(out, place), masked, rectified)
+    if is_tiled(s):
+        convolve_tiles(lo, hi, s, x, W, b, out, mask, rectified, scratch)
+    else:
+        convolve_directly(lo, hi, s, x, W, b, out, mask, rectified, scratch)
 
 
-@shared
+@inlined
 def add_filter_gradients(lo, hi, s, dout, x, sums, scratch):
     """sums (K + 1, FN): the images [lo, hi) of the gradients of W and b, with b's behind W's."""
-    at, P, wide = shares(s, lanes_of(dout)), s.OH * s.OW, filled(s.FN, lanes_of(dout))
-    planes, size = planes_of_x(s), s.C * s.H * s.W
-    pixels, terms, to = _table(scratch, at.pixels), _table(scratch, at.terms), _table(scratch, at.terms_to)
-    images, panel = moved(scratch, at.planes), moved(scratch, at.panel)
-    one = planes.channels * planes.high * planes.wide
-    tables_of_filters(s, planes, wide, pixels, _table(scratch, at.pixels_to), terms, to)
-    clear(images, planes.images * one)
-    for begin in range(lo, hi, planes.images):
-        count = min(planes.images, hi - begin)
-        for n in range(count):
-            put_image(planes, s.H, s.W, moved(x, (begin + n) * size), moved(images, n * one))
-        given = moved(dout, begin * s.FN * P)
-        add_gradients(s, count, images, terms, pixels, given, panel, sums, to, begin > lo)
-
-
-@shared
-def fold_back(lo, hi, s, dout, W, dx, scratch):
-    """Images [lo, hi) of dx, of few channels."""
-    at, P = shares(s, lanes_of(dout)), s.OH * s.OW
-    starts, to, offsets = _table(scratch, at.pixels), _table(scratch, at.pixels_to), _table(scratch, at.terms)
-    panel, columns, plane = moved(scratch, at.panel), moved(scratch, at.columns), moved(scratch, at.plane)
-    tables_of_columns(s, filled(P, lanes_of(dout)), starts, to, offsets)
-    for n in range(lo, hi):
-        given, image = moved(dout, n * s.FN * P), moved(dx, n * s.C * s.H * s.W)
-        gradient_of_few_channels(s, W, given, starts, to, offsets, panel, columns, plane, image)
-
-
-@shared
-def see_back(lo, hi, s, dout, dx, scratch):
-    """Images [lo, hi) of dx, of many channels. W lies in scratch, turned."""
-    at, P, wide = shares(s, lanes_of(dout)), s.OH * s.OW, filled(s.C, lanes_of(dout))
-    planes, size = planes_of_dout(s), s.C * s.H * s.W
-    pixels, to, terms = _table(scratch, at.pixels), _table(scratch, at.pixels_to), _table(scratch, at.terms)
-    images, sums, one = moved(scratch, at.planes), moved(scratch, at.sums), s.FN * planes.high * planes.wide
-    tables_of_gradient(s, planes, wide, pixels, to, terms)
-    clear(images, planes.images * one)
-    for begin in range(lo, hi, planes.images):
-        count = min(planes.images, hi - begin)
-        for n in range(count):
-            put_image(planes, s.OH, s.OW, moved(dout, (begin + n) * s.FN * P), moved(images, n * one))
-        q = t = 0
-        for a in range(s.stride):
-            for b in range(s.stride):
-                places = count_in_phase(s.H, a, s.pad, s.stride) * count_in_phase(s.W, b, s.pad, s.stride)
-                if places > 0:
-                    K = s.FN * terms_in_phase(s.FH, a, s.stride) * terms_in_phase(s.FW, b, s.stride)
-                    factors, panels = moved(terms, t), moved(scratch, t * wide)
-                    multiply_filters(
-                        count * places, K, wide, images, moved(pixels, q), factors, panels, sums, moved(to, q)
-                    )
-                    q += filled(planes.images * places, FILLED)
-                    t += K
-        for n in range(count):
-            image = moved(dx, (begin + n) * size)
-            put_gradient(s.H * s.W, s.C, moved(sums, n * s.H * s.W * wide), wide, image)
+    if is_tiled(s):
+        add_gradients_of_tiles(lo, hi, s, dout, x, sums, scratch)
+    else:
+        add_gradients_directly(lo, hi, s, dout, x, sums, scratch)
 
 
 @inlined
@@ -148,6 +56,8 @@ def begin_back(s, W, scratch):
     """What `convolve_back` needs of W, in scratch."""
     if not has_few_channels(s, lanes_of(W)):
         turn_filters(s, W, scratch)
+        if is_tiled(s):
+            begin_tiles_back(s, scratch)
 
 
 @inlined
@@ -156,6 +66,8 @@ def convolve_back(lo, hi, s, dout, W, dx, mask, masked, scratch):
     size = s.C * s.H * s.W
     if has_few_channels(s, lanes_of(dout)):
         fold_back(lo, hi, s, dout, W, dx, scratch)
+    elif is_tiled(s):
+        see_tiles_back(lo, hi, s, dout, dx, scratch)
     else:
         see_back(lo, hi, s, dout, dx, scratch)
     if masked:
@@ -185,11 +97,15 @@ def _products(given, real):
     x, W, n = types.CPointer(given), types.CPointer(real), types.int64
     shape, no_mask = types.NamedUniTuple(n, len(Shape._fields), Shape), (types.CPointer(types.uint8), types.boolean)
     return [
-        convolve.of(n, n, shape, x, W, W, W, *no_mask, W),
-        add_filter_gradients.of(n, n, shape, W, x, W, W),
+        convolve_directly.of(n, n, shape, x, W, W, W, *no_mask, W),
+        convolve_tiles.of(n, n, shape, x, W, W, W, *no_mask, W),
+        add_gradients_directly.of(n, n, shape, W, x, W, W),
+        add_gradients_of_tiles.of(n, n, shape, W, x, W, W),
         fold_back.of(n, n, shape, *(W,) * 4),
         see_back.of(n, n, shape, W, W, W),
+        see_tiles_back.of(n, n, shape, W, W, W),
         turn_filters.of(shape, W, W),
+        make_factors.of(n, n, types.boolean, W, W),
         store_gradients.of(*(n,) * 6, W, W, W),
         forward_of_thread.of(n, n, n, shape, x, W, W, W, W, n),
         backward_of_thread.of(n, n, n, shape, W, x, W, W, W, W, n),

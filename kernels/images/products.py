@@ -81,7 +81,7 @@ def multiply_filters(rows, terms, columns, a, starts, offsets, panels, c, places
 
 
 @inlined
-def _pack_transposed(full, b, rows, b_row, depth, panel):
+def pack_transposed(full, b, rows, b_row, depth, panel):
     """The panel (depth, full) from rows of depth terms: square blocks, transposed in registers."""
     block = zeros(lanes_of(panel), 1, panel)
     for v in range(0, full, width_of(block)):
@@ -100,7 +100,7 @@ def pack_filters(filters, terms, W, panels):
     lanes, f = lanes_of(panels), 0
     while f < filters:
         full = panel_vectors(filters - f, lanes) * lanes
-        _pack_transposed(full, moved(W, f * terms), filters - f, terms, terms, moved(panels, f * terms))
+        pack_transposed(full, moved(W, f * terms), filters - f, terms, terms, moved(panels, f * terms))
         f += full
 
 
@@ -128,6 +128,15 @@ def turn_filters(s, W, panels):
                 at += s.FN * high * width * wide
 
 
+@inlined
+def _store_inside(tile, to, at, step, rows, width):
+    """`store_masked`, with a branch: the masks of 16 rows don't fit the registers."""
+    if rows >= rows_of(tile) and width >= width_of(tile):
+        store(tile, to, at, step)
+    else:
+        store_masked(tile, to, at, step, rows, width)
+
+
 @shared
 def put_pixels(pixels, columns, sums, sums_row, bias, out, mask, rectified):
     """out (columns, pixels) = (sums + bias).T; if `rectified` of the ReLU of that, and its mask."""
@@ -138,8 +147,8 @@ def put_pixels(pixels, columns, sums, sums_row, bias, out, mask, rectified):
             values, at = transpose(add(load(block, sums, p * sums_row + f, sums_row), biases)), f * pixels + p
             if rectified:
                 values, blocked = relu(values)
-                store_masked(blocked, mask, at, pixels, columns - f, pixels - p)
-            store_masked(values, out, at, pixels, columns - f, pixels - p)
+                _store_inside(blocked, mask, at, pixels, columns - f, pixels - p)
+            _store_inside(values, out, at, pixels, columns - f, pixels - p)
 
 
 @shared
@@ -149,7 +158,7 @@ def put_gradient(pixels, columns, sums, sums_row, dx):
     for c in range(0, columns, rows_of(block)):
         for p in range(0, pixels, width_of(block)):
             values = load_transposed(block, sums, p * sums_row + c, sums_row)
-            store_masked(values, dx, c * pixels + p, pixels, columns - c, pixels - p)
+            _store_inside(values, dx, c * pixels + p, pixels, columns - c, pixels - p)
 
 
 # --- dW and db: terms times dout ---
@@ -173,6 +182,17 @@ def _add_rows(vectors):
 _add_three_rows, _add_two_rows, _add_one_row = _add_rows(3), _add_rows(2), _add_rows(1)
 
 
+@inlined
+def add_rows_of_panel(vectors, depth, panel, to, adds):
+    """to (columns) = the sum of the rows of a panel of so many vectors, or += that."""
+    if vectors == 3:
+        _add_three_rows(depth, panel, to, adds)
+    elif vectors == 2:
+        _add_two_rows(depth, panel, to, adds)
+    else:
+        _add_one_row(depth, panel, to, adds)
+
+
 @shared
 def add_gradients(s, images, a, starts, offsets, dout, panel, sums, places, adds):
     """sums (K + 1, FN) = the gradients of W and, in the last row, of b, of some images, or += those.
@@ -190,14 +210,9 @@ def add_gradients(s, images, a, starts, offsets, dout, panel, sums, places, adds
             full = vectors * lanes_of(sums)
             for n in range(images):
                 given = moved(dout, (n * s.FN + f) * P + p)
-                _pack_transposed(full, given, s.FN - f, P, part, moved(panel, n * part * full))
+                pack_transposed(full, given, s.FN - f, P, part, moved(panel, n * part * full))
             bias = moved(sums, K * wide + f)
-            if vectors == 3:
-                _add_three_rows(depth, panel, bias, more)
-            elif vectors == 2:
-                _add_two_rows(depth, panel, bias, more)
-            else:
-                _add_one_row(depth, panel, bias, more)
+            add_rows_of_panel(vectors, depth, panel, bias, more)
             multiply_panel(vectors, K, depth, a, starts, moved(offsets, p), panel, moved(sums, f), places, more)
             f += full
 

@@ -3,20 +3,19 @@
 from typing import NamedTuple
 
 from fastbp.kernels.build.flags import inlined
+from fastbp.kernels.images.tiling import ALIGNED, FILLED, filled, is_tiled, tiling_shares
 from fastbp.kernels.loop.groups import GROUPS
 from fastbp.kernels.tiles.target import TARGET, lanes
 
 MANY_REGISTERS = TARGET.registers == 32
 
 # Vectors and rows of a tile, as in `kernels.matmul`: without fused multiply-adds a product takes one register more, and
-# a tile of 4 x 3 spills. Tables are filled up to FILLED entries, a multiple of all rows.
+# a tile of 4 x 3 spills.
 WIDE, ROWS = 3 if TARGET.fma else 2, 8 if MANY_REGISTERS else 4
-FILLED = 8
 DEPTH = 256  # terms of a panel, and of a sum before it is added to what there is
 TOGETHER = 256  # pixels: images smaller than that are taken several at a time,
 PLANES = 1 << 16  # where those, with their borders, have no more elements
 FOLDED = 1 << 16  # elements that are folded at a time: they stay in the second-level cache
-ALIGNED = 16  # elements: each share of the memory begins a cache line
 
 
 class Shape(NamedTuple):
@@ -112,12 +111,6 @@ class Shares(NamedTuple):
 
 
 @inlined
-def filled(count, to):
-    """The next multiple."""
-    return (count + to - 1) // to * to
-
-
-@inlined
 def shares(s, width):
     """The `Shares` for vectors of so many elements."""
     x, dout = planes_of_x(s), planes_of_dout(s)
@@ -158,5 +151,9 @@ def gradient_elements(shape, dtype):
 
 def scratch_sizes(shape, batch, dtype):
     """Elements of scratch a convolution needs: (for each thread, in backward for all together)."""
-    own = shares(Shape(*shape), lanes(dtype)).end + lanes(dtype)
+    s, width = Shape(*shape), lanes(dtype)
+    own = shares(s, width).end
+    if is_tiled(s):
+        own = tiling_shares(s, own, width).end
+    own += width
     return own, min(batch, GROUPS) * gradient_elements(shape, dtype) + lanes(dtype)

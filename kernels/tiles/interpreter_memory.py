@@ -164,6 +164,14 @@ def zipped(even, odd):
     return Tile(np.stack([even.values, odd.values], axis=-1).reshape(1, -1), even.lanes)
 
 
+def evens(pair):
+    return Tile(pair.values[:, ::2].copy(), pair.lanes)
+
+
+def odds(pair):
+    return Tile(pair.values[:, 1::2].copy(), pair.lanes)
+
+
 def row_pointers(like, array, offsets):
     return tuple(moved(array, offsets[r]) for r in range(like.rows))
 

@@ -103,6 +103,23 @@ def zipped(typingctx, even, odd):
     return both(even, odd), codegen
 
 
+def _halved(name, first):
+    @operation(name=name, doc=f"(pair): the {name[:-1]} columns of a row of two vectors, one vector.")
+    def halved(typingctx, pair):
+        half = TileType(pair.elem, 1, 1, pair.lanes)
+
+        def codegen(context, builder, sig, args):
+            a, b = cg.unpack(builder, pair, args[0])
+            return cg.pack(builder, half, [cg.shuffled(builder, a, b, list(range(first, 2 * pair.lanes, 2)))])
+
+        return half(pair), codegen
+
+    return halved
+
+
+evens, odds = _halved("evens", 0), _halved("odds", 1)
+
+
 @operation
 def row_pointers(typingctx, like, array, offsets):
     """Where the rows of a tile begin, as a tuple of pointers: array[offsets[r]] for each row r of `like`."""

@@ -13,8 +13,11 @@ from processes import python
 
 from fastbp import Convolution, layers, reference
 from fastbp.boundary.arrays import TOLERANCE
+from fastbp.kernels.images.shape import Shape
+from fastbp.kernels.images.tiling import is_tiled
 from fastbp.system import threads
 
+TILED = (16, 7, 6, 17, 3, 3, 1, 1)  # of one image
 FLOAT64 = TOLERANCE[np.dtype(np.float64)]
 GEOMETRY = st.tuples(
     st.integers(1, 3), st.integers(1, 5), st.integers(0, 20), st.integers(0, 20),
@@ -110,8 +113,9 @@ def test_weights_are_read_at_each_call() -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("name", ["x", "W", "b", "dout"])
-def test_not_finite(name: str, value: float) -> None:
-    case = Case("convolution", (2, 3, 6, 5, 4, 3, 2, 2, 1), "float64")
+@pytest.mark.parametrize("shape", [(2, 3, 6, 5, 4, 3, 2, 2, 1), (5, *TILED[:-1], 2)])
+def test_not_finite(name: str, value: float, shape: tuple[int, ...]) -> None:
+    case = Case("convolution", shape, "float64")
     arrays = case.arrays()
     arrays[name].flat[3] = value
     results = []
@@ -121,6 +125,54 @@ def test_not_finite(name: str, value: float) -> None:
             results.append([case.forward(layer, arrays), case.backward(layer, arrays), layer.dW, layer.db])
     for got, expected in zip(*results, strict=True):
         checks.close(got, expected, FLOAT64, name)
+
+
+def test_sums_of_pixels_that_overflow() -> None:
+    """Tiles of 3 x 3 filters add pixels up before they are multiplied: what isn't finite then is computed directly."""
+    arrays = Case("convolution", (5, *TILED), "float32").arrays()
+    x, W, dout = (arrays[name].astype(np.float32) for name in ("x", "W", "dout"))
+    x[1, 3] = np.where(np.indices(x[1, 3].shape).sum(axis=0) // 2 % 2, 3e38, -3e38)
+    dout[2, 0] = np.where(np.indices(dout[2, 0].shape).sum(axis=0) // 2 % 2, 3e38, -3e38)
+    W, dout = W * np.float32(1e-9), dout * np.float32(1)
+    layer, oracle = Convolution(W, 0, pad=1), reference.Convolution(W.astype(float), 0, pad=1)
+    out, expected = layer.forward(x), oracle.forward(x.astype(float))
+    assert np.isfinite(out).all()
+    checks.close(out[1] * 1e-30, expected[1] * 1e-30, 1e-5, "out of what overflows")
+    others = [0, 2, 3, 4]
+    checks.close(out[others] * 1e9, expected[others] * 1e9, 1e-5, "the other images")
+    dx, expected = layer.backward(dout), oracle.backward(dout.astype(float))
+    assert np.isfinite(dx).all()
+    checks.close(dx[2] * 1e-30, expected[2] * 1e-30, 1e-5, "dx of what overflows")
+    checks.close(dx[[0, 1, 3, 4]] * 1e9, expected[[0, 1, 3, 4]] * 1e9, 1e-5, "dx of the other images")
+
+
+def test_gradients_of_filters_whose_sums_overflow() -> None:
+    arrays = Case("convolution", (9, *TILED), "float32").arrays()
+    x, dout = (arrays[name].astype(np.float32) for name in ("x", "dout"))
+    dout *= np.float32(1e-9)
+    x[1, 3] = np.where(np.indices(x[1, 3].shape).sum(axis=0) // 2 % 2, 3e38, -3e38)
+    layer = Convolution(arrays["W"].astype(np.float32), 0, pad=1)
+    layer.forward(x)
+    layer.backward(dout)
+    oracle = reference.Convolution(arrays["W"].astype(float), 0, pad=1)
+    oracle.forward(x.astype(float))
+    oracle.backward(dout.astype(float))
+    assert np.isfinite(layer.dW).all()
+    checks.close(layer.dW * 1e-30, oracle.dW * 1e-30, 1e-5, "dW")
+
+
+@given(st.tuples(st.integers(1, 9), st.integers(16, 40), st.integers(1, 20), st.integers(1, 20), st.integers(16, 40)),
+       st.integers(0, 2))  # fmt: skip
+def test_any_shape_in_tiles(shape: tuple[int, ...], pad: int) -> None:
+    n, c, h, w, fn = shape
+    assert is_tiled(Shape(c, h + 2, w + 2, fn, 3, 3, 1, pad, h + 2 * pad, w + 2 * pad))
+    checks.agrees_with_oracle(layers, Case("convolution", (n, c, h + 2, w + 2, fn, 3, 3, 1, pad), "float64"))
+
+
+@pytest.mark.parametrize("size", [(130, 40), (21, 300), (300, 21)])
+def test_rows_of_tiles_in_parts(size: tuple[int, int]) -> None:
+    for dtype in ("float32", "float64"):
+        checks.agrees_with_oracle(layers, Case("convolution", (2, 16, *size, 17, 3, 3, 1, 1), dtype))
 
 
 @pytest.mark.parametrize("shape", [(300, 2, 20, 20, 3, 3, 3, 1, 1), (2, 300, 12, 12, 300, 3, 3, 1, 1)])
@@ -157,12 +209,17 @@ for x_dtype, dtype in (("float32", "float32"), ("float64", "float64"), ("float32
         assert len(set(hashes)) == 1, (x_dtype, dtype, x.shape, W.shape, hashes)
         print(hashes[0])
 """
+BITS_IN_TILES = (
+    BITS.replace("1, most)", "16, most + 16)").replace("fn, fh, fw, stride =", "fn = ").replace("fh, fw", "3, 3")
+    .replace("(20, 20, 40, 5, 5, 3)", "(20, 20, 40)").replace("b, stride, 1)", "b, 1, 1)")
+)  # fmt: skip
 
 
 @pytest.mark.command
 @pytest.mark.skipif(threads.threading_layer()[0] is None, reason="no threading layer loads here")
-def test_same_bits_for_any_number_of_threads() -> None:
-    assert len(python(BITS, NUMBA_NUM_THREADS="4", FASTBP_NUM_THREADS="4").split()) == 36
+@pytest.mark.parametrize("code", [BITS, BITS_IN_TILES])
+def test_same_bits_for_any_number_of_threads(code: str) -> None:
+    assert len(python(code, NUMBA_NUM_THREADS="4", FASTBP_NUM_THREADS="4").split()) == 36
 
 
 @pytest.mark.parametrize(("x_dtype", "dtype"), [("float32", "float32"), ("float64", "float64"), ("float32", "float64")])
@@ -170,6 +227,9 @@ def test_writes_and_reads_inside_alone(x_dtype: str, dtype: str) -> None:
     filters = ((2, 1), (2, 33), (9, 9), (17, 1))  # channels, number: dx of few channels is made otherwise
     shapes = [(2, c, h, w, fn, fh, 3, s, p) for h, w, fh in ((5, 7, 2), (12, 33, 5)) for c, fn in filters
               for s in (1, 2, 3) for p in (0, 2)]  # fmt: skip
+    shapes += [
+        (2, c, h, w, fn, 3, 3, 1, p) for h, w in ((3, 5), (12, 33)) for c, fn in ((16, 33), (19, 16)) for p in (0, 2)
+    ]
     for shape in shapes:
         _guarded(Case("convolution", shape, dtype), x_dtype)
 
@@ -187,6 +247,26 @@ out = theirs.forward(x)
 ours.forward(x)
 np.testing.assert_allclose(ours.backward(out), theirs.backward(out), rtol=1e-4, atol=1e-5)
 """
+
+
+# As Python, where a read outside of an array is an IndexError.
+TILES = """
+import numpy as np
+from fastbp import Convolution, reference
+rng = np.random.default_rng(3)
+x, W, b = (rng.standard_normal(size).astype(np.float32) for size in ((2, 17, 5, 4), (16, 17, 3, 3), 16))
+ours, theirs = Convolution(W, b, pad=1), reference.Convolution(W, b, pad=1)
+out = theirs.forward(x)
+np.testing.assert_allclose(ours.forward(x), out, rtol=1e-4, atol=1e-4)
+np.testing.assert_allclose(ours.backward(out), theirs.backward(out), rtol=1e-4, atol=1e-3)
+np.testing.assert_allclose(ours.dW, theirs.dW, rtol=1e-4, atol=1e-3)
+np.testing.assert_allclose(ours.db, theirs.db, rtol=1e-4, atol=1e-3)
+"""
+
+
+@pytest.mark.command
+def test_tiles_as_python() -> None:
+    python(TILES, NUMBA_DISABLE_JIT="1")
 
 
 @pytest.mark.command

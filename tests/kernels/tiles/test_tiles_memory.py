@@ -14,7 +14,7 @@ from tiles import DTYPES, SOURCES
 
 from fastbp.kernels import tiles
 from fastbp.kernels.tiles import load, load_row, row, splat, store, store_masked, width_of, zeros
-from fastbp.kernels.tiles.strided import load_every_between, load_second_between, store_between, zipped
+from fastbp.kernels.tiles.strided import evens, load_every_between, load_second_between, odds, store_between, zipped
 from fastbp.kernels.tiles.target import TARGET, lanes
 
 
@@ -90,6 +90,21 @@ def test_rows_are_zipped_and_stored_between(dtype: str) -> None:
         zips(a, b, out, first, width)
         inside = (np.arange(full) >= first) & (np.arange(full) < width)
         np.testing.assert_array_equal(out, np.where(inside, both, np.nan))
+
+
+@njit
+def halves(a, even, odd):
+    pair = load_row(zeros(1, 2, a), tiles.pointer(a), 0)
+    store(evens(pair), tiles.pointer(even), 0, 0)
+    store(odds(pair), tiles.pointer(odd), 0, 0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_second_column(dtype: str) -> None:
+    a, (even, odd) = np.arange(2 * lanes(dtype), dtype=dtype), np.zeros((2, lanes(dtype)), dtype)
+    halves(a, even, odd)
+    np.testing.assert_array_equal(even, a[::2])
+    np.testing.assert_array_equal(odd, a[1::2])
 
 
 def reads_up_to_a_forbidden_page() -> None:
