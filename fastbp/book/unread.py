@@ -13,15 +13,12 @@ from types import FrameType
 from typing import Any
 
 from fastbp.chain import NotCompilable
-from fastbp.layers import skipping
+from fastbp.layers.without_dx import pays
 from fastbp.reads import Reads
-from fastbp.system import threads
 
 # A network that rebinds its parameters is proved anew in each step: so many times, and then no longer.
 MOST_PROOFS = 20
 MOST_NETWORKS = 8  # that are known at a time, and kept
-# With more threads than this all of `backward` takes no longer than its part of one thread.
-MOST_THREADS = 2
 DEPTH = 3  # calls from `gradient` to `backward`: the library's networks have two methods between
 
 
@@ -52,17 +49,11 @@ def left_out(backward: Callable[..., Any], parameters: Callable[..., Any]) -> Ca
 
     @wraps(backward)
     def call(self: Any, *arguments: Any, **named: Any) -> Any:
-        if len(arguments) == 1 and not named and _is_unread(self, sys._getframe(2)) and _pays(self, arguments[0]):
+        if len(arguments) == 1 and not named and _is_unread(self, sys._getframe(2)) and pays(self, arguments[0]):
             return parameters(self, arguments[0])
         return backward(self, *arguments, **named)
 
     return call
-
-
-def _pays(layer: Any, dout: Any) -> bool:
-    """Whether one thread without dx is as fast; and always where it skips zeros, which sums in another order."""
-    few = threads.for_work(4.0 * len(dout) * layer.W.size) <= MOST_THREADS
-    return few or (layer.x is not None and skipping.pays(layer.x, layer.W))
 
 
 def _is_unread(layer: Any, frame: FrameType | None) -> bool:

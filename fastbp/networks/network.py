@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastbp.layers.without_dx import backward_without_dx
 from fastbp.networks.accuracy import share_right
 from fastbp.originals import original
 from fastbp.provided import provided
@@ -81,9 +82,11 @@ class Network:
 
     def _gradients(self) -> dict[str, NDArray[Any]]:
         """The gradients of the loss that was computed last."""
-        dout = self.last_layer.backward(1)
-        for layer in reversed(self.layers.values()):
+        dout, layers = self.last_layer.backward(1), list(self.layers.values())
+        for layer in reversed(layers[1:]):
             dout = layer.backward(dout)
+        for first in layers[:1]:
+            backward_without_dx(first, dout)
         gradients = {}
         for name, key, attribute in self.holders:
             layer = self.layers[key]

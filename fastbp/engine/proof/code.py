@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.engine.proof import stand_ins, values
+from fastbp.layers.without_dx import backward_without_dx
 from fastbp.reads import MISSING, Reads
 
 # What a method may do without being looked at by value: none of these reads or changes anything but its arguments.
@@ -107,6 +108,8 @@ def _named(name: str, function: FunctionType, reads: Reads, run: Any, where: tup
     known: Any = function
     if value is np:
         return stand_ins.Numpy(run, "numpy")
+    if value is backward_without_dx:
+        return stand_ins.without_dx(run)
     if value is OrderedDict or is_plain(value):
         return value
     if type(value) is type:

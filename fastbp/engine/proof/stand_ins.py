@@ -82,6 +82,17 @@ def is_instance(run: Any) -> Call:
     return Call(run, "isinstance", isinstance_)
 
 
+def without_dx(run: Any) -> Call:
+    """For `backward_without_dx`: the backward pass of a layer, of which nothing is returned."""
+
+    def backward_without_dx(layer: Any, dout: Any) -> None:
+        if run.layer_of(layer) is None:
+            raise run.refuse("it passes a gradient back through what is no layer of the chain")
+        layer.backward(dout)
+
+    return Call(run, "backward_without_dx", backward_without_dx)
+
+
 _NEVER_MADE = ("W", "b", "dropout_ratio")  # by a method of a layer: only a constructor sets them
 
 
