@@ -12,6 +12,8 @@ from fastbp.engine.operations import Operation
 from fastbp.kernels.loop import parts
 from fastbp.kernels.loop.sparse import CHAIN
 
+FEW_SAMPLES, FEW_INPUTS = 16, 64  # a batch of fewer, and shorter ones, are copied together: their products differ
+
 
 class RunFunctions:
     """The functions of runs with the same operations, entered in their plan, settings and row of `kernels.loop.plan`.
@@ -44,6 +46,7 @@ class RunFunctions:
         # Chain by chain, 60,000 samples would be 469 additions to W: what is below half a unit in its last place is
         # lost in each. Of a float32 step with lr = 1e-4 59 % was made.
         direct = self._learns and optimizer.adds and not decay and not clips and batch <= CHAIN
+        in_place = in_place or (self._learns and self._reads_in_place(data, batch))
         wanted = (data.kind, data.labels.ndim, optimizer, loss, decay != 0, clips, direct, skips, in_place)
         if wanted == self.entered_for:
             return False
@@ -69,6 +72,9 @@ class RunFunctions:
             for name in names
         ]
         wanted += [parts.gather_of(data.kind, in_place, skips), parts.gather_of(data.kind, in_place, False)]
+        if in_place and self._learns:
+            places, forward, update = each[0].in_place
+            wanted[names.index("forward")], wanted[names.index("update")], wanted[-2] = forward, update, places
         wanted += each[0].skipping if skips else ()
         if self._learns:
             wanted += [loss.labels[data.labels.ndim], loss.parts[data.labels.ndim]]
@@ -99,6 +105,12 @@ class RunFunctions:
         run.grouped = any(compiled.sums for compiled in each)
         run.plan = address(self.skipping)
         self.plan["asks"][0] = data.starts is None
+
+    def _reads_in_place(self, data: Data, batch: int) -> bool:
+        """Whether the first operation reads samples where they lie, in a step that learns."""
+        compiled, columns, rows = self._each[0], int(self.plan["M"][0]), int(self.plan["D"][0])
+        fits = data.kind == self._dtype.name and data.scale == 1 and batch >= FEW_SAMPLES and rows >= FEW_INPUTS
+        return bool(compiled.in_place) and fits and 1 < columns <= compiled.most_in_place
 
     def _clip(self, optimizer: Any) -> None:
         """Has the step of this optimizer taken once all gradients are made and clipped; of None as they are made."""

@@ -17,6 +17,7 @@ from fastbp.kernels.loop.compress import OVERRUN
 from fastbp.kernels.loop.groups import GROUPS
 from fastbp.kernels.loop.sparse import padded_columns
 from fastbp.kernels.matmul.product import scratch_size
+from fastbp.kernels.matmul.samples import PLACES_BEHIND
 from fastbp.kernels.optimizers import BLOCK
 from fastbp.kernels.tiles.target import CACHE_LINE, lanes
 
@@ -278,7 +279,7 @@ class Workspace:
             self._members = np.zeros(threads, plan.Step.dtype)
             self._scratch.clear()
             run.scratch, run.scratch_size = self._buffer(threads, size, kept=self._scratch), size
-            self._cursors = np.empty(threads * capacity, np.int64)
+            self._cursors = np.empty(threads * (capacity + PLACES_BEHIND), np.int64)
             run.members, run.cursors = address(self._members), address(self._cursors)
             batch = np.zeros(threads, plan.Batch.dtype)
             batch["x"], batch["labels"], batch["y"] = self._x, self._labels, self._y

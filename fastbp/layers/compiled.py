@@ -92,6 +92,8 @@ class Compiled:
     masks_gradient: bool = False  # its backward passes dx through op.below, the mask of the operation below
     adds_gradient: bool = False  # its update adds the gradient to the parameter at once where settings.direct
     skipping: tuple[Any, ...] = ()  # while zeros of the samples are skipped: forward, backward, update, and a `Run`'s
+    in_place: tuple[Any, ...] = ()  # samples are read where they lie: what says where, forward, update
+    most_in_place: int = 0  # outputs of a sample up to which that pays
     copies: tuple[Any, Any] | None = None  # to an aligned copy of the first parameter, and back
 
     @property
@@ -102,7 +104,7 @@ class Compiled:
     def functions(self) -> list[Any]:
         """All parts that are there."""
         own = (self.forward, self.predict, self.backward, self.update, self.penalty)
-        return [each for each in (*own, *self.skipping, *(self.copies or ())) if each is not None]
+        return [each for each in (*own, *self.skipping, *self.in_place, *(self.copies or ())) if each is not None]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

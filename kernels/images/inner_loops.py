@@ -22,7 +22,7 @@ def seeing_kernel(rows, vectors):
             never_unrolled()
         to = row_pointers(acc, c, places)
         if adds:
-            acc = add(acc, load_rows(acc, to))
+            acc = add(acc, load_rows(acc, to, 0))
         store_rows(acc, to)
 
     return apart(see_and_multiply, f"see_and_multiply_{rows}x{vectors}")

@@ -48,7 +48,14 @@ def affine_update(lo, hi, left, right, op, step):
         *(lo, hi, left, right, step.N, op.D, op.M, op.dout, op.x, -step.rate, direct, target, op.b.gradient),
         *(step.scratch, ahead),
     )
-    if not direct:
+    finish_update(lo, hi, left, right, op, step)
+
+
+@inlined
+def finish_update(lo, hi, left, right, op, step):
+    """What is left to do once dW and db are made, and W += -rate * dW where settings.direct."""
+    settings = step.settings
+    if settings.direct == 0:
         optimize_weights(lo, hi, op, step)
     if lo == 0 and op.trained > 1:
         call(settings.optimize, left, right, 0, 0, op.b, step)

@@ -135,7 +135,7 @@ class Run:
     members: Step  # a row each
     scratch: Real  # scratch_size elements each
     scratch_size: Integer
-    cursors: Integers  # N each
+    cursors: Integers  # N + PLACES_BEHIND each
     plan: Operation
     operations: Integer  # rows of the plan
     samples: Samples

@@ -21,6 +21,7 @@ from fastbp.kernels.loop.groups import group_border, groups_of
 from fastbp.kernels.loop.plan import Run
 from fastbp.kernels.loop.team import FLAG, barrier, flag_is_up, join, raise_flag, tell_progress
 from fastbp.kernels.matmul.product import FEW_DOT
+from fastbp.kernels.matmul.samples import PLACES_BEHIND
 from fastbp.kernels.optimizers import BLOCK, square_sum
 from fastbp.kernels.softmax_loss import ROWS
 from fastbp.kernels.tiles import flush_denormals, lanes_of, moved, restore
@@ -204,7 +205,7 @@ def _begin_step(run, part, parts):
         groups = groups_of(N)
         step.lo, step.hi = group_border(groups * part // parts, N), group_border(groups * (part + 1) // parts, N)
     step.samples, step.settings, step.batch = run.samples, run.settings, run.batch[part]
-    step.costs, step.cursors = run.costs, moved(run.cursors, part * N)
+    step.costs, step.cursors = run.costs, moved(run.cursors, part * (N + PLACES_BEHIND))
     step.scratch = moved(run.scratch, part * run.scratch_size)
     return step
 

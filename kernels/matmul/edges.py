@@ -98,6 +98,14 @@ def _put(p, at, value):
 
 
 @inlined
+def put_columns(columns, width, i, j, at, full, p):
+    """Columns from j on of the rows [i, i + width) of dW, each as it lies in scratch, so many elements apart."""
+    for c in range(columns):
+        for r in range(width):
+            _put(p, (i + r) * p.M + j + c, p.scratch[at + c * full + r])
+
+
+@inlined
 def last_columns_of_dW(tile, tail, lo, hi, p):
     """The last columns of dW by vectors along its rows, where x is contiguous."""
     full, at = width_of(tile), aligned(p.scratch)
@@ -117,9 +125,7 @@ def last_columns_of_dW(tile, tail, lo, hi, p):
                         acc = fma_step(acc, p.b, k * p.M + j, 1, columns, terms)
                 total = add(total, acc)
             store(total, p.scratch, at, full)
-            for c in range(columns):
-                for r in range(width):
-                    _put(p, (i + r) * p.M + j + c, p.scratch[at + c * full + r])
+            put_columns(columns, width, i, j, at, full, p)
 
 
 SUM_DEPTH = 256  # terms before they are added to the sum of all: of 60,000 in float32, 1024 lose a fifth of a digit

@@ -49,20 +49,10 @@ from fastbp.kernels.matmul.product import (
     WIDE,
     Ahead,
     Product,
+    few_last_columns,
     lines_collide,
 )
 from fastbp.kernels.tiles import address_as_bytes, address_as_int64, lanes_of, reinterpret, zeros
-
-
-@inlined
-def _tail(columns, terms, like):
-    """How many last columns a vector would hold so few of that they are better computed in another way.
-
-    A fourth, masked vector for 2 columns of 50 gave 0.66 of the peak at 100 x 784 x 50; dot products give 0.84.
-    """
-    lanes = lanes_of(like)
-    return columns % lanes if columns % lanes <= lanes // 4 and terms >= 4 * lanes else 0
-
 
 _forward_dots, _input_dots = dot_products(columns_in_scratch), dot_products(columns_as_rows)
 
@@ -108,7 +98,7 @@ def product(left, right, lo, hi, p, ahead):
 @shared
 def forward_rows(lo, hi, left, right, N, D, M, x, W, b, out, mask, rectified, scratch):
     """out = x @ W + b, the columns [left, right); if rectified its ReLU, and the mask of that."""
-    tail = _tail(M, D, out) if N > FEW_ROWS or M == 1 else 0
+    tail = few_last_columns(M, D, out) if N > FEW_ROWS or M == 1 else 0
     p = Product(FORWARD, x, D, 1, N, D, W, out, M, b, _bytes(mask), 0.0, rectified, scratch)
     if D == 1 and M == 1:
         single_terms(lo, hi, p)
@@ -135,7 +125,7 @@ def backward_params_rows(lo, hi, left, right, N, D, M, dout, x, alpha, adds, dW,
 @shared
 def backward_params_rows_ahead(lo, hi, left, right, N, D, M, dout, x, alpha, adds, dW, db, scratch, ahead):
     """The same, and prefetches what is read next."""
-    tail, mask = _tail(M, D, dW), address_as_bytes(0)
+    tail, mask = few_last_columns(M, D, dW), address_as_bytes(0)
     p = Product(PARAMS, x, 1, D, D, N, dout, dW, M, dW, mask, alpha, adds, scratch)
     if lo == 0 and (hi > 0 or D == 0):
         column_sums(left, right, N, M, dout, db)
@@ -156,7 +146,7 @@ def backward_params_rows_ahead(lo, hi, left, right, N, D, M, dout, x, alpha, add
 @shared
 def backward_input_rows(lo, hi, left, right, N, D, M, dout, mask, masked, W, dx, scratch):
     """dx = dout @ W.T, the columns [left, right); if masked 0 where the mask is on."""
-    tail = _tail(D, M, dx)
+    tail = few_last_columns(D, M, dx)
     few = N <= FEW_DOT or D <= lanes_of(dx) or (N <= FEW_ROWS_OF_DOTS and D <= COLUMNS_OF_DOTS)
     if few and M >= 256:  # too few rows to pay for transposing W
         tail = D

@@ -43,6 +43,7 @@ from fastbp.kernels.tiles import (
     pointer_if,
     prefetch,
     reinterpret,
+    rows_of,
     same_dtype,
     store,
     store_masked,
@@ -69,14 +70,18 @@ class Panel(NamedTuple):
 # --- how a panel is filled ---
 
 
+@inlined
+def pack_panel(line, p, panel):
+    """The panel from B as it lies, by rows like `line`."""
+    for k in range(panel.depth):
+        terms = load_row_masked(line, p.b, (panel.k + k) * p.M + panel.j, panel.width)
+        store(terms, p.scratch, panel.at + k * width_of(line), 0)
+
+
 def _pack(vectors):
     @shared
     def pack(p, panel):
-        """The panel from B as it lies."""
-        line = zeros(1, vectors, p.out)
-        for k in range(panel.depth):
-            terms = load_row_masked(line, p.b, (panel.k + k) * p.M + panel.j, panel.width)
-            store(terms, p.scratch, panel.at + k * width_of(line), 0)
+        pack_panel(zeros(1, vectors, p.out), p, panel)
 
     return pack
 
@@ -140,39 +145,38 @@ def prefetch_next_panel(full, p, panel, start, end, rows):
 # --- what is done with a tile ---
 
 
-def _finish(few, vectors):
-    @inlined
-    def finish_block(rows, r, bias, width, source, source_row, first, last, p, at):
-        block, to = zeros(few, vectors, p.out), at + r * p.M
-        acc = load_masked(block, source, r * source_row, source_row, rows, width)
-        if p.kind == PARAMS and p.fused:
-            acc = fma(acc, p.alpha, load_masked(block, p.out, to, p.M, rows, width))
-        elif not first:
-            acc = add(acc, load_masked(block, p.out, to, p.M, rows, width))
-        if last:
-            acc = finish(acc, bias, p, to, rows, width)
-        store_masked(acc, p.out, to, p.M, rows, width)
+@inlined
+def _finish_block(block, rows, r, bias, width, source, source_row, first, last, p, at):
+    to = at + r * p.M
+    acc = load_masked(block, source, r * source_row, source_row, rows, width)
+    if p.kind == PARAMS and p.fused:
+        acc = fma(acc, p.alpha, load_masked(block, p.out, to, p.M, rows, width))
+    elif not first:
+        acc = add(acc, load_masked(block, p.out, to, p.M, rows, width))
+    if last:
+        acc = finish(acc, bias, p, to, rows, width)
+    store_masked(acc, p.out, to, p.M, rows, width)
 
-    @inlined
-    def finish_rows(rows, width, source, source_row, first, last, p, at, j):
-        """Brings a tile from where it was summed to its place; what lies there is added, unless `first`.
 
-        With the last terms it is finished: bias, ReLU and its mask, or the mask of the layer below.
-        """
-        bias = bias_of(zeros(few, vectors, p.out), p, j, width)
-        whole = rows - rows % few
-        for r in range(0, whole, few):
-            finish_block(few, r, bias, width, source, source_row, first, last, p, at)
-        if whole < rows:
-            finish_block(rows - whole, whole, bias, width, source, source_row, first, last, p, at)
+@inlined
+def finish_tile(block, rows, width, source, source_row, first, last, p, at, j):
+    """Brings a tile from where it was summed to its place, a block of rows at a time.
 
-    return finish_rows
+    What lies there is added, unless `first`. With the last terms it is finished: bias, ReLU and its mask, or the mask
+    of the layer below.
+    """
+    few, bias = rows_of(block), bias_of(block, p, j, width)
+    whole = rows - rows % few
+    for r in range(0, whole, few):
+        _finish_block(block, few, r, bias, width, source, source_row, first, last, p, at)
+    if whole < rows:
+        _finish_block(block, rows - whole, whole, bias, width, source, source_row, first, last, p, at)
 
 
 def _sweep(kernels):
     """The function (lo, hi, p, ahead, panel): rows [lo, hi) of a product times one panel as wide as these tiles."""
     rows, few, vectors, read, read_few, fill, prefetch_rows = kernels
-    pack, finish_rows = _pack(vectors), _finish(few, vectors)
+    pack = _pack(vectors)
 
     @shared
     def sweep(lo, hi, p, ahead, panel):
@@ -219,7 +223,8 @@ def _sweep(kernels):
                 read(panel.depth, a, p.a_row, p.a_k, panel_at, c, c_row, direct and not panel.first)
             if finishes or not in_place:
                 first = in_place or panel.first
-                finish_rows(count, panel.width, c, c_row, first, panel.last, p, at, panel.j)
+                block = zeros(few, vectors, p.out)
+                finish_tile(block, count, panel.width, c, c_row, first, panel.last, p, at, panel.j)
             i += count
 
     return sweep

@@ -140,6 +140,16 @@ class Product(NamedTuple):
     scratch: Any
 
 
+@inlined
+def few_last_columns(columns, terms, like):
+    """How many last columns a vector would hold so few of that they are better computed in another way.
+
+    A fourth, masked vector for 2 columns of 50 gave 0.66 of the peak at 100 x 784 x 50; dot products give 0.84.
+    """
+    lanes = lanes_of(like)
+    return columns % lanes if columns % lanes <= lanes // 4 and terms >= 4 * lanes else 0
+
+
 # --- how a tile is finished ---
 
 

@@ -182,8 +182,8 @@ def fma_step_of_rows(acc, rows, offset, b):
         return Tile(multiply_add(factors, b.values, acc.values), acc.lanes)
 
 
-def load_rows(like, rows):
-    return Tile(np.concatenate([load_row(like, row, 0).values for row in rows]), like.lanes)
+def load_rows(like, rows, offset):
+    return Tile(np.concatenate([load_row(like, row, offset).values for row in rows]), like.lanes)
 
 
 def store_rows(tile, rows):

@@ -156,18 +156,18 @@ def fma_step_of_rows(typingctx, acc, rows, offset, b):
 
 
 @operation
-def load_rows(typingctx, like, rows):
-    """The tile whose rows begin at pointers: `load` for rows that lie anywhere."""
+def load_rows(typingctx, like, rows, offset):
+    """The tile of rows[r][offset + c]: `load` for rows that lie anywhere."""
 
     def codegen(context, builder, sig, args):
         row, vectors = like.shaped(rows=1), []
         for r in range(like.rows):
             begin = builder.extract_value(args[1], r)
-            loaded = cg.load_tile(context, builder, row, rows.dtype, begin, cg.I64(0), cg.I64(0))
+            loaded = cg.load_tile(context, builder, row, rows.dtype, begin, args[2], cg.I64(0))
             vectors += cg.unpack(builder, row, loaded)
         return cg.pack(builder, like, vectors)
 
-    return like(like, rows), codegen
+    return like(like, rows, types.intp), codegen
 
 
 @operation

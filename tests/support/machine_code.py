@@ -23,6 +23,13 @@ if ARM:
 
 from fastbp.kernels.images.products import SEEING_KERNELS, TILE_ROWS  # noqa: E402 - what it compiles is the target's
 from fastbp.kernels.matmul.panels import TILES  # noqa: E402
+from fastbp.kernels.matmul.product import FEW_ROWS  # noqa: E402
+from fastbp.kernels.matmul.sample_loops import (  # noqa: E402
+    FEATURES_KERNELS,
+    ROWS_OF_FEATURES,
+    ROWS_OF_SAMPLES,
+    SAMPLES_KERNELS,
+)
 
 INT, BOOL, BYTES = types.int64, types.boolean, types.CPointer(types.uint8)
 
@@ -63,6 +70,15 @@ def inner_loops(element):
             rows = tile.few if kind == "read_few" else tile.rows
             yield kind, rows, tile.vectors, getattr(tile, kind).of(*signature)
     a, places = types.CPointer(element), types.CPointer(types.int64)
+    of_samples = INT, a, places, a, INT, a, a, INT, BOOL
+    of_features = INT, INT, a, places, a, INT, a, a, INT, a, BOOL, BYTES, INT
+    for kernels, heights, signature in (
+        (SAMPLES_KERNELS, ROWS_OF_SAMPLES, of_samples),
+        (FEATURES_KERNELS, ROWS_OF_FEATURES, of_features),
+    ):
+        for vectors, rows in heights.items():
+            for kernel, height in zip(kernels[vectors], (rows, rows, FEW_ROWS), strict=True):
+                yield kernel.name, height, vectors, kernel.of(*signature)
     for vectors, rows in TILE_ROWS.items():
         see = SEEING_KERNELS[vectors].of(INT, a, places, places, a, a, places, BOOL)
         yield "see", rows, vectors, see
