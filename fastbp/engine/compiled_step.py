@@ -21,6 +21,7 @@ from fastbp.engine.operations import Operation, Takes, compiled_loss, connect, d
 from fastbp.engine.proof import STEPS, prove
 from fastbp.engine.recognition import bind, one_decay, operations_of, read
 from fastbp.engine.report import report, table
+from fastbp.engine.room import Room
 from fastbp.engine.workspace import Workspace
 from fastbp.reads import Reads
 
@@ -51,6 +52,7 @@ class CompiledStep:
         self._takes: Takes | None = None
         self._form: list[Any] = []  # what the workspace was made for
         self._ready: tuple[Any, Any] = None, None  # the operations and shape of a sample that it was last found fit for
+        self._room = Room()  # for compressed samples
         self._states: Any = None  # the arrays of the optimizer's state
 
     def __call__(self, x: ArrayLike, t: ArrayLike, *, scale: float = 1.0) -> float:
@@ -74,7 +76,11 @@ class CompiledStep:
     ) -> NDArray[np.float64]:
         """A step for each row of `order`, as `TrainingStep` has it."""
         data, order = self._data(x, t, order, scale, sparse)
-        return self._run(data, order, rates=None if lr is None else learning_rates(lr, len(order)))
+        try:
+            return self._run(data, order, rates=None if lr is None else learning_rates(lr, len(order)))
+        finally:
+            if data is not x and data.is_sparse:
+                self._room.give(values=data.x, columns=data.columns)
 
     def run_noting(
         self, data: Data, order: ArrayLike, done: Callable[[NDArray[np.float64]], object], *, stops: bool
@@ -212,7 +218,7 @@ class CompiledStep:
         if isinstance(x, Data):
             x.check_fits(self.takes)
             return x, checked_order(order, x.samples)
-        data = self.prepare(x, t, scale=scale, sparse=sparse)
+        data = prepare(x, t, self.takes, scale=scale, sparse=sparse, room=self._room)
         return data, checked_order(order, data.samples)
 
     def _run(

@@ -15,6 +15,7 @@ from fastbp.chain import NotCompilable
 from fastbp.engine import launch
 from fastbp.engine.addresses import address
 from fastbp.engine.operations import Takes
+from fastbp.engine.room import Room
 from fastbp.kernels.loop import compress as kernels
 from fastbp.kernels.loop import parts, plan
 
@@ -161,8 +162,11 @@ def scaled(x: NDArray[Any], scale: float) -> NDArray[Any]:
     return x if scale == 1 else x * x.dtype.type(scale) if x.dtype.kind == "f" else x * scale
 
 
-def prepare(x: Any, t: Any, takes: Takes, *, scale: float, sparse: bool | None) -> Data:
-    """Checked data for a network that takes such samples; t may be NO_LABELS. Errors as in a step."""
+def prepare(x: Any, t: Any, takes: Takes, *, scale: float, sparse: bool | None, room: Room | None = None) -> Data:
+    """Checked data for a network that takes such samples; t may be NO_LABELS. Errors as in a step.
+
+    Compressed samples lie in arrays that are taken from `room`.
+    """
     scale = finite(scale, "scale")
     given, dtype = (x, t, scale), takes.dtype
     shape = (takes.features,) if takes.features is not None else np.shape(x)[1:]
@@ -191,7 +195,7 @@ def prepare(x: Any, t: Any, takes: Takes, *, scale: float, sparse: bool | None) 
     if dense is not None:
         if not (sparse or (sparse is None and density(dense) < SPARSE_BELOW)):
             return made(scale, dense.dtype.name, labels, dense)
-        compressed, form = compress(dense, dtype, scale), kernels.form_of(dense.dtype, features)
+        compressed, form = compress(dense, dtype, scale, room or Room()), kernels.form_of(dense.dtype, features)
     assert compressed is not None
     values, starts, columns = compressed
     left = scale if form == kernels.BYTES else 1.0
@@ -237,7 +241,7 @@ def dense_rows(x: Any, features: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     return np.require(array.reshape(len(array), features), wanted, ["C_CONTIGUOUS", "ALIGNED", "ENSUREARRAY"])
 
 
-def compress(x: NDArray[Any], dtype: np.dtype[Any], scale: float) -> Compressed:
+def compress(x: NDArray[Any], dtype: np.dtype[Any], scale: float, room: Room) -> Compressed:
     """(Values, starts, columns) of the non-zeros of x times scale: CSR. On all threads, each its rows.
 
     Where bytes stay bytes they are not scaled yet. Behind the last values and columns lies room, see OVERRUN.
@@ -250,7 +254,10 @@ def compress(x: NDArray[Any], dtype: np.dtype[Any], scale: float) -> Compressed:
     # Addresses are made where they are used: whoever works on holds the arrays.
     launch.share(rows, x.nbytes, lambda lo, hi: count(lo, hi, features, address(x), address(starts[1:])))
     np.cumsum(starts, out=starts)
-    columns, values = _with_room(starts[-1], column_dtype), _with_room(starts[-1], value_dtype)
+    used = int(starts[-1])
+    columns = room.take("columns", used + kernels.OVERRUN, np.dtype(column_dtype))
+    values = room.take("values", used + kernels.OVERRUN, np.dtype(value_dtype))
+    columns[used:] = values[used:] = 0
     held = x, factor, starts, columns, values
     launch.share(rows, x.nbytes, lambda lo, hi: pack(lo, hi, features, *map(address, held)))
     return values, starts, columns
