@@ -12,6 +12,7 @@ from fastbp.book import adoption, comparison
 from fastbp.book.optimizer import *  # noqa: F403  # as in the book, for scripts that import * from here
 from fastbp.engine.compiled_step import CompiledStep
 from fastbp.engine.training_step import TrainingStep
+from fastbp.layers import skipping
 
 __all__ = ["SGD", "AdaGrad", "Adam", "Momentum", "Nesterov", "RMSprop", "Trainer", "np", "os", "sys"]  # noqa: F405
 
@@ -61,7 +62,7 @@ class Trainer:
         Steps whose network and optimizer are known to do the same run in the compiled loop. The layers take those that
         are compared and the last one, so that they hold what it left in them.
         """
-        compiled = TrainingStep(self.network, self.optimizer) if type(self).train_step is Trainer.train_step else None
+        compiled = TrainingStep(self.network, self.optimizer) if self._may_be_compiled() else None
         for step in range(self.max_iter):
             if compiled is None:
                 self.train_step()
@@ -88,6 +89,17 @@ class Trainer:
         if self.current_iter % self.iter_per_epoch == 0:
             self._finish_epoch()
         self.current_iter += 1
+
+    def _may_be_compiled(self) -> bool:
+        """Not where a subclass has its own step, nor where --dtype asks for another precision than parameters have.
+
+        The compiled loop computes in that of the parameters. With float64 weights and `--dtype float32` the layers take
+        0.77 to 1.04 times as long (784-50-10 to 784-512-512-10, EPYC of Zen 4).
+        """
+        asked = skipping.precision
+        if type(self).train_step is not Trainer.train_step:
+            return False
+        return asked is None or all(np.asarray(each).dtype == asked for each in self.network.params.values())
 
     def _optimizer_class(self, name: str) -> Any:
         """The class of a name, as the module has it that this class stands in: editions differ in Nesterov."""

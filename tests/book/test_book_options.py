@@ -69,6 +69,47 @@ print(net.loss(x, t), grads['W1'].sum())
     assert single != double
 
 
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+def test_trainer_in_float32(optimizer: str, japanese: Project) -> None:
+    """By the layers, whose kernels then compute in float32: the losses of the same steps written out, bit by bit."""
+    begin = """
+        from common.layers import *
+        from common.multi_layer_net import MultiLayerNet
+        from common.optimizer import *
+        from common.trainer import Trainer
+        rng = np.random.default_rng(2)
+        x, t = rng.random((400, 200)).astype(np.float32), rng.integers(0, 10, 400)
+        np.random.seed(1)
+        net = MultiLayerNet(200, [100, 90], 10)
+        W = net.params['W1']
+    """
+    trained = f"""
+        trainer = Trainer(net, x, t, x, t, 2, 100, {optimizer!r}, {{'lr': 0.01}}, verbose=False)
+        trainer.train()
+        assert net.params['W1'] is W is net.layers['Affine1'].W and W.dtype == np.float64
+        print(*trainer.train_loss_list, W.sum())
+    """
+    written_out = f"""
+        optimizer = {optimizer}(lr=0.01)
+        for step in range(8):
+            batch = np.random.choice(400, 100)
+            optimizer.update(net.params, net.gradient(x[batch], t[batch]))
+            print(net.loss(x[batch], t[batch]))
+        print(W.sum())
+    """
+    by_trainer, by_hand = (
+        japanese.write(begin + each, name) for each, name in ((trained, "a.py"), (written_out, "b.py"))
+    )
+    single, same, double = (
+        numbers(japanese.fastbp(*options)[0])
+        for options in (("--dtype", "float32", by_trainer), ("--dtype", "float32", by_hand), (by_trainer,))
+    )
+    plain = numbers(japanese.plain(by_trainer))
+    np.testing.assert_allclose(double, plain, rtol=1e-9)
+    np.testing.assert_allclose(single, plain, rtol=1e-4)
+    assert single == same != double
+
+
 def test_later_layers_in_float32(japanese: Project) -> None:
     script = japanese.write(
         """
