@@ -1,6 +1,6 @@
 """Affine where most of x is zero: what skips zeros, against the oracle, and when it does."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import checks
@@ -18,6 +18,7 @@ from fastbp.kernels.tiles.target import lanes
 from fastbp.layers import skipping
 
 pytestmark = pytest.mark.skipif(not PACKS, reason="on this target zeros are not skipped")
+Arrays = list[guarded.Guarded]
 compiled_only = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="large arrays")
 
 
@@ -96,28 +97,27 @@ def test_the_same_bits_for_any_number_of_threads() -> None:
     assert found[0].tobytes() == found[1].tobytes() == found[2].tobytes()
 
 
-@pytest.mark.parametrize("N", [7, pytest.param(128, marks=compiled_only), pytest.param(150, marks=compiled_only)])
+@pytest.mark.parametrize("N", [7, 57, *(pytest.param(N, marks=compiled_only) for N in (112, 113, 128, 150, 300))])
 def test_kernels_are_right_and_stay_inside_their_arrays(N: int) -> None:
     D, M = 131, 45
     x, dout = guarded.Guarded(sparse(N, D)), guarded.Guarded(np.random.default_rng(2).random((N, M)))
     W, b = (guarded.Guarded(each) for each in parameters(D, M, np.float64))
     width = lanes(np.dtype(np.float64))
-    stride, room = affine_skipping.padded_columns(M, width), 2 * (affine_skipping.PITCH * D + affine_skipping.OVERRUN)
+    stride = affine_skipping.padded_columns(M, width)
+    copies, room = affine_skipping.copies_size(D, stride, width), affine_skipping.room(D)
+    gradient, words = affine_skipping.gradient_size(stride, width), affine_skipping.words_size(D)
+    forward = (copies, "float64"), (room, "float32"), (room, "int32"), (affine_skipping.MARKS, "int64")
+    backward = (gradient, "float64"), (words, "int64")
 
-    def memory() -> list[guarded.Guarded]:
-        sizes = affine_skipping.copies_size(D, stride, width), room, room, affine_skipping.marks_size(D)
-        dtypes = "float64", "float32", "int32", "int64"
-        return [guarded.Guarded(np.ones(size, dtype)) for size, dtype in zip(sizes, dtypes, strict=True)]
-
-    def run(kernel: Callable[..., Any], given: list[guarded.Guarded], outputs: list[guarded.Guarded]) -> None:
-        scratch = memory()
+    def run(kernel: Callable[..., Any], given: Arrays, outputs: Arrays, sizes: Iterable[tuple[int, str]]) -> None:
+        scratch = [guarded.Guarded(np.ones(size, dtype)) for size, dtype in sizes]
         assert kernel(*(e.array for e in given), stride, *(e.array for e in outputs), *(e.array for e in scratch))
         assert all(each.untouched() for each in (*given, *outputs, *scratch))
         assert not any(np.isnan(each.array).any() for each in outputs)
 
     out, dW, db = (guarded.empty(*shape, dtype="float64") for shape in ((N, M), (D, M), (M,)))
-    run(affine_skipping.affine_forward_skipping, [x, W, b], [out])
-    run(affine_skipping.affine_backward_params_skipping, [dout, x], [dW, db])
+    run(affine_skipping.affine_forward_skipping, [x, W, b], [out], forward)
+    run(affine_skipping.affine_backward_params_skipping, [dout, x], [dW, db], backward)
     checks.close(out.array, x.array @ W.array + b.array, 1e-12, "out")
     checks.close(dW.array, x.array.T @ dout.array, 1e-12, "dW")
     checks.close(db.array, dout.array.sum(axis=0), 1e-12, "db")
@@ -146,3 +146,11 @@ def test_what_a_caller_changes_between_the_passes_counts() -> None:
     x[:] = sparse(100, 784, seed=5)
     dW, _ = gradients(layer, np.ones((100, 50)))
     checks.close(dW, x.T.astype(np.float64) @ np.ones((100, 50)), 1e-12, "dW")
+
+
+def test_an_array_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks, count = [], np.count_nonzero
+    monkeypatch.setattr(skipping.np, "count_nonzero", lambda seen: looks.append(1) or count(seen))
+    x, full, W = sparse(100, 784), np.ones((100, 784), np.float32), np.zeros((784, 50))
+    assert [skipping.pays(each, W) for each in (x, x, full, full, x)] == [True, True, False, False, True]
+    assert len(looks) == 3

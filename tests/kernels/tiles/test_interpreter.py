@@ -121,14 +121,16 @@ def skipping(dtype: str, N: int = 5, D: int = 37, M: int = 19) -> list[tuple[Any
     """Those that skip the zeros of x, with memory for two threads."""
     width, a = lanes(dtype), affine_arrays(dtype, N, D, M)
     x, stride = np.where(RNG.random((N, D)) < 0.2, a["x"], 0).astype(dtype), affine_skipping.padded_columns(M, width)
-    room = 2 * (affine_skipping.PITCH * D + affine_skipping.OVERRUN)
-    memory = [np.zeros(2 * affine_skipping.copies_size(D, stride, width), dtype), np.zeros(2 * room, dtype)]
-    memory += [np.zeros(2 * room, np.int32), np.zeros(2 * affine_skipping.marks_size(D), np.int64)]
+    room, copies = 2 * affine_skipping.room(D), 2 * affine_skipping.copies_size(D, stride, width)
+    memory = [np.zeros(copies, dtype), np.zeros(room, dtype), np.zeros(room, np.int32)]
+    memory.append(np.zeros(2 * affine_skipping.MARKS, np.int64))
+    own = [np.zeros(affine_skipping.gradient_size(stride, width), dtype)]
+    own.append(np.zeros(affine_skipping.words_size(D), np.int64))
     forward = [x, a["W"], a["b"], stride, a["out"], *memory]
     return [
         (affine_skipping.affine_forward_skipping, forward),
         (affine_skipping.affine_forward_skipping_threads, [*forward, 2, 0]),
-        (affine_skipping.affine_backward_params_skipping, [a["dout"], x, stride, a["dW"], a["db"], *memory]),
+        (affine_skipping.affine_backward_params_skipping, [a["dout"], x, stride, a["dW"], a["db"], *own]),
     ]
 
 
