@@ -2,8 +2,8 @@
 
 x (N, D), W (D, M), b (M,), out and dout (N, M). They compute in the dtype of `scratch`, whatever that of W. Each thread
 works in memory of its own: forward in `copies_size` elements of scratch, `room` of values (as x) and columns (int32)
-and MARKS of marks (int64), the gradients in `gradient_size` of scratch and `words_size` of words (int64). They return
-whether they did it: 0 · inf is NaN, so where W or dout is not finite nothing is skipped.
+and MARKS of marks (int64), the gradients in `gradient_size` of scratch and `words_size` of marks. They return whether
+they did it: 0 · inf is NaN, so where W or dout is not finite nothing is skipped.
 """
 
 from fastbp.kernels.build.flags import inlined, kernel, shared
@@ -19,14 +19,12 @@ from fastbp.kernels.tiles import (
     fma,
     fma_step,
     lanes_of,
-    load_masked,
     load_row,
     load_row_masked,
     moved,
     pointer,
-    rows_of,
     splat,
-    store_masked,
+    store,
     store_row_masked,
     total,
     width_of,
@@ -38,7 +36,6 @@ MARKS = 2 * ROWS + 1  # where rows begin, and how far each was read
 WORDS = 2  # words of bits for each column of x, whose rows make one sum
 WIDTHS = (4, 7)  # vectors of the result at a time: 7 hold the book's 50 columns in float64 of AVX-512
 FORWARD = "given[:, ::1], real[:, ::1], real[::1], int64, real[:, ::1], real[::1], given[::1], int32[::1], int64[::1]"
-COPIED_ROWS = 8  # at a time, of one vector: a chain of additions for each, to see whether all are finite
 
 
 def padded_columns(M, lanes):
@@ -69,20 +66,26 @@ def room(D):
 
 
 def words_size(D):
-    """Words of bits."""
+    """Marks, which are words of bits."""
     return WORDS * D
 
 
 @inlined
 def _copied(rows, M, x, stride, out):
     """Rows of `stride`, 0 behind M, of x's rows of M; whether all are finite."""
-    tile = zeros(COPIED_ROWS, 1, out)
+    if _by_seven(stride, out):
+        return _copied_by(zeros(1, 7, out), rows, M, x, stride, out)
+    return _copied_by(zeros(1, 4, out), rows, M, x, stride, out)
+
+
+@inlined
+def _copied_by(tile, rows, M, x, stride, out):
     check = splat(tile, 0.0)
-    for i in range(0, rows, rows_of(tile)):
-        for j in range(0, stride, lanes_of(tile)):
-            block = load_masked(tile, x, i * M + j, M, rows - i, M - j)
-            store_masked(block, out, i * stride + j, stride, rows - i, stride)
-            check = fma(block, 0.0, check)
+    for i in range(rows):
+        for j in range(0, stride, width_of(tile)):
+            row = load_row_masked(tile, x, i * M + j, M - j)
+            store(row, out, i * stride + j, 0)
+            check = fma(row, 0.0, check)  # NaN from what is not finite
     return total(check) == 0.0
 
 
@@ -179,10 +182,10 @@ def affine_forward_skipping_threads(x, W, b, stride, out, scratch, values, colum
 
 
 @kernel("real[:, ::1], given[:, ::1], int64, real[:, ::1], real[::1], real[::1], int64[::1]")
-def affine_backward_params_skipping(dout, x, stride, dW, db, scratch, words):
+def affine_backward_params_skipping(dout, x, stride, dW, db, scratch, marks):
     """dW = x.T @ dout, db = the column sums of dout."""
     (N, D), M = x.shape, dout.shape[1]
-    gradient, words = moved(pointer(scratch), aligned(scratch)), pointer(words)
+    gradient, words = moved(pointer(scratch), aligned(scratch)), pointer(marks)
     for top in range(0, N, WORDS * MOST_ROWS):
         count = min(WORDS * MOST_ROWS, N - top)
         if not _copied(count, M, moved(pointer(dout), top * M), stride, gradient):

@@ -37,8 +37,9 @@ WIDER = len(WIDTHS) > 3
 TWO_CHAINS = 7 if TARGET.registers == 32 else 4  # vectors up to which two sums are made side by side
 # Of W, and of sums, that stay in the caches while all samples pass over them: where a block ends is a branch to guess
 # for each sample. With 40 and 24 KiB, which stay in the first-level cache, a step of 784-50-10 takes 8 % longer on
-# AVX-512, 4 on AVX2 (EPYC of Zen 5, 48 KiB).
-BLOCK_BYTES, SUMS_BYTES = 96 * 1024, 40 * 1024
+# AVX-512, 4 on AVX2 (EPYC of Zen 5, 48 KiB). Of float64 half as much: forward of an `Affine` takes 0.92 of the time of
+# 96 KiB at 100 x 784 x 50, with AVX2 0.94 (EPYC of Zen 4, 32 KiB), where float32 takes 1.02.
+BLOCK_BYTES, LONG_BLOCK_BYTES, SUMS_BYTES = 96 * 1024, 48 * 1024, 40 * 1024
 CHAIN = DEPTH  # samples that are summed one after the other: as many as the dense products take in one chain
 
 
@@ -198,7 +199,8 @@ def copy_rows(lo, hi, M, x, x_stride, out, out_stride):
 @inlined
 def _height(stride, like):
     """Rows of W that make a block."""
-    return max(BLOCK_BYTES // (stride * (TARGET.vector_bytes // lanes_of(like))), 16)
+    size = TARGET.vector_bytes // lanes_of(like)
+    return max((BLOCK_BYTES if size == 4 else LONG_BLOCK_BYTES) // (stride * size), 16)
 
 
 @inlined
