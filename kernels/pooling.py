@@ -21,7 +21,7 @@ from fastbp.kernels.tiles import (
     width_of,
     zeros,
 )
-from fastbp.kernels.tiles.strided import load_every_between, load_second_between
+from fastbp.kernels.tiles.strided import load_every_between, load_second_between, zipped
 
 VECTORS = 1  # of results at a time: a row of 12 needs no more
 
@@ -114,13 +114,34 @@ def max_of_planes(lo, hi, windows, x, out, places, scratch):
             _maxima_of_every(source, wide, windows, to, where)
 
 
+@inlined
+def _gradient_of_pairs(windows, dout, places, dx):
+    """A plane of windows of 2 x 2 pixels that don't overlap: each row of pixels is written once."""
+    line, W, OW = zeros(1, 1, dx), windows.W, windows.OW
+    for i in range(windows.OH):
+        for j in range(0, OW, width_of(line)):
+            at, width = i * OW + j, OW - j
+            value, place = load_row_masked(line, dout, at, width), load_row_masked(line, places, at, width)
+            for fh in range(2):
+                left, right = select(place == float(fh * W), value, 0.0), select(place == float(fh * W + 1), value, 0.0)
+                store_row_masked(zipped(left, right), dx, (2 * i + fh) * W + 2 * j, 2 * width)
+        if W > 2 * OW:
+            dx[2 * i * W + W - 1] = dx[(2 * i + 1) * W + W - 1] = 0.0
+    if windows.H > 2 * windows.OH:
+        _clear(moved(dx, (windows.H - 1) * W), W)
+
+
 @shared
 def gradient_of_planes(lo, hi, windows, dout, places, dx, scratch):
     """The planes [lo, hi): each dout is added where its maximum lies, in the order of the windows."""
     H, W, pad, stride = windows.H, windows.W, windows.pad, windows.stride
-    wide, OW = W + 2 * pad, windows.OW
+    wide, OW, size = W + 2 * pad, windows.OW, windows.OH * windows.OW
+    pairs = windows.pool_h == 2 and windows.pool_w == 2 and stride == 2 and pad == 0
     for n in range(lo, hi):
         pixels = moved(dx, n * H * W)
+        if pairs:
+            _gradient_of_pairs(windows, moved(dout, n * size), moved(places, n * size), pixels)
+            continue
         target = pointer_if(pad > 0, scratch, pixels)
         _clear(target, (H + 2 * pad) * wide)
         for i in range(windows.OH):
@@ -140,11 +161,11 @@ def pooling_forward(x, pool_h, pool_w, stride, pad, out, places, scratch):
     max_of_planes(0, N * C, windows, pointer(x), pointer(out), pointer(places), pointer(scratch))
 
 
-@kernel("real[:, :, :, ::1], real[:, :, :, ::1], int64, int64, real[:, :, :, ::1], real[::1]")
-def pooling_backward(dout, places, stride, pad, dx, scratch):
+@kernel("real[:, :, :, ::1], real[:, :, :, ::1], int64, int64, int64, int64, real[:, :, :, ::1], real[::1]")
+def pooling_backward(dout, places, pool_h, pool_w, stride, pad, dx, scratch):
     """dx = the sum of dout over the windows whose maximum a pixel is."""
     (N, C, H, W), (_, _, OH, OW) = dx.shape, dout.shape
-    windows = Windows(H, W, 0, 0, stride, pad, OH, OW)
+    windows = Windows(H, W, pool_h, pool_w, stride, pad, OH, OW)
     gradient_of_planes(0, N * C, windows, pointer(dout), pointer(places), pointer(dx), pointer(scratch))
 
 

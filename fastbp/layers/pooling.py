@@ -18,6 +18,7 @@ class _Forward(NamedTuple):
 
     places: NDArray[Any]  # where in its window each maximum lies
     shape: tuple[int, ...]  # of x
+    pool_h: int
     pool_w: int
     stride: int
     pad: int
@@ -84,7 +85,7 @@ class Pooling:
         places = np.empty(out.shape, x.dtype)
         scratch = threads.scratch(_padded_size(x.shape, pad), x.dtype)
         pooling_forward(x, self.pool_h, self.pool_w, stride, pad, out, places, scratch)
-        self.x, self._forward = x, _Forward(places, x.shape, self.pool_w, stride, pad)
+        self.x, self._forward = x, _Forward(places, x.shape, self.pool_h, self.pool_w, stride, pad)
         return out
 
     def backward(self, dout: ArrayLike) -> NDArray[Any]:
@@ -96,7 +97,7 @@ class Pooling:
         dout = arrays.output_gradient(dout, done.places.shape)
         dx = np.empty(done.shape, dout.dtype)
         scratch = threads.scratch(_padded_size(done.shape, done.pad), dout.dtype)
-        pooling_backward(dout, done.places, done.stride, done.pad, dx, scratch)
+        pooling_backward(dout, done.places, done.pool_h, done.pool_w, done.stride, done.pad, dx, scratch)
         return dx
 
 

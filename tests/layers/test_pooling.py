@@ -84,21 +84,21 @@ def test_what_changes_after_forward_leaves_backward_alone() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("stride", [1, 2, 3])
-@pytest.mark.parametrize("pad", [0, 2])
-def test_writes_and_reads_inside_alone(dtype: str, stride: int, pad: int) -> None:
+@pytest.mark.parametrize("windows", [(3, 2, 1, 0), (3, 2, 2, 0), (3, 2, 3, 0), (3, 2, 1, 2), (3, 2, 2, 2), (3, 2, 3, 2),
+                                     (2, 2, 2, 0), (2, 2, 2, 1)])  # fmt: skip
+def test_writes_and_reads_inside_alone(dtype: str, windows: tuple[int, ...]) -> None:
     from fastbp.kernels.pooling import pooling_backward, pooling_forward
 
-    rng = np.random.default_rng(6)
-    for h, w in [(3, 3), (5, 17), (4, 33), (3, 70)]:
+    rng, pad = np.random.default_rng(6), windows[3]
+    for h, w in [(3, 3), (5, 17), (4, 33), (3, 70), (8, 8), (6, 32)]:
         x = Guarded(rng.standard_normal((2, 1, h, w)).astype(dtype))
-        oracle = reference.Pooling(3, 2, stride, pad)
+        oracle = reference.Pooling(*windows)
         expected = oracle.forward(x.array)
         out, places, dx = (empty(*shape, dtype=dtype) for shape in (expected.shape, expected.shape, x.array.shape))
         scratch = empty((h + 2 * pad) * (w + 2 * pad), dtype=dtype)
-        pooling_forward(x.array, 3, 2, stride, pad, out.array, places.array, scratch.array)
+        pooling_forward(x.array, *windows, out.array, places.array, scratch.array)
         np.testing.assert_array_equal(out.array, expected)
         dout = Guarded(rng.integers(-9, 9, expected.shape).astype(dtype))
-        pooling_backward(dout.array, places.array, stride, pad, dx.array, scratch.array)
+        pooling_backward(dout.array, places.array, *windows, dx.array, scratch.array)
         np.testing.assert_array_equal(dx.array, oracle.backward(dout.array))
         assert all(each.untouched() for each in (out, places, dx, scratch))

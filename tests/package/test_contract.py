@@ -218,6 +218,8 @@ def test_kernels_keep_the_contract(file: str, function: ast.FunctionDef) -> None
     if names[0] == "dout":
         saved = ("dout", "x", "out", "mask", "places", "mean", "std", "y", "t", "N", "alpha", "gamma", "W", "b")
         saved += (
+            "pool_h",
+            "pool_w",
             "stride",
             "pad",
             "dx",

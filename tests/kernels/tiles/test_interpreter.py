@@ -97,7 +97,7 @@ def kernels(dtype: str) -> list[tuple[Any, list[Any]]]:
         pooled = np.zeros((2, channels, size, size), dtype)
         places, scratch = np.zeros_like(pooled), np.zeros(81, dtype)
         made.append((pooling.pooling_forward, [planes, 3, 3, stride, pad, pooled, places, scratch]))
-        made.append((pooling.pooling_backward, [pooled, places, stride, pad, gradient, scratch]))
+        made.append((pooling.pooling_backward, [pooled, places, 3, 3, stride, pad, gradient, scratch]))
         filters, bias, seen = real(dtype, 9, channels, 3, 3), real(dtype, 9), real(dtype, 2, 9, size, size)
         own, together = scratch_sizes((channels, 7, 7, 9, 3, 3, stride, pad, size, size), 2, np.dtype(dtype))
         forward = [planes, filters, bias, stride, pad, seen, np.zeros(2 * own, dtype)]
