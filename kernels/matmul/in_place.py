@@ -8,6 +8,7 @@ from fastbp.kernels.matmul.microkernel import never_unrolled
 from fastbp.kernels.matmul.panels import Panel, pack_transposed, panel_vectors
 from fastbp.kernels.matmul.product import (
     FEW_ROWS,
+    FIVES,
     HEIGHT,
     INPUT,
     LAST_VECTORS_OF_ROW,
@@ -18,6 +19,7 @@ from fastbp.kernels.matmul.product import (
     STREAMED_BYTES,
     VECTORS_OF_FEW_ROWS,
     VECTORS_OF_ROW,
+    VECTORS_OF_TWO_ROWS,
     VERY_FEW_TERMS,
     WIDE,
     add_or_finish,
@@ -70,15 +72,26 @@ def _tile(tile, count, i, j, width, b, b_row, p):
     store_masked(total, p.out, at, p.M, count, width)
 
 
+@inlined
+def _left_over(rows):
+    """How many of so many rows are better not done by tiles of ROWS_IN_PLACE: 13 are 8 and 5, 10 are 5 and 5."""
+    last = rows % ROWS_IN_PLACE
+    return last + ROWS_IN_PLACE if FIVES and rows > ROWS_IN_PLACE and last in (1, 2, 6, 7) else last
+
+
 def _sweep(vectors):
     """The function (j, width, lo, hi, b, b_row, p): rows [lo, hi) of columns that one tile covers."""
 
     @shared
     def sweep_in_place(j, width, lo, hi, b, b_row, p):
         tile, few, i = zeros(ROWS_IN_PLACE, vectors, p.out), zeros(FEW_ROWS, vectors, p.out), lo
-        while i + ROWS_IN_PLACE <= hi:
+        five, end = zeros(5, vectors, p.out), hi - _left_over(hi - lo)
+        while i < end:
             _tile(tile, ROWS_IN_PLACE, i, j, width, b, b_row, p)
             i += ROWS_IN_PLACE
+        while FIVES and i < hi and (hi - i) in (5, 9, 10, 14, 15):
+            _tile(five, 5, i, j, width, b, b_row, p)
+            i += 5
         while i < hi:
             if hi - lo < FEW_ROWS or (p.kind == PARAMS and p.fused):
                 _tile(few, min(FEW_ROWS, hi - i), i, j, width, b, b_row, p)
@@ -130,13 +143,13 @@ def _by_columns(left, right, lo, hi, p):
 def products_in_place(left, right, lo, hi, p):
     """Rows [lo, hi) and columns [left, right) of a product; a transpose of B is turned first, and has few terms."""
     full = WIDE * lanes_of(p.out)
-    end, stop = hi - (hi - lo) % ROWS_IN_PLACE, right - (right - left) % full
+    end, stop = hi - _left_over(hi - lo), right - (right - left) % full
     if p.kind != INPUT and p.K <= VERY_FEW_TERMS and end > lo and stop > left + full:
         _whole_tiles(left, stop, lo, end, p)
         _by_columns(stop, right, lo, hi, p)
         if end < hi:
-            first = end if p.kind == PARAMS and p.fused else min(end, hi - FEW_ROWS)
-            _by_columns(left, stop, first, hi, p)
+            exact = hi - end > FEW_ROWS or (p.kind == PARAMS and p.fused)
+            _by_columns(left, stop, end if exact else hi - FEW_ROWS, hi, p)
     else:
         _by_columns(left, right, lo, hi, p)
 
@@ -147,9 +160,23 @@ def products_in_place(left, right, lo, hi, p):
 @shared
 def forward_of_few_rows(lo, hi, p):
     """Rows [lo, hi) of the forward product, at most FEW_ROWS: each line of B is read once."""
-    tile = zeros(FEW_ROWS, VECTORS_OF_FEW_ROWS, p.out)
-    for j in range(0, p.M, width_of(tile)):
-        _tile(tile, hi - lo, lo, j, min(width_of(tile), p.M - j), moved(p.b, j), p.M, p)
+    two, long, four = (
+        zeros(2, VECTORS_OF_FEW_ROWS, p.out),
+        zeros(2, VECTORS_OF_TWO_ROWS, p.out),
+        zeros(FEW_ROWS, VECTORS_OF_FEW_ROWS, p.out),
+    )
+    j = 0
+    while j < p.M:
+        left, b = p.M - j, moved(p.b, j)
+        if hi - lo > 2:
+            _tile(four, hi - lo, lo, j, min(width_of(four), left), b, p.M, p)
+            j += width_of(four)
+        elif left > width_of(two):
+            _tile(long, hi - lo, lo, j, min(width_of(long), left), b, p.M, p)
+            j += width_of(long)
+        else:
+            _tile(two, hi - lo, lo, j, left, b, p.M, p)
+            j = p.M
 
 
 @inlined

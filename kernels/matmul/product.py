@@ -59,10 +59,17 @@ SMALL_SIDE, SMALL_PARAMS = 130, TARGET.vector_bytes == 64
 # result left the caches between their two parts. Of np.dot at dW 1 x 1024 x 1024, float32, AVX2: 2.8 instead of 0.3.
 VERY_FEW_TERMS = 16
 # So many terms, FEW_TERMS else, where lines of a column of B, or of a row of x in dW, fall on one or two sets of the
-# first-level cache; with more they are copied. Of np.dot at 64 x 32 x 2048, AVX2: 0.99 instead of 0.77; with AVX-512 in
-# place is better by 15 %. At dW 32 x 2048 x 64, AVX2: 1.23 instead of 0.85.
-COLLIDING_TERMS, COLLIDING_TERMS_OF_X = FEW_TERMS if TARGET.vector_bytes == 64 else 16, 8
+# first-level cache; with more they are copied. Of np.dot with AVX2, float32: 0.99 instead of 0.77 at 64 x 32 x 2048
+# (Zen 5), 1.01 instead of 0.66 at dW 16 x 16 x 1024 (Zen 4), 1.23 instead of 0.85 at dW 32 x 2048 x 64; with AVX-512 B
+# in place is better by 15 %.
+COLLIDING_TERMS, COLLIDING_TERMS_OF_X = FEW_TERMS if TARGET.vector_bytes == 64 else 8, 8
+# Whether rows left over are done by fives where these are fewer than eights and fours. Of np.dot in forward with
+# AVX-512, float32: 1.12 instead of 0.93 at 13 x 97 x 201, 1.15 and 0.96 at 10 x 10 x 1000 (Zen 4).
+FIVES = MANY_REGISTERS
 VECTORS_OF_FEW_ROWS = 4 if MANY_REGISTERS else 2  # of the tile for at most FEW_ROWS of forward; 6 lose a fifth
+# The same of the tile for two rows, where there are more columns. Of np.dot at 2 x 784 x 50, AVX-512: 1.15 in float64
+# and 1.81 in float32, by tiles of four rows 0.75 and 0.99 (Zen 4).
+VECTORS_OF_TWO_ROWS = 8 if MANY_REGISTERS else 4
 # Vectors of the tile of one row, and of the one for the columns left over: long stretches of B, unmasked, as memory
 # gives them. Of np.dot at 1 x 784 x 512, float32: 0.97, by 6 masked vectors 0.69; at 1 x 784 x 50 1.42 and 0.80.
 VECTORS_OF_ROW, LAST_VECTORS_OF_ROW = (16, 4) if MANY_REGISTERS else (8, 2)
