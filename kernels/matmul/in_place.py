@@ -40,6 +40,7 @@ from fastbp.kernels.tiles import (
     splat,
     store,
     store_masked,
+    store_row_masked,
     width_of,
     zeros,
 )
@@ -48,28 +49,42 @@ from fastbp.kernels.tiles.target import TARGET
 
 @inlined
 def _chain(tile, count, a, start, end, width, b, b_row, p):
-    """The sums of the terms [start, end) of `count` rows of A, which begin at a."""
-    acc = splat(tile, 0.0)
+    """The sums of the terms [start, end) of `count` rows of A, which begin at a; and those of the columns of B."""
+    acc, sums = splat(tile, 0.0), splat(row(tile, 0), 0.0)
     for k in range(start, end):
-        acc = fma_step(acc, a, k * p.a_k, p.a_row, count, load_row_masked(tile, b, k * b_row, width))
+        terms = load_row_masked(tile, b, k * b_row, width)
+        acc = fma_step(acc, a, k * p.a_k, p.a_row, count, terms)
+        sums = add(sums, terms)  # not compiled where nobody takes them
         never_unrolled()
-    return acc
+    return acc, sums
+
+
+@inlined
+def _tile_and_sums(tile, count, i, j, width, b, b_row, p):
+    """The rows [i, i + count) of the columns [j, j + width), whose part of B begins at b; the sums of these columns."""
+    at, a, chain = i * p.M + j, moved(p.a, i * p.a_row), chain_length(p)
+    if p.K <= chain:
+        total, sums = _chain(tile, count, a, 0, p.K, width, b, b_row, p)
+    else:
+        chains = (p.K + chain - 1) // chain
+        total, sums = _chain(tile, count, a, 0, p.K // chains, width, b, b_row, p)
+        for c in range(1, chains):
+            start, end = p.K * c // chains, p.K * (c + 1) // chains
+            acc, more = _chain(tile, count, a, start, end, width, b, b_row, p)
+            total, sums = add(acc, total), add(more, sums)
+    total = add_or_finish(total, bias_of(tile, p, j, width), p, at, count, width)
+    store_masked(total, p.out, at, p.M, count, width)
+    return sums
 
 
 @inlined
 def _tile(tile, count, i, j, width, b, b_row, p):
-    """The rows [i, i + count) of the columns [j, j + width), whose part of B begins at b."""
-    at, a, chain = i * p.M + j, moved(p.a, i * p.a_row), chain_length(p)
-    if p.K <= chain:
-        total = _chain(tile, count, a, 0, p.K, width, b, b_row, p)
-    else:
-        chains = (p.K + chain - 1) // chain
-        total = _chain(tile, count, a, 0, p.K // chains, width, b, b_row, p)
-        for c in range(1, chains):
-            start, end = p.K * c // chains, p.K * (c + 1) // chains
-            total = add(_chain(tile, count, a, start, end, width, b, b_row, p), total)
-    total = add_or_finish(total, bias_of(tile, p, j, width), p, at, count, width)
-    store_masked(total, p.out, at, p.M, count, width)
+    _tile_and_sums(tile, count, i, j, width, b, b_row, p)
+
+
+@inlined
+def _tile_with_sums(tile, count, i, j, width, b, b_row, p):
+    store_row_masked(_tile_and_sums(tile, count, i, j, width, b, b_row, p), p.bias, j, width)
 
 
 @inlined
@@ -79,7 +94,7 @@ def _left_over(rows):
     return last + ROWS_IN_PLACE if FIVES and rows > ROWS_IN_PLACE and last in (1, 2, 6, 7) else last
 
 
-def _sweep(vectors):
+def _sweep(vectors, tile_of):
     """The function (j, width, lo, hi, b, b_row, p): rows [lo, hi) of columns that one tile covers."""
 
     @shared
@@ -87,22 +102,23 @@ def _sweep(vectors):
         tile, few, i = zeros(ROWS_IN_PLACE, vectors, p.out), zeros(FEW_ROWS, vectors, p.out), lo
         five, end = zeros(5, vectors, p.out), hi - _left_over(hi - lo)
         while i < end:
-            _tile(tile, ROWS_IN_PLACE, i, j, width, b, b_row, p)
+            tile_of(tile, ROWS_IN_PLACE, i, j, width, b, b_row, p)
             i += ROWS_IN_PLACE
         while FIVES and i < hi and (hi - i) in (5, 9, 10, 14, 15):
-            _tile(five, 5, i, j, width, b, b_row, p)
+            tile_of(five, 5, i, j, width, b, b_row, p)
             i += 5
         while i < hi:
             if hi - lo < FEW_ROWS or (p.kind == PARAMS and p.fused):
-                _tile(few, min(FEW_ROWS, hi - i), i, j, width, b, b_row, p)
+                tile_of(few, min(FEW_ROWS, hi - i), i, j, width, b, b_row, p)
             else:  # rows that are computed twice cost less than rows that are masked
-                _tile(few, FEW_ROWS, min(i, hi - FEW_ROWS), j, width, b, b_row, p)
+                tile_of(few, FEW_ROWS, min(i, hi - FEW_ROWS), j, width, b, b_row, p)
             i += FEW_ROWS
 
     return sweep_in_place
 
 
-_sweep_three, _sweep_two, _sweep_one = _sweep(3), _sweep(2), _sweep(1)
+_sweep_three, _sweep_two, _sweep_one = _sweep(3, _tile), _sweep(2, _tile), _sweep(1, _tile)
+_sums_two, _sums_one = _sweep(2, _tile_with_sums), _sweep(1, _tile_with_sums)
 
 
 @shared
@@ -112,7 +128,7 @@ def _whole_tiles(left, right, lo, hi, p):
     for i in range(lo, hi, ROWS_IN_PLACE):
         for j in range(left, right, width_of(tile)):
             at, a, full = i * p.M + j, moved(p.a, i * p.a_row), width_of(tile)
-            acc = _chain(tile, ROWS_IN_PLACE, a, 0, p.K, full, moved(p.b, j), p.M, p)
+            acc, _ = _chain(tile, ROWS_IN_PLACE, a, 0, p.K, full, moved(p.b, j), p.M, p)
             acc = add_or_finish(acc, bias_of(tile, p, j, full), p, at, ROWS_IN_PLACE, full)
             store(acc, p.out, at, p.M)
 
@@ -152,6 +168,15 @@ def products_in_place(left, right, lo, hi, p):
             _by_columns(left, stop, end if exact else hi - FEW_ROWS, hi, p)
     else:
         _by_columns(left, right, lo, hi, p)
+
+
+@shared
+def narrow_dW_and_sums(left, right, lo, hi, p):
+    """Rows [lo, hi) of columns [left, right) of dW, at most two vectors; their sums in B to p.bias."""
+    if right - left > lanes_of(p.out):
+        _sums_two(left, right - left, lo, hi, moved(p.b, left), p.M, p)
+    elif right > left:
+        _sums_one(left, right - left, lo, hi, moved(p.b, left), p.M, p)
 
 
 # --- one row, and a few rows, of the forward product ---

@@ -140,7 +140,7 @@ class Product(NamedTuple):
     b: Any  # B (K, M), or its transpose (M, K)
     out: Any
     M: int
-    bias: Any  # (M,)
+    bias: Any  # (M,); in dW where the sums of the columns of B go
     mask: Any  # as out: written by ReLU, read by its backward
     alpha: Any  # what the sums are multiplied with before they are added to out
     fused: Any  # whether a finished tile goes through what is fused with the product
