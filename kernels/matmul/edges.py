@@ -21,6 +21,7 @@ from fastbp.kernels.tiles import (
     load_masked,
     load_row,
     load_row_masked,
+    load_transposed,
     mul,
     row,
     row_sum,
@@ -126,6 +127,25 @@ def last_columns_of_dW(tile, tail, lo, hi, p):
                 total = add(total, acc)
             store(total, p.scratch, at, full)
             put_columns(columns, width, i, j, at, full, p)
+
+
+@inlined
+def turned_dW(tile, lo, hi, p):
+    """dW of no more columns than the tile has rows: its transpose, by vectors along its rows, where x is contiguous."""
+    full, at, block = width_of(tile), aligned(p.scratch), zeros(lanes_of(tile), 1, p.out)
+    for i in range(lo, hi, full):
+        width, total = min(full, hi - i), splat(tile, 0.0)
+        for start in range(0, p.K, DEPTH):
+            acc = splat(tile, 0.0)
+            for k in range(start, min(start + DEPTH, p.K)):
+                acc = fma_step(acc, p.b, k * p.M, 1, p.M, load_row_masked(tile, p.a, k * p.a_k + i, width))
+            total = add(total, acc)
+        store(total, p.scratch, at, full)
+        for r in range(0, width, rows_of(block)):
+            to, rows = (i + r) * p.M, width - r
+            acc = load_transposed(block, p.scratch, at + r, full)
+            acc = add_or_finish(acc, splat(row(block, 0), 0.0), p, to, rows, p.M)
+            store_masked(acc, p.out, to, p.M, rows, p.M)
 
 
 SUM_DEPTH = 256  # terms before they are added to the sum of all: of 60,000 in float32, 1024 lose a fifth of a digit

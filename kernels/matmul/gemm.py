@@ -26,6 +26,7 @@ from fastbp.kernels.matmul.edges import (
     last_columns_of_dW,
     single_element,
     single_terms,
+    turned_dW,
 )
 from fastbp.kernels.matmul.in_place import (
     forward_of_few_rows,
@@ -51,6 +52,8 @@ from fastbp.kernels.matmul.product import (
     ROWS_IN_PLACE,
     SMALL_PARAMS,
     SMALL_SIDE,
+    TURNED_COLUMNS,
+    TURNED_VECTORS,
     WIDE,
     Ahead,
     Product,
@@ -94,6 +97,13 @@ def _is_narrow(p):
     1000 x 10 x 10. Where there are more columns such a pass is a twentieth of the time (Zen 4).
     """
     return 1 < p.N <= FEW_ROWS_OF_RESULT and 1 < p.M <= 2 * lanes_of(p.out)
+
+
+@inlined
+def _is_turned(p):
+    """Whether dW is made as its transpose: a vector along its columns would be half empty."""
+    lanes = lanes_of(p.out)
+    return TURNED_COLUMNS // 2 < p.M <= TURNED_COLUMNS < lanes and p.N >= TURNED_VECTORS * lanes
 
 
 @inlined
@@ -156,6 +166,8 @@ def backward_params_rows_ahead(lo, hi, left, right, N, D, M, dout, x, alpha, add
     elif D == 1 and M == 1:
         if lo < hi:
             single_element(p)
+    elif _is_turned(p):
+        turned_dW(zeros(TURNED_COLUMNS, TURNED_VECTORS, dW), lo, hi, p)
     else:
         product(left, min(right, M - tail), lo, hi, p, ahead)
         if tail and right == M:

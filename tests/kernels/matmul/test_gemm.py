@@ -23,6 +23,7 @@ BEYOND = [shape for shape in itertools.product([*range(1, 35), *EDGES], repeat=3
 # More rows than pass over a panel at once, more terms than a panel holds, one row, a few, a few columns left over.
 BLOCKED = [(100, 784, 50), (785, 785, 33), (2, 2500, 3), (5, 1100, 100), (250, 2500, 2), (500, 700, 65), (1, 300, 700)]
 BLOCKED += [(130, 300, 193), (140, 250, 800), (600, 250, 200)]  # x is copied for dW
+BLOCKED += [(300, 70, 10), (20, 33, 6)]  # dW as its transpose
 BLOCKED += [(1200, 13, 10), (600, 10, 24), (40, 6, 3)]  # db in the pass of dW
 BLOCKED += [(1200, 40, 50), (3, 784, 50), (7, 100, 300), (10, 10, 1100), (1, 1100, 9), (64, 256, 512), (33, 1024, 64)]
 BLOCKED += [(1, 900, 2100), (1, 2100, 1), (2100, 1, 1), (1, 1, 2100)]  # one row beyond the caches; single terms
@@ -200,7 +201,15 @@ def in_columns(cuts, dout, x, W, b, out, mask, stopped, dW, db, dx, scratch):
 CUTS = ([0, 2000], [0, 1, 2000], [0, 13, 14, 40, 90, 250, 2000], list(range(0, 2001, 7)))
 COLUMN_CUTS = ([0, 112, 2000], [0, 16, 48, 224, 2000])  # whole vectors, as threads take them
 CUT_SHAPES = [(100, 784, 50), (37, 70, 66), (300, 280, 48), (260, 600, 35), (8, 90, 300), (100, 784, 1), (1, 300, 600)]
-CUT_SHAPES += [(300, 13, 10), (300, 13, 24), (90, 10, 700), (20, 256, 208), (140, 500, 200), (300, 40, 800)]
+CUT_SHAPES += [
+    (300, 784, 10),
+    (300, 13, 10),
+    (300, 13, 24),
+    (90, 10, 700),
+    (20, 256, 208),
+    (140, 500, 200),
+    (300, 40, 800),
+]
 CUT_SHAPES += [(1200, 64, 20), (33, 1024, 64), (10, 10, 1100), (5, 64, 256), (3, 784, 50), (30, 129, 257)]
 
 
