@@ -195,7 +195,7 @@ def prepare(x: Any, t: Any, takes: Takes, *, scale: float, sparse: bool | None, 
     if dense is not None:
         if not (sparse or (sparse is None and density(dense) < SPARSE_BELOW)):
             return made(scale, dense.dtype.name, labels, dense)
-        compressed, form = compress(dense, dtype, scale, room or Room()), kernels.form_of(dense.dtype, features)
+        compressed, form = compress(dense, dtype, scale, room), kernels.form_of(dense.dtype, features)
     assert compressed is not None
     values, starts, columns = compressed
     left = scale if form == kernels.BYTES else 1.0
@@ -241,7 +241,7 @@ def dense_rows(x: Any, features: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     return np.require(array.reshape(len(array), features), wanted, ["C_CONTIGUOUS", "ALIGNED", "ENSUREARRAY"])
 
 
-def compress(x: NDArray[Any], dtype: np.dtype[Any], scale: float, room: Room) -> Compressed:
+def compress(x: NDArray[Any], dtype: np.dtype[Any], scale: float, room: Room | None = None) -> Compressed:
     """(Values, starts, columns) of the non-zeros of x times scale: CSR. On all threads, each its rows.
 
     Where bytes stay bytes they are not scaled yet. Behind the last values and columns lies room, see OVERRUN.
@@ -254,7 +254,7 @@ def compress(x: NDArray[Any], dtype: np.dtype[Any], scale: float, room: Room) ->
     # Addresses are made where they are used: whoever works on holds the arrays.
     launch.share(rows, x.nbytes, lambda lo, hi: count(lo, hi, features, address(x), address(starts[1:])))
     np.cumsum(starts, out=starts)
-    used = int(starts[-1])
+    used, room = int(starts[-1]), room or Room()
     columns = room.take("columns", used + kernels.OVERRUN, np.dtype(column_dtype))
     values = room.take("values", used + kernels.OVERRUN, np.dtype(value_dtype))
     columns[used:] = values[used:] = 0

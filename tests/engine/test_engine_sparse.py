@@ -15,7 +15,6 @@ from numba import config
 import fastbp
 from fastbp.engine import data as engine_data
 from fastbp.engine import launch
-from fastbp.engine.room import Room
 from fastbp.kernels.build import objects
 from fastbp.kernels.loop.sparse import BLOCK_BYTES, SUMS_BYTES, padded_columns
 from fastbp.kernels.tiles.target import lanes
@@ -337,10 +336,10 @@ def test_more_columns_than_two_bytes_count(features: int, source: str) -> None:
 
 def test_read_only_bytes_compile_nothing() -> None:
     x = (200 * mostly_zeros(40, 50)).astype("uint8")
-    engine_data.compress(x, np.dtype("float32"), 1.0, Room())
+    engine_data.compress(x, np.dtype("float32"), 1.0)
     before = set(objects._addresses)
     x.flags.writeable = False
-    engine_data.compress(x, np.dtype("float32"), 1.0, Room())
+    engine_data.compress(x, np.dtype("float32"), 1.0)
     assert set(objects._addresses) == before
 
 
