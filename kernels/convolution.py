@@ -21,6 +21,7 @@ from numba import types
 from fastbp.kernels.build.flags import expanded, inlined, kernel, part, shared
 from fastbp.kernels.build.tables import is_there
 from fastbp.kernels.build.threads import on_threads
+from fastbp.kernels.finite import all_finite
 from fastbp.kernels.images.direct import add_gradients_directly, convolve_directly, fold_back, see_back
 from fastbp.kernels.images.products import store_gradients, turn_filters
 from fastbp.kernels.images.shape import Shape, gradient_size, has_few_channels, shape_of
@@ -53,18 +54,23 @@ def add_filter_gradients(lo, hi, s, dout, x, sums, scratch):
 
 @inlined
 def begin_back(s, W, scratch):
-    """What `convolve_back` needs of W, in scratch."""
-    if not has_few_channels(s, lanes_of(W)):
+    """What `convolve_back` needs of W, in scratch; whether dx is folded.
+
+    Otherwise dout has a border of zeros, and where W isn't finite these would make NaN of pixels that no filter saw.
+    """
+    folded = has_few_channels(s, lanes_of(W)) or not all_finite(0, s.FN * s.C * s.FH * s.FW, W)
+    if not folded:
         turn_filters(s, W, scratch)
         if is_tiled(s):
             begin_tiles_back(s, scratch)
+    return folded
 
 
 @inlined
-def convolve_back(lo, hi, s, dout, W, dx, mask, masked, scratch):
+def convolve_back(lo, hi, s, folded, dout, W, dx, mask, masked, scratch):
     """Images [lo, hi) of dx, if `masked` 0 where the mask is on."""
     size = s.C * s.H * s.W
-    if has_few_channels(s, lanes_of(dout)):
+    if folded:
         fold_back(lo, hi, s, dout, W, dx, scratch)
     elif is_tiled(s):
         see_tiles_back(lo, hi, s, dout, dx, scratch)
@@ -138,8 +144,8 @@ def convolution_backward(dout, x, W, stride, pad, dx, dW, db, sums, scratch):
     for group in range(groups):
         to = moved(together, group * size)
         add_filter_gradients(group_border(group, N), group_border(group + 1, N), s, given, pixels, to, own)
-    begin_back(s, pointer(W), own)
-    convolve_back(0, N, s, given, pointer(W), pointer(dx), _no_mask(), False, own)
+    folded = begin_back(s, pointer(W), own)
+    convolve_back(0, N, s, folded, given, pointer(W), pointer(dx), _no_mask(), False, own)
     store_gradients(0, s.FN, s.FN, s.C * s.FH * s.FW, groups, size, together, pointer(dW), pointer(db))
 
 
@@ -158,8 +164,8 @@ def backward_of_thread(part, threads, N, s, dout, x, W, dx, sums, scratch, size)
     for group in range(groups * part // threads, groups * (part + 1) // threads):
         to = moved(sums, group * one)
         add_filter_gradients(group_border(group, N), group_border(group + 1, N), s, dout, x, to, own)
-    begin_back(s, W, own)
-    convolve_back(N * part // threads, N * (part + 1) // threads, s, dout, W, dx, _no_mask(), False, own)
+    folded, lo, hi = begin_back(s, W, own), N * part // threads, N * (part + 1) // threads
+    convolve_back(lo, hi, s, folded, dout, W, dx, _no_mask(), False, own)
 
 
 @kernel(f"{_FORWARD}, int64, int64", needs=_of_forward)
@@ -193,10 +199,10 @@ def forward(lo, hi, left, right, op, step):
 @part
 def backward(lo, hi, left, right, op, step):
     """The gradients of the filters, a sum for each of the groups that the images [lo, hi) are; and of these images."""
-    s, goes_on = shape_of(op.sizes), is_there(op.dx)
+    s, goes_on, folded = shape_of(op.sizes), is_there(op.dx), False
     size, groups = gradient_size(s, lanes_of(op.dout)), groups_of(step.N)
     if goes_on:
-        begin_back(s, op.W.value, step.scratch)
+        folded = begin_back(s, op.W.value, step.scratch)
     for group in range(groups):
         begin, end = group_border(group, step.N), group_border(group + 1, step.N)
         if begin >= lo and begin < hi:
@@ -204,7 +210,8 @@ def backward(lo, hi, left, right, op, step):
                 backward_elements(begin * op.M, end * op.M, (op.dout, op.mask), (op.dout,), ())
             add_filter_gradients(begin, end, s, op.dout, op.x, moved(op.sums, group * size), step.scratch)
             if goes_on:
-                convolve_back(begin, end, s, op.dout, op.W.value, op.dx, op.below, is_there(op.below), step.scratch)
+                into, W = (op.dx, op.below, is_there(op.below)), op.W.value
+                convolve_back(begin, end, s, folded, op.dout, W, *into, step.scratch)
 
 
 @part

@@ -74,7 +74,7 @@ def planes_of_dout(s):
 
 @inlined
 def has_few_channels(s, width):
-    """Whether dx is folded: where most lanes of a vector of channels would be empty."""
+    """Whether dx is always folded: where most lanes of a vector of channels would be empty."""
     return 2 * s.C <= width
 
 
@@ -131,10 +131,8 @@ def shares(s, width):
     terms = pixels_to + filled(2 * entries, ALIGNED)
     terms_to = terms + filled(2 * (max(K, s.FN * window) + FILLED), ALIGNED)
     columns = terms_to + filled(2 * (K + FILLED), ALIGNED)
-    plane = end = columns
-    if has_few_channels(s, width):
-        plane = columns + filled((channels_at_a_time(s) * window + FILLED) * filled(s.OH * s.OW, width), ALIGNED)
-        end = plane + s.stride * ((s.OH - 1) * s.stride + s.FH) * folded_width(s, width) + 2 * width
+    plane = columns + filled((channels_at_a_time(s) * window + FILLED) * filled(s.OH * s.OW, width), ALIGNED)
+    end = plane + s.stride * ((s.OH - 1) * s.stride + s.FH) * folded_width(s, width) + 2 * width
     return Shares(0, bias, planes, sums, panel, pixels, pixels_to, terms, terms_to, columns, plane, end)
 
 

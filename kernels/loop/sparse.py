@@ -213,12 +213,3 @@ def _first_from(lo, first, end, columns):
         first = first + half + 1 if before else first
         count = count - half - 1 if before else half
     return first
-
-
-@inlined
-def all_finite(lo, hi, values):
-    """Whether all values[lo:hi] are finite."""
-    check = zeros(1, VECTORS, values)
-    for i in range(lo, hi, width_of(check)):
-        check = fma(load_row_masked(check, values, i, hi - i), 0.0, check)
-    return row_sum(check, 0) == 0.0

@@ -5,12 +5,12 @@
 
 from fastbp.kernels.build.flags import part
 from fastbp.kernels.build.tables import is_there
+from fastbp.kernels.finite import all_finite
 from fastbp.kernels.loop.affine_parts import mask_rows, optimize_weights
 from fastbp.kernels.loop.calls import call
 from fastbp.kernels.loop.sparse import (
     add_bias_rows,
     add_sparse_outer,
-    all_finite,
     copy_rows,
     magnitude,
     sparse_product_rows,

@@ -113,11 +113,14 @@ def test_weights_are_read_at_each_call() -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("name", ["x", "W", "b", "dout"])
-@pytest.mark.parametrize("shape", [(2, 3, 6, 5, 4, 3, 2, 2, 1), (5, *TILED[:-1], 2)])
+@pytest.mark.parametrize(
+    "shape", [(2, 3, 6, 5, 4, 3, 2, 2, 1), (3, 20, 9, 8, 6, 3, 2, 2, 1), (5, *TILED), (5, *TILED[:-1], 2)]
+)
 def test_not_finite(name: str, value: float, shape: tuple[int, ...]) -> None:
     case = Case("convolution", shape, "float64")
     arrays = case.arrays()
-    arrays[name].flat[3] = value
+    arrays[name].flat[3] = value  # of W in a corner of the filter too, which no border sees
+    arrays[name].flat[-1] = value
     results = []
     for namespace in (layers, reference):
         layer = case.layer(namespace, arrays)
