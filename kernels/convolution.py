@@ -73,7 +73,7 @@ def convolve_back(lo, hi, s, folded, dout, W, dx, mask, masked, scratch):
     if folded:
         fold_back(lo, hi, s, dout, W, dx, scratch)
     elif is_tiled(s):
-        see_tiles_back(lo, hi, s, dout, dx, scratch)
+        see_tiles_back(lo, hi, s, dout, W, dx, scratch)
     else:
         see_back(lo, hi, s, dout, dx, scratch)
     if masked:
@@ -109,7 +109,7 @@ def _products(given, real):
         add_gradients_of_tiles.of(n, n, shape, W, x, W, W),
         fold_back.of(n, n, shape, *(W,) * 4),
         see_back.of(n, n, shape, W, W, W),
-        see_tiles_back.of(n, n, shape, W, W, W),
+        see_tiles_back.of(n, n, shape, W, W, W, W),
         turn_filters.of(shape, W, W),
         make_factors.of(n, n, types.boolean, W, W),
         store_gradients.of(*(n,) * 6, W, W, W),

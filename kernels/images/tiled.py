@@ -1,4 +1,8 @@
-"""Convolutions of 3 x 3 filters by tiles (`kernels.images.winograd`), and directly where sums of those overflow."""
+"""Convolutions of 3 x 3 filters by tiles (`kernels.images.winograd`), and directly where those aren't as exact.
+
+That is where their sums overflow; and of an image whose largest pixel no result has much of, such as one that only
+zeros of the filters meet. A tile adds such a pixel and takes it away again, and what is left is its rounding.
+"""
 
 from fastbp.kernels.build.flags import inlined, shared
 from fastbp.kernels.images.direct import add_gradients_directly, convolve_directly, see_back, table
@@ -33,12 +37,39 @@ from fastbp.kernels.images.winograd import (
     tables_of_channels,
     tables_of_tiles,
 )
-from fastbp.kernels.tiles import lanes_of, moved
+from fastbp.kernels.tiles import absolute, lanes_of, load_row_masked, maximum, moved, row_max, width_of, zeros
+from fastbp.kernels.tiles.target import TARGET
 
 
 @inlined
 def _shares(s, width):
     return tiling_shares(s, shares(s, width).end, width)
+
+
+# How many times the largest result may be less than a pixel times a weight, times the root of the channels. An error is
+# at most some 16 roundings of that: 1e-5 of the largest result in float32, 1e-12 in float64.
+LIMIT, LONG_LIMIT = 10.0, 500.0
+
+
+@inlined
+def _largest(size, values, like):
+    """The largest magnitude of values[:size], NaN left out."""
+    found = zeros(1, 4, like)
+    for i in range(0, size, width_of(found)):
+        found = maximum(absolute(load_row_masked(found, values, i, size - i)), found)
+    return row_max(found, 0)
+
+
+@inlined
+def _share(t, W, like):
+    """What the largest result must be of an image's largest pixel, at least, for tiles to be exact."""
+    limit = LIMIT if TARGET.vector_bytes // lanes_of(like) == 4 else LONG_LIMIT
+    return _largest(t.inner * t.outer * 9, W, like) * t.inner**0.5 / limit
+
+
+@inlined
+def _is_exact(share, pixels, image, results, sums):
+    return _largest(pixels, image, sums) * share <= _largest(results, sums, sums)
 
 
 @inlined
@@ -65,10 +96,10 @@ def _see(t, at, count, top, rows, row, scratch):
 
 @inlined
 def _results(t, at, count, columns, scratch):
-    """The sums (pixels, columns) of the images in the planes; which aren't finite, a bit for each."""
+    """The sums (pixels, columns) of the images in the planes; those of which some aren't finite, a bit for each."""
     every, P, seen = term_size(t, lanes_of(scratch)), t.OH * t.OW, t.inner * t.step
     tiles, tiles_to, channels = table(scratch, at.tiles), table(scratch, at.tiles_to), table(scratch, at.channels)
-    not_finite = 0
+    not_exact = 0
     for top in range(0, t.high, t.rows):
         rows = min(t.rows, t.high - top)
         number = _see(t, at, count, top, rows, columns, scratch)
@@ -79,8 +110,8 @@ def _results(t, at, count, columns, scratch):
         for n in range(count):
             terms, sums = moved(scratch, at.terms), moved(scratch, at.sums + n * P * columns)
             if add_up_terms(t, top, rows, n * rows * t.wide, terms, every, columns, sums) != 0.0:
-                not_finite |= 1 << n
-    return not_finite
+                not_exact |= 1 << n
+    return not_exact
 
 
 @shared
@@ -90,18 +121,21 @@ def convolve_tiles(lo, hi, s, x, W, b, out, mask, rectified, scratch):
     wide, bias = filled(s.FN, lanes_of(out)), moved(scratch, shares(s, lanes_of(out)).bias)
     pack_filters(s.FN, s.C * 9, W, scratch)
     make_factors(s.C, wide, False, scratch, moved(scratch, at.factors))
+    share = _share(t, W, scratch)
     for f in range(s.FN):
         bias[f] = b[f]
     _ready(t, at, wide, scratch)
     for begin in range(lo, hi, t.images):
         count = min(t.images, hi - begin)
         _put_images(t, at, begin, count, x, scratch)
-        not_finite = _results(t, at, count, wide, scratch)
+        not_exact = _results(t, at, count, wide, scratch)
         for n in range(count):
             sums, place = moved(scratch, at.sums + n * P * wide), (begin + n) * s.FN * P
+            if not _is_exact(share, s.C * s.H * s.W, moved(x, (begin + n) * s.C * s.H * s.W), P * wide, sums):
+                not_exact |= 1 << n
             put_pixels(P, s.FN, sums, wide, bias, moved(out, place), moved(mask, place), rectified)
         for n in range(count):
-            if not_finite & (1 << n) != 0:
+            if not_exact & (1 << n) != 0:
                 convolve_directly(begin + n, begin + n + 1, s, x, W, b, out, mask, rectified, scratch)
 
 
@@ -113,20 +147,22 @@ def begin_tiles_back(s, scratch):
 
 
 @shared
-def see_tiles_back(lo, hi, s, dout, dx, scratch):
+def see_tiles_back(lo, hi, s, dout, W, dx, scratch):
     """`see_back`, by tiles."""
     t, at, size = tiling_of_dout(s), _shares(s, lanes_of(dout)), s.H * s.W
-    wide = filled(s.C, lanes_of(dout))
+    wide, share, P = filled(s.C, lanes_of(dout)), _share(t, W, scratch), s.OH * s.OW
     _ready(t, at, wide, scratch)
     for begin in range(lo, hi, t.images):
         count = min(t.images, hi - begin)
         _put_images(t, at, begin, count, dout, scratch)
-        not_finite = _results(t, at, count, wide, scratch)
+        not_exact = _results(t, at, count, wide, scratch)
         for n in range(count):
             sums, image = moved(scratch, at.sums + n * size * wide), moved(dx, (begin + n) * s.C * size)
+            if not _is_exact(share, s.FN * P, moved(dout, (begin + n) * s.FN * P), size * wide, sums):
+                not_exact |= 1 << n
             put_gradient(size, s.C, sums, wide, image)
         for n in range(count):
-            if not_finite & (1 << n) != 0:
+            if not_exact & (1 << n) != 0:
                 see_back(begin + n, begin + n + 1, s, dout, dx, scratch)
 
 

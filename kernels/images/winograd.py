@@ -15,7 +15,8 @@ results.
 
 Sums of pixels may be infinite, or NaN, where those of products are not: where a result isn't finite the caller computes
 it directly. What isn't finite never leads to a result that is: x0 is part of x0 - x2 alone, and that of the first
-result alone.
+result alone. Finite sums cancel: a result may have the rounding of a pixel that it doesn't have a share of, which the
+caller looks at.
 """
 
 from fastbp.kernels.build.flags import inlined, shared, shared_number
