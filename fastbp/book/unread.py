@@ -13,13 +13,13 @@ from types import FrameType
 from typing import Any
 
 from fastbp.chain import NotCompilable
-from fastbp.layers.without_dx import pays
+from fastbp.layers.without_dx import backward_without_dx, pays
 from fastbp.reads import Reads
 
 # A network that rebinds its parameters is proved anew in each step: so many times, and then no longer.
 MOST_PROOFS = 20
 MOST_NETWORKS = 8  # that are known at a time, and kept
-DEPTH = 3  # calls from `gradient` to `backward`: the library's networks have two methods between
+DEPTH = 3  # calls from `gradient` to `backward`, at most: a network may have two methods between
 
 
 class _Proof:
@@ -63,7 +63,12 @@ def left_out(backward: Callable[..., Any], parameters: Callable[..., Any]) -> Ca
 
 
 def _is_unread(layer: Any, frame: FrameType | None) -> bool:
-    """Whether the method in this frame, or one that called it, is the `gradient` of a network that drops its dx."""
+    """Whether the method in this frame, or one that called it, is the `gradient` of a network that drops its dx.
+
+    The library's networks say so themselves, by `backward_without_dx`.
+    """
+    if frame is not None and frame.f_code is backward_without_dx.__code__:
+        return True
     for _ in range(DEPTH):
         if frame is None or not frame.f_code.co_varnames:
             return False

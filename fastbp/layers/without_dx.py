@@ -3,14 +3,11 @@
 from typing import Any
 
 from fastbp.layers import skipping
-from fastbp.layers.affine import Affine
+from fastbp.layers.affine import BACKWARD, BACKWARD_CODE
 from fastbp.system import threads
 
 # With more threads than this all of `backward` takes no longer than its part of one thread.
 MOST_THREADS = 2
-
-_BACKWARD = Affine.backward  # as it was defined: a class can be changed while a program runs
-_CODE = _BACKWARD.__code__
 
 
 def backward_without_dx(layer: Any, dout: Any) -> None:
@@ -19,7 +16,7 @@ def backward_without_dx(layer: Any, dout: Any) -> None:
     dx is a third of the work of a training step of chapter 5, and 0.6 MB to write. A layer of another class, or with
     another `backward`, has that called.
     """
-    unchanged = getattr(type(layer), "backward", None) is _BACKWARD and _BACKWARD.__code__ is _CODE
+    unchanged = getattr(type(layer), "backward", None) is BACKWARD and BACKWARD.__code__ is BACKWARD_CODE
     if unchanged and "backward" not in vars(layer) and pays(layer, dout):
         layer._backward_parameters(dout)
     else:

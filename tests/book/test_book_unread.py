@@ -49,6 +49,26 @@ print(*[np.abs(grads[key]).sum() for key in grads], net.loss(x, t))
     )
 
 
+@pytest.mark.parametrize("options", [(), ("--dtype", "float64"), ("--dtype", "float32")])
+def test_networks_from_common_leave_it_out_too(options: tuple[str, ...], japanese: Project) -> None:
+    script = japanese.write(
+        NET.replace("net = TwoLayerNet(64, 20, 10)", "net = MultiLayerNet(64, [20, 15], 10)").replace(
+            "import *", "import *\nfrom common.multi_layer_net import MultiLayerNet", 1
+        )
+        + """
+is_none, grads = made()
+print(is_none, grads['W1'].dtype)
+print(*[np.abs(grads[key]).sum() for key in grads])
+"""
+    )
+    output, _ = japanese.fastbp(*options, script)
+    assert output.splitlines()[0] == "True float64"
+    assert japanese.plain(script).splitlines()[0] == "False float64"
+    np.testing.assert_allclose(
+        numbers(output), numbers(japanese.plain(script)), rtol=1e-4 if "float32" in options else 1e-9
+    )
+
+
 READERS = {
     "called by hand": "",
     "a gradient that keeps it": "TwoLayerNet.gradient = keeps",
