@@ -48,7 +48,7 @@ def converted(function: Callable[..., Any], cls: type, dtype: Precision) -> Call
             return function(self, *arguments, **named)
         first, *rest = arguments or (None,)
         of_first = first.dtype if isinstance(first, np.ndarray) else None
-        if skips(own, arguments[0] if forward and arguments else own.get("x")):
+        if skips(own, arguments[0] if forward and arguments else own.get("x"), forward):
             return function(self, *arguments, **named)
         before = {n: v for n, v in own.items() if n in results and isinstance(v, np.ndarray)}
         if max((np.size(first), *(array.size for array in before.values()))) < WORTH:
@@ -80,15 +80,15 @@ def _is_large(value: Any) -> bool:
     return isinstance(value, np.ndarray) and value.size >= WORTH
 
 
-def _skips(own: dict[str, Any], x: Any) -> bool:
+def _skips(own: dict[str, Any], x: Any, anew: bool) -> bool:
     """Whether an affine layer skips the zeros of x, and computes in the dtype of `skipping.precision` on its own."""
     W = own.get("W")
     if type(x) is not np.ndarray or type(W) is not np.ndarray or x.ndim < 2 or W.ndim != 2:
         return False
-    return skipping.pays(x, W)
+    return skipping.pays(x, W, anew=anew)
 
 
-def _never(own: dict[str, Any], x: Any) -> bool:
+def _never(own: dict[str, Any], x: Any, anew: bool) -> bool:
     return False
 
 

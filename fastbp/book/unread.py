@@ -86,8 +86,8 @@ def _is_unread(layer: Any, frame: FrameType | None) -> bool:
 def _proof_of(network: Any) -> _Proof:
     proof = _known.get(id(network))
     if proof is None:
-        while len(_known) >= MOST_NETWORKS:
-            del _known[next(iter(_known))]
+        for oldest in list(_known)[: len(_known) + 1 - MOST_NETWORKS]:
+            _known.pop(oldest, None)  # another thread may have been faster
         proof = _known[id(network)] = _Proof(network)
     return proof
 

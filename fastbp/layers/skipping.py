@@ -31,26 +31,25 @@ precision: np.dtype[Any] | None = None
 _BYTES, _INT32, _INT64 = np.dtype(np.uint8), np.dtype(np.int32), np.dtype(np.int64)
 
 
-def pays(x: NDArray[Any], W: NDArray[Any]) -> bool:
-    """Whether zeros are skipped in products of samples x (N, ...) and W (D, M): the same for any number of threads."""
+def pays(x: NDArray[Any], W: NDArray[Any], *, anew: bool = False) -> bool:
+    """Whether zeros are skipped in products of samples x (N, ...) and W (D, M): the same for any number of threads.
+
+    A forward pass looks at x anew; what comes after it takes what was found then.
+    """
     D, M = W.shape
     size = (precision or W.dtype).itemsize
     if len(x) < FEW_SAMPLES or D < FEW_INPUTS or D > MOST_INPUTS or M * size < FEW_BYTES_OF_ROW or M > MOST_OUTPUTS:
         return False
     if not PACKS:  # compressed number by number, it never wins
         return False
-    return _is_mostly_zeros(x)
+    return _is_mostly_zeros(x, anew)
 
 
-def _is_mostly_zeros(x: NDArray[Any]) -> bool:
-    """What was found of this array when it was last looked at, or else is found now, in 2.5 µs.
-
-    Both passes of a step and its loss ask of one array. Where it has been changed meanwhile, that costs time at most:
-    either way computes the right numbers.
-    """
+def _is_mostly_zeros(x: NDArray[Any], anew: bool) -> bool:
+    """What is found of this array, in 2.5 µs, or was when it was last looked at."""
     global _last
     array, found = _last
-    if array() is not x:
+    if anew or array() is not x:
         seen = x.reshape(-1)[:: x.size // LOOKED_AT | 1]
         found = int(np.count_nonzero(seen)) < BELOW * seen.size
         _last = ref(x), found
@@ -62,7 +61,7 @@ _last: tuple[Callable[[], Any], bool] = (lambda: None), False
 
 def forward(x: NDArray[Any], W: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> bool:
     """Whether out = x @ W + b was computed, of arrays as kernels take them."""
-    if not pays(x, W):
+    if not pays(x, W, anew=True):
         return False
     n = threads.for_work(2.0 * x.shape[0] * W.size)
     stride, memory = _sizes(*W.shape, precision or W.dtype).stride, _memory(n, x, W)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from fastbp.layers import skipping
 from fastbp.layers.affine import BACKWARD, BACKWARD_CODE
 from fastbp.system import threads
@@ -25,5 +27,7 @@ def backward_without_dx(layer: Any, dout: Any) -> None:
 
 def pays(layer: Any, dout: Any) -> bool:
     """Whether one thread without dx is as fast; and always where it skips zeros, which sums in another order."""
+    if not all(type(each) is np.ndarray and each.ndim for each in (dout, layer.W, layer.x)):
+        return False  # what isn't an array yet, `backward` makes one
     few = threads.for_work(4.0 * len(dout) * layer.W.size) <= MOST_THREADS
-    return few or (layer.x is not None and skipping.pays(layer.x, layer.W))
+    return few or skipping.pays(layer.x, layer.W)

@@ -2,7 +2,7 @@
 
 from fastbp.kernels.matmul.microkernel import apart, never_unrolled, put
 from fastbp.kernels.matmul.product import FEW_ROWS, ROWS, ROWS_NARROW, ROWS_TWO, WIDE
-from fastbp.kernels.tiles import add, fma_step, load, load_row, mul, prefetch_line, store, width_of, zeros
+from fastbp.kernels.tiles import fma, fma_step, load, load_row, prefetch_line, store, width_of, zeros
 from fastbp.kernels.tiles.strided import fma_step_of_rows, row_pointers
 
 
@@ -40,7 +40,7 @@ def _features_kernel(rows, vectors, fills, few):
             prefetch_line(ahead, k * step)
             never_unrolled()
         if adds:
-            acc = add(mul(acc, factor[0]), load(acc, c, 0, c_row))
+            acc = fma(acc, factor[0], load(acc, c, 0, c_row))  # rounded once, as where rows are left over
         store(acc, c, 0, c_row)
 
     return apart(multiply_features, f"multiply_features_{rows}x{vectors}{'_filling' * fills}")

@@ -49,7 +49,9 @@ def test_a_step_is_that_of_the_layers(shape: tuple[int, int, int], dtype: str, n
 
 @pytest.mark.skipif(not COMPILES, reason="Python runs one thread at a time")
 @pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("shape", [(100, 96, 50), (130, 784, 50), (61, 784, 131)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(100, 96, 50), (130, 784, 50), (61, 784, 131), (100, 784, 40), (100, 784, 20)], ids=str
+)
 @pytest.mark.parametrize("name", ["SGD", "Adam"])
 def test_the_bits_are_the_same_for_any_number_of_threads(
     shape: tuple[int, int, int], dtype: str, name: str, monkeypatch: pytest.MonkeyPatch

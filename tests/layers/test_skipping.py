@@ -154,3 +154,13 @@ def test_an_array_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     x, full, W = sparse(100, 784), np.ones((100, 784), np.float32), np.zeros((784, 50))
     assert [skipping.pays(each, W) for each in (x, x, full, full, x)] == [True, True, False, False, True]
     assert len(looks) == 3
+
+
+@compiled_only
+def test_a_buffer_of_other_samples_is_looked_at_anew() -> None:
+    """What it held before must not choose how its products are summed."""
+    W, b = parameters(784, 50, "float64")
+    layer, buffer = Affine(W, b), np.zeros((100, 784))
+    layer.forward(buffer)
+    buffer[...] = np.random.default_rng(5).standard_normal(buffer.shape)
+    np.testing.assert_array_equal(layer.forward(buffer), layer.forward(buffer.copy()))

@@ -92,6 +92,16 @@ def test_other_layers_go_back_as_they_do() -> None:
         backward_without_dx(layer, np.ones((4, 3)))
 
 
+def test_weights_that_are_a_list_yet() -> None:
+    layer = Affine([[1.0, 2.0], [3.0, 4.0]], [0.0, 0.0])
+    layer.forward(np.ones((3, 2)))
+    backward_without_dx(layer, np.ones((3, 2)))
+    assert layer.dW is not None
+    assert layer.dW.tolist() == [[3.0, 3.0], [3.0, 3.0]]
+    with pytest.raises(ValueError, match="dout must have the shape of the output"):
+        backward_without_dx(layer, 1.0)
+
+
 def test_a_network_of_no_layers_has_no_gradients() -> None:
     net, (x, t) = network(), batch(1.0)
     net.layers.clear()
