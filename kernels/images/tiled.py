@@ -1,7 +1,7 @@
 """Convolutions of 3 x 3 filters by tiles (`kernels.images.winograd`), and directly where those aren't as exact.
 
-That is where their sums overflow; and of an image whose largest pixel no result has much of, such as one that only
-zeros of the filters meet. A tile adds such a pixel and takes it away again, and what is left is its rounding.
+That is where their sums overflow; and of an image at whose border pixels are large that no result has much of, such as
+one that only zeros of the filters meet. A tile adds them and takes them away again, and what is left is their rounding.
 """
 
 from fastbp.kernels.build.flags import inlined, shared
@@ -37,7 +37,7 @@ from fastbp.kernels.images.winograd import (
     tables_of_channels,
     tables_of_tiles,
 )
-from fastbp.kernels.tiles import absolute, lanes_of, load_row_masked, maximum, moved, row_max, width_of, zeros
+from fastbp.kernels.tiles import absolute, add, lanes_of, load_row_masked, maximum, moved, row_max, width_of, zeros
 from fastbp.kernels.tiles.target import TARGET
 
 
@@ -46,11 +46,14 @@ def _shares(s, width):
     return tiling_shares(s, shares(s, width).end, width)
 
 
-# How many times the largest result may be less than a pixel times a weight, times the root of the channels. No bound:
-# of filters with two columns of zeros beside pixels of all sizes, 16 to 128 channels, errors were at most 4e-6 of the
-# largest result in float32, 7e-14 in float64; but of channels that are all alike, whose roundings are too, 5e-4 and
-# 2e-11 (EPYC of Zen 4).
-LIMIT, LONG_LIMIT = 10.0, 500.0
+# How many times the largest result may be less than a term of a tile at the border, times the root of the channels; and
+# LIMIT_OF_SUMS, times that root, less than a weight times a pixel's sum over channels: as large a term may have been on
+# the way, where channels cancel. For pixels of all sizes beside filters with rows and columns of zeros, of channels
+# random, all alike, or in two halves that cancel, errors are at most 8e-6 of the largest result in float32 (16 to 128
+# channels; 256: 1.2e-5), 7e-14 in float64 (EPYC of Zen 5). Random numbers, 16 to 512 channels, reach two thirds of
+# LIMIT, three quarters of LIMIT_OF_SUMS.
+LIMIT, LONG_LIMIT = 30.0, 2000.0
+LIMIT_OF_SUMS = 0.75  # times the root of the channels
 
 
 @inlined
@@ -63,15 +66,24 @@ def _largest(size, values, like):
 
 
 @inlined
-def _share(t, W, like):
-    """What the largest result must be of an image's largest pixel, at least, for tiles to be taken."""
-    limit = LIMIT if TARGET.vector_bytes // lanes_of(like) == 4 else LONG_LIMIT
-    return _largest(t.inner * t.outer * 9, W, like) * t.inner**0.5 / limit
+def _largest_sum(channels, pixels, image, like):
+    """The largest sum of a pixel's magnitudes over the channels, NaN left out."""
+    found = zeros(1, 4, like)
+    for p in range(0, pixels, width_of(found)):
+        total = zeros(1, 4, like)
+        for c in range(channels):
+            total = add(total, absolute(load_row_masked(total, image, c * pixels + p, pixels - p)))
+        found = maximum(total, found)
+    return row_max(found, 0)
 
 
 @inlined
-def _is_exact(share, pixels, image, results, sums):
-    return _largest(pixels, image, sums) * share <= _largest(results, sums, sums)
+def _is_exact(t, weight, image, term, results, sums):
+    """Whether the largest result is large beside the rounding of the tiles at the border; no where a term is NaN."""
+    limit = LIMIT if TARGET.vector_bytes // lanes_of(sums) == 4 else LONG_LIMIT
+    root, largest = t.inner**0.5, _largest(results, sums, sums)
+    on_the_way = weight * _largest_sum(t.inner, t.H * t.W, image, sums)
+    return term * root <= limit * largest and on_the_way <= LIMIT_OF_SUMS * root * largest
 
 
 @inlined
@@ -97,11 +109,11 @@ def _see(t, at, count, top, rows, row, scratch):
 
 
 @inlined
-def _results(t, at, count, columns, scratch):
-    """The sums (pixels, columns) of the images in the planes; those of which some aren't finite, a bit for each."""
+def _results(t, at, begin, count, columns, weight, given, scratch):
+    """The sums (pixels, columns) of the images in the planes; those that aren't exact, a bit for each."""
     every, P, seen = term_size(t, lanes_of(scratch)), t.OH * t.OW, t.inner * t.step
     tiles, tiles_to, channels = table(scratch, at.tiles), table(scratch, at.tiles_to), table(scratch, at.channels)
-    not_exact = 0
+    not_exact, term_at_border = 0, 0.0
     for top in range(0, t.high, t.rows):
         rows = min(t.rows, t.high - top)
         number = _see(t, at, count, top, rows, columns, scratch)
@@ -111,7 +123,11 @@ def _results(t, at, count, columns, scratch):
             multiply_filters(number, t.inner, columns, a, tiles, channels, factors, to, tiles_to)
         for n in range(count):
             terms, sums = moved(scratch, at.terms), moved(scratch, at.sums + n * P * columns)
-            if add_up_terms(t, top, rows, n * rows * t.wide, terms, every, columns, sums) != 0.0:
+            found = add_up_terms(t, top, rows, n * rows * t.wide, terms, every, columns, sums)
+            if top == 0 or term_at_border < found or found != found:  # of an image in parts the largest, or NaN
+                term_at_border = found
+            image = moved(given, (begin + n) * t.inner * t.H * t.W)
+            if top + rows == t.high and not _is_exact(t, weight, image, term_at_border, P * columns, sums):
                 not_exact |= 1 << n
     return not_exact
 
@@ -123,18 +139,16 @@ def convolve_tiles(lo, hi, s, x, W, b, out, mask, rectified, scratch):
     wide, bias = filled(s.FN, lanes_of(out)), moved(scratch, shares(s, lanes_of(out)).bias)
     pack_filters(s.FN, s.C * 9, W, scratch)
     make_factors(s.C, wide, False, scratch, moved(scratch, at.factors))
-    share = _share(t, W, scratch)
+    weight = _largest(s.FN * s.C * 9, W, scratch)
     for f in range(s.FN):
         bias[f] = b[f]
     _ready(t, at, wide, scratch)
     for begin in range(lo, hi, t.images):
         count = min(t.images, hi - begin)
         _put_images(t, at, begin, count, x, scratch)
-        not_exact = _results(t, at, count, wide, scratch)
+        not_exact = _results(t, at, begin, count, wide, weight, x, scratch)
         for n in range(count):
             sums, place = moved(scratch, at.sums + n * P * wide), (begin + n) * s.FN * P
-            if not _is_exact(share, s.C * s.H * s.W, moved(x, (begin + n) * s.C * s.H * s.W), P * wide, sums):
-                not_exact |= 1 << n
             put_pixels(P, s.FN, sums, wide, bias, moved(out, place), moved(mask, place), rectified)
         for n in range(count):
             if not_exact & (1 << n) != 0:
@@ -152,16 +166,14 @@ def begin_tiles_back(s, scratch):
 def see_tiles_back(lo, hi, s, dout, W, dx, scratch):
     """`see_back`, by tiles."""
     t, at, size = tiling_of_dout(s), _shares(s, lanes_of(dout)), s.H * s.W
-    wide, share, P = filled(s.C, lanes_of(dout)), _share(t, W, scratch), s.OH * s.OW
+    wide, weight = filled(s.C, lanes_of(dout)), _largest(s.FN * s.C * 9, W, scratch)
     _ready(t, at, wide, scratch)
     for begin in range(lo, hi, t.images):
         count = min(t.images, hi - begin)
         _put_images(t, at, begin, count, dout, scratch)
-        not_exact = _results(t, at, count, wide, scratch)
+        not_exact = _results(t, at, begin, count, wide, weight, dout, scratch)
         for n in range(count):
             sums, image = moved(scratch, at.sums + n * size * wide), moved(dx, (begin + n) * s.C * size)
-            if not _is_exact(share, s.FN * P, moved(dout, (begin + n) * s.FN * P), size * wide, sums):
-                not_exact |= 1 << n
             put_gradient(size, s.C, sums, wide, image)
         for n in range(count):
             if not_exact & (1 << n) != 0:

@@ -15,21 +15,25 @@ results.
 
 Sums of pixels may be infinite, or NaN, where those of products are not: where a result isn't finite the caller computes
 it directly. What isn't finite never leads to a result that is: x0 is part of x0 - x2 alone, and that of the first
-result alone. Finite sums cancel: a result may have the rounding of a pixel that it doesn't have a share of, which the
-caller looks at.
+result alone. Finite sums cancel: a tile multiplies pixels with weights that meet in a result of its neighbours, as x2
+and the first weight, and takes them away again. So its rounding is that of a large result nearby; but at the border,
+where there is no such neighbour, of something that nobody sees: the caller looks at the tiles there.
 """
 
 from fastbp.kernels.build.flags import inlined, shared, shared_number
 from fastbp.kernels.images.planes import fill_up
 from fastbp.kernels.images.products import panel_vectors
-from fastbp.kernels.images.tiling import phase_size, seen_size
+from fastbp.kernels.images.tiling import TERMS, phase_size, seen_size
 from fastbp.kernels.tiles import (
+    absolute,
     first_element,
     fma,
     lanes_of,
     load_row,
     load_row_masked,
+    maximum,
     moved,
+    row_max,
     store,
     sum_of_rows,
     width_of,
@@ -229,14 +233,23 @@ def add_up_factors(inner, columns, gradients, sums):
 # --- results ---
 
 
+@inlined
+def _larger(largest, source, at, step):
+    """The larger of magnitudes, of four lines; NaN left out."""
+    a, b, c, d = _load_four(largest, source, at, step)
+    both, others = maximum(absolute(a), absolute(b)), maximum(absolute(c), absolute(d))
+    return maximum(maximum(both, others), largest)
+
+
 @shared_number
 def add_up_terms(t, top, rows, first, terms, every, columns, sums):
-    """sums (pixels, columns) = A.T terms A, of rows of an image's tiles from `top` on; NaN where one isn't finite.
+    """sums (pixels, columns) = A.T terms A, of rows of an image's tiles from `top` on.
 
-    Its tiles are those from the `first` on. What lies outside of the image goes behind its last pixel.
+    Its tiles are those from the `first` on. What lies outside of the image goes behind its last pixel. Returned is the
+    largest term of the tiles at the border, NaN where a sum isn't finite.
     """
     line = zeros(1, 1, sums)
-    finite, outside = line, t.OH * t.OW
+    finite, largest, outside = line, line, t.OH * t.OW
     for i in range(rows):
         for j in range(t.wide):
             p = 2 * (top + i) * t.OW + 2 * j
@@ -255,7 +268,11 @@ def add_up_terms(t, top, rows, first, terms, every, columns, sums):
                 store(upper[1], sums, right * columns + f, 0)
                 store(upper[0], sums, p * columns + f, 0)
                 finite = fma((upper[0] + upper[1]) + (lower[0] + lower[1]), 0.0, finite)
-    return first_element(sum_of_rows(finite))
+            if top + i == 0 or top + i == t.high - 1 or j == 0 or j == t.wide - 1:
+                for f in range(0, columns, lanes_of(line)):
+                    for row in range(TERMS // 4):
+                        largest = _larger(largest, terms, at + f + row * every, 4 * every)
+    return first_element(sum_of_rows(finite)) + row_max(largest, 0)
 
 
 @shared

@@ -130,22 +130,35 @@ def test_not_finite(name: str, value: float, shape: tuple[int, ...]) -> None:
         checks.close(got, expected, FLOAT64, name)
 
 
-@pytest.mark.parametrize(("dtype", "largest"), [("float32", (1e2, 1e4, 1e8)), ("float64", (1e4, 1e8, 1e16))])
-def test_large_pixels_that_no_filter_sees(dtype: str, largest: tuple[float, ...]) -> None:
-    """A tile adds them and takes them away again: what is left is their rounding, so they are computed directly."""
+def _channels(kind: str, *shape: int) -> np.ndarray:
+    """Random numbers (n, channels, H, W): each channel its own, all alike, or two halves that take each other away."""
     rng = np.random.default_rng(8)
-    W, b = rng.standard_normal((16, 16, 3, 3)) / 12, np.zeros(16)
+    if kind == "random":
+        return rng.standard_normal(shape)
+    alike = np.repeat(rng.standard_normal((shape[0], 1, *shape[2:])), shape[1], axis=1)
+    if kind == "opposite":
+        alike[:, shape[1] // 2 :] *= -1
+    return alike
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", ["random", "alike", "opposite"])
+@pytest.mark.parametrize("channels", [16, 128])
+def test_large_pixels_that_no_filter_sees(channels: int, kind: str, dtype: str) -> None:
+    """A tile adds them and takes them away again: what is left is their rounding, so they are computed directly."""
+    W, b = _channels("random" if kind == "random" else "alike", channels, channels, 3, 3) / 12, np.zeros(channels)
     W[..., 1:] = 0  # so that the last column of x and the first of dout meet zeros alone
-    for value in largest:
-        x, dout = rng.standard_normal((3, 16, 8, 8)), rng.standard_normal((3, 16, 8, 8))
-        x[1, ..., 7] = value
-        dout[2, ..., 0] = value
+    for value in (3.0, 1e1, 1e2, 1e4, 1e8, 1e16):
+        x, dout = (_channels("random" if kind == "random" else "alike", 3, channels, 8, 8) for _ in range(2))
+        x[1, ..., 7] = value * _channels(kind, 1, channels, 1, 8)[0, :, 0]
+        dout[2, ..., 0] = value * _channels(kind, 1, channels, 1, 8)[0, :, 0]
         ours, oracle = Convolution(W.astype(dtype), b.astype(dtype), pad=1), reference.Convolution(W, b, pad=1)
         tolerance = TOLERANCE[np.dtype(dtype)]
         for n in range(3):  # image by image: the largest result of all would hide it
-            out, expected = ours.forward(x[n : n + 1].astype(dtype)), oracle.forward(x[n : n + 1])
+            given, back = x[n : n + 1].astype(dtype), dout[n : n + 1].astype(dtype)
+            out, expected = ours.forward(given), oracle.forward(given.astype(float))
             checks.close(out, expected, tolerance, f"out of image {n} with {value}")
-            dx, expected = ours.backward(dout[n : n + 1].astype(dtype)), oracle.backward(dout[n : n + 1])
+            dx, expected = ours.backward(back), oracle.backward(back.astype(float))
             checks.close(dx, expected, tolerance, f"dx of image {n} with {value}")
 
 
