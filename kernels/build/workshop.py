@@ -117,7 +117,8 @@ class _Helper:
         self._thread.join()
 
 
-PROGRAM = "from fastbp.kernels.build import workshop; workshop.help()"
+# Numba's compiler imports SciPy where it is installed, which no kernel needs: 17 MB and 0.14 s (EPYC of Zen 5).
+PROGRAM = "sys.modules['scipy'] = None; from fastbp.kernels.build import workshop; workshop.help()"
 
 
 def help():
