@@ -47,11 +47,12 @@ class RunFunctions:
         # lost in each. Of a float32 step with lr = 1e-4 59 % was made.
         direct = self._learns and optimizer.adds and not decay and not clips and batch <= CHAIN
         in_place = in_place or (self._learns and self._reads_in_place(data, batch))
-        wanted = (data.kind, data.labels.ndim, optimizer, loss, decay != 0, clips, direct, skips, in_place)
+        few = tuple(batch <= compiled.few_samples for compiled in self._each)
+        wanted = (data.kind, data.labels.ndim, optimizer, loss, decay != 0, clips, direct, skips, in_place, few)
         if wanted == self.entered_for:
             return False
         self.entered_for = None  # until all is there: Ctrl-C may come
-        self._enter(data, optimizer, loss, decay != 0, direct, skips, in_place)
+        self._enter(data, optimizer, loss, decay != 0, direct, skips, in_place, few)
         self._clip(optimizer if clips else None)
         self.entered_for = wanted
         return True
@@ -61,16 +62,22 @@ class RunFunctions:
         return self._addresses(self._typed(wanted))
 
     def _enter(
-        self, data: Data, optimizer: Any, loss: Any, decays: bool, direct: bool, skips: bool, in_place: bool
+        self,
+        data: Data,
+        optimizer: Any,
+        loss: Any,
+        decays: bool,
+        direct: bool,
+        skips: bool,
+        in_place: bool,
+        few: Sequence[bool],
     ) -> None:
         """Enters functions; those that are new are compiled, all at once."""
         each = self._each
         names = ["forward", *(["backward", "update"] if self._learns else []), *(["penalty"] if decays else [])]
-        wanted = [
-            compiled.predict or compiled.forward if name == "forward" and not self._learns else getattr(compiled, name)
-            for compiled in each
-            for name in names
-        ]
+        forwards = {"forward": [self._forward(*which) for which in zip(each, few, strict=True)]}
+        others = {name: [getattr(compiled, name) for compiled in each] for name in names[1:]}
+        wanted = [part for row in zip(*(forwards | others).values(), strict=True) for part in row]
         wanted += [parts.gather_of(data.kind, in_place, skips), parts.gather_of(data.kind, in_place, False)]
         if in_place and self._learns:
             places, forward, update = each[0].in_place
@@ -105,6 +112,12 @@ class RunFunctions:
         run.grouped = any(compiled.sums for compiled in each)
         run.plan = address(self.skipping)
         self.plan["asks"][0] = data.starts is None
+
+    def _forward(self, compiled: Any, few: bool) -> Any:
+        """The part that an operation's samples go through, in a batch of few of them or of more."""
+        if few:
+            return compiled.forward_of_few
+        return compiled.forward if self._learns else compiled.predict or compiled.forward
 
     def _reads_in_place(self, data: Data, batch: int) -> bool:
         """Whether the first operation reads samples where they lie, in a step that learns."""

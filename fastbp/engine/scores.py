@@ -92,7 +92,7 @@ def _scores(network: Any, operations: list[Operation], data: Data) -> NDArray[An
     make_ready(operations, dtype)
     work = Workspace(operations, dtype, -(-N // parts), learns=False)
     in_place = not data.is_sparse and data.x.dtype == dtype and data.scale == 1
-    run, samples = work.run_for(data, None, None, 0.0, 0, n, in_place=in_place), data.table()
+    run, samples = work.run_for(data, None, None, 0.0, work.capacity, n, in_place=in_place), data.table()
     work.enter_numbers((), ())
     work.point_at(network.params, None)
     scores, order, rates = np.empty((N, *(operations[-1].outputs or ())), dtype), np.arange(N), np.zeros(1)

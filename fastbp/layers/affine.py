@@ -16,7 +16,7 @@ from fastbp.kernels.affine import (
     affine_forward_threads,
 )
 from fastbp.kernels.loop import affine_parts, sample_parts, sparse_parts
-from fastbp.kernels.matmul.product import scratch_size
+from fastbp.kernels.matmul.product import FEW_ROWS, scratch_size
 from fastbp.kernels.matmul.samples import MOST_COLUMNS
 from fastbp.kernels.optimizers import penalty
 from fastbp.layers import skipping
@@ -62,6 +62,8 @@ class Affine:
         masks_gradient=True,
         adds_gradient=True,
         skipping=sparse_parts.SKIPPING,
+        forward_of_few=affine_parts.affine_forward_of_few,
+        few_samples=FEW_ROWS,
         in_place=sample_parts.IN_PLACE,
         most_in_place=MOST_COLUMNS,
         copies=(affine_parts.copy_from_home, affine_parts.copy_to_home),

@@ -92,6 +92,8 @@ class Compiled:
     masks_gradient: bool = False  # its backward passes dx through op.below, the mask of the operation below
     adds_gradient: bool = False  # its update adds the gradient to the parameter at once where settings.direct
     skipping: tuple[Any, ...] = ()  # while zeros of the samples are skipped: forward, backward, update, and a `Run`'s
+    forward_of_few: Any = None  # in place of forward and predict, of batches of at most so many samples:
+    few_samples: int = 0
     in_place: tuple[Any, ...] = ()  # samples are read where they lie: what says where, forward, update
     most_in_place: int = 0  # outputs of a sample up to which that pays
     copies: tuple[Any, Any] | None = None  # to an aligned copy of the first parameter, and back
@@ -103,7 +105,7 @@ class Compiled:
 
     def functions(self) -> list[Any]:
         """All parts that are there."""
-        own = (self.forward, self.predict, self.backward, self.update, self.penalty)
+        own = (self.forward, self.predict, self.forward_of_few, self.backward, self.update, self.penalty)
         return [each for each in (*own, *self.skipping, *self.in_place, *(self.copies or ())) if each is not None]
 
 

@@ -4,7 +4,12 @@ from fastbp.kernels.build.flags import inlined, part
 from fastbp.kernels.build.tables import is_there
 from fastbp.kernels.loop.calls import call
 from fastbp.kernels.loop.sparse import copy_rows
-from fastbp.kernels.matmul.gemm import backward_input_rows, backward_params_rows_ahead, forward_rows
+from fastbp.kernels.matmul.gemm import (
+    backward_input_rows,
+    backward_params_rows_ahead,
+    forward_few_rows,
+    forward_many_rows,
+)
 from fastbp.kernels.matmul.product import Ahead
 from fastbp.kernels.relu import backward_elements
 from fastbp.kernels.tiles import address_as_bytes
@@ -14,7 +19,14 @@ from fastbp.kernels.tiles import address_as_bytes
 def affine_forward(lo, hi, left, right, op, step):
     """Rows [lo, hi) and columns [left, right) of x @ W + b."""
     W, b, rectified = op.W.value, op.b.value, is_there(op.mask)
-    forward_rows(lo, hi, left, right, step.N, op.D, op.M, op.x, W, b, op.out, op.mask, rectified, step.scratch)
+    forward_many_rows(lo, hi, left, right, step.N, op.D, op.M, op.x, W, b, op.out, op.mask, rectified, step.scratch)
+
+
+@part
+def affine_forward_of_few(lo, hi, left, right, op, step):
+    """The same in batches of at most FEW_ROWS, all columns."""
+    W, b, rectified = op.W.value, op.b.value, is_there(op.mask)
+    forward_few_rows(lo, hi, step.N, op.D, op.M, op.x, W, b, op.out, op.mask, rectified, step.scratch)
 
 
 @part

@@ -123,20 +123,39 @@ def product(left, right, lo, hi, p, ahead):
 @shared
 def forward_rows(lo, hi, left, right, N, D, M, x, W, b, out, mask, rectified, scratch):
     """out = x @ W + b, the columns [left, right); if rectified its ReLU, and the mask of that."""
-    tail = few_last_columns(M, D, out) if N > FEW_ROWS or M == 1 else 0
+    if N > FEW_ROWS:
+        forward_many_rows(lo, hi, left, right, N, D, M, x, W, b, out, mask, rectified, scratch)
+    else:
+        forward_few_rows(lo, hi, N, D, M, x, W, b, out, mask, rectified, scratch)
+
+
+@shared
+def forward_many_rows(lo, hi, left, right, N, D, M, x, W, b, out, mask, rectified, scratch):
+    """The same where N is more than FEW_ROWS."""
+    tail = few_last_columns(M, D, out)
+    p = Product(FORWARD, x, D, 1, N, D, W, out, M, b, _bytes(mask), 0.0, rectified, scratch)
+    if D == 1 and M == 1:
+        single_terms(lo, hi, p)
+    else:
+        product(left, min(right, M - tail), lo, hi, p, _nothing_ahead())
+    if tail and right == M and lo < hi:
+        _forward_dots(zeros(ROWS_DOT, 1, out), M - tail, tail, lo, hi, p)
+
+
+@shared
+def forward_few_rows(lo, hi, N, D, M, x, W, b, out, mask, rectified, scratch):
+    """The same, all columns, where it isn't."""
     p = Product(FORWARD, x, D, 1, N, D, W, out, M, b, _bytes(mask), 0.0, rectified, scratch)
     if D == 1 and M == 1:
         single_terms(lo, hi, p)
     elif N == 1 and M == 1 and lo < hi:
         single_element(p)
-    elif tail == 0 and hi - lo == 1:
+    elif M == 1 and few_last_columns(M, D, out):
+        _forward_dots(zeros(ROWS_DOT, 1, out), 0, 1, lo, hi, p)
+    elif hi - lo == 1:
         forward_of_one_row(lo, p)
-    elif tail == 0 and 0 < hi - lo <= FEW_ROWS:
+    elif lo < hi:
         forward_of_few_rows(lo, hi, p)
-    else:
-        product(left, min(right, M - tail), lo, hi, p, _nothing_ahead())
-    if tail and right == M and lo < hi and N > 1:
-        _forward_dots(zeros(ROWS_DOT, 1, out), M - tail, tail, lo, hi, p)
 
 
 @shared
