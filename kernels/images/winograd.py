@@ -118,13 +118,23 @@ def put_phases(t, x, to):
     two, one = zeros(1, 2, to), phase_size(t)
     even, odd = t.pad % 2 * one + t.pad // 2, (1 - t.pad % 2) * one + (t.pad + 1) // 2
     for c in range(t.inner):
-        for h in range(t.H):
-            source = moved(x, (c * t.H + h) * t.W)
-            target = moved(to, (4 * c + 2 * ((h + t.pad) % 2)) * one + (h + t.pad) // 2 * (t.wide + 1))
-            for j in range(0, t.W, width_of(two)):
-                pixels = load_row_masked(two, source, j, t.W - j)
-                store(evens(pixels), target, even + j // 2, 0)
-                store(odds(pixels), target, odd + j // 2, 0)
+        for phase in range(2):
+            first = (phase + t.pad) % 2  # row of the image that lies in it
+            source = moved(x, (c * t.H + first) * t.W)
+            target = moved(to, (4 * c + 2 * phase) * one + (first + t.pad) // 2 * (t.wide + 1))
+            for h in range((t.H + 1 - first) // 2):
+                given, taken = moved(source, 2 * h * t.W), moved(target, h * (t.wide + 1))
+                if t.W <= width_of(two):  # its masks are those of all rows
+                    _put_row(load_row_masked(two, given, 0, t.W), taken, even, odd)
+                else:
+                    for j in range(0, t.W, width_of(two)):
+                        _put_row(load_row_masked(two, given, j, t.W - j), moved(taken, j // 2), even, odd)
+
+
+@inlined
+def _put_row(pixels, to, even, odd):
+    store(evens(pixels), to, even, 0)
+    store(odds(pixels), to, odd, 0)
 
 
 @shared
