@@ -21,7 +21,7 @@ from fastbp.kernels.tiles import (
     width_of,
     zeros,
 )
-from fastbp.kernels.tiles.strided import load_every_between, load_second_between, zipped
+from fastbp.kernels.tiles.strided import evens, load_every_between, load_second_between, odds, zipped
 
 VECTORS = 1  # of results at a time: a row of 12 needs no more
 
@@ -40,6 +40,12 @@ class Windows(NamedTuple):
 
 
 @inlined
+def _are_pairs(windows):
+    """Whether the windows are 2 x 2 pixels, side by side."""
+    return windows.pool_h == 2 and windows.pool_w == 2 and windows.stride == 2
+
+
+@inlined
 def _adjacent(tile, x, at, stride, width):
     return load_row_masked(tile, x, at, width)
 
@@ -54,6 +60,13 @@ def _every(tile, x, at, stride, width):
     return load_every_between(tile, x, at, stride, 0, width)
 
 
+@inlined
+def _larger(value, number, best, place):
+    """The larger one of each pair and its number: the first one, or NaN."""
+    larger = (value > best) | ((value != value) & (best == best))
+    return select(larger, value, best), select(larger, float(number), place)
+
+
 def _maxima(load):
     @inlined
     def maxima(x, wide, windows, out, places):
@@ -66,8 +79,7 @@ def _maxima(load):
                 for fh in range(windows.pool_h):
                     for fw in range(windows.pool_w):
                         value = load(tile, x, corner + fh * wide + fw, stride, width)
-                        larger = (value > best) | ((value != value) & (best == best))
-                        best, place = select(larger, value, best), select(larger, float(fh * wide + fw), place)
+                        best, place = _larger(value, fh * wide + fw, best, place)
                 store_row_masked(best, out, i * windows.OW + j, width)
                 store_row_masked(place, places, i * windows.OW + j, width)
 
@@ -75,6 +87,21 @@ def _maxima(load):
 
 
 _maxima_of_adjacent, _maxima_of_second, _maxima_of_every = _maxima(_adjacent), _maxima(_second), _maxima(_every)
+
+
+@inlined
+def _maxima_of_pairs(x, wide, windows, out, places):
+    """The same of windows of 2 x 2 pixels that don't overlap: each pixel is loaded once."""
+    tile, pair = zeros(1, 1, out), zeros(1, 2, out)
+    for i in range(windows.OH):
+        for j in range(0, windows.OW, width_of(tile)):
+            at, width = 2 * (i * wide + j), windows.OW - j
+            upper, lower = load_row_masked(pair, x, at, 2 * width), load_row_masked(pair, x, at + wide, 2 * width)
+            best, place = _larger(odds(upper), 1, evens(upper), splat(tile, 0.0))
+            best, place = _larger(evens(lower), wide, best, place)
+            best, place = _larger(odds(lower), wide + 1, best, place)
+            store_row_masked(best, out, i * windows.OW + j, width)
+            store_row_masked(place, places, i * windows.OW + j, width)
 
 
 @inlined
@@ -106,7 +133,9 @@ def max_of_planes(lo, hi, windows, x, out, places, scratch):
         if pad > 0:
             _copy_rows(pixels, W, moved(scratch, pad * wide + pad), wide, H, W)
         source, to, where = pointer_if(pad > 0, scratch, pixels), moved(out, n * results), moved(places, n * results)
-        if windows.stride == 1:
+        if _are_pairs(windows):
+            _maxima_of_pairs(source, wide, windows, to, where)
+        elif windows.stride == 1:
             _maxima_of_adjacent(source, wide, windows, to, where)
         elif windows.stride == 2:
             _maxima_of_second(source, wide, windows, to, where)
@@ -136,7 +165,7 @@ def gradient_of_planes(lo, hi, windows, dout, places, dx, scratch):
     """The planes [lo, hi): each dout is added where its maximum lies, in the order of the windows."""
     H, W, pad, stride = windows.H, windows.W, windows.pad, windows.stride
     wide, OW, size = W + 2 * pad, windows.OW, windows.OH * windows.OW
-    pairs = windows.pool_h == 2 and windows.pool_w == 2 and stride == 2 and pad == 0
+    pairs = _are_pairs(windows) and pad == 0
     for n in range(lo, hi):
         pixels = moved(dx, n * H * W)
         if pairs:
