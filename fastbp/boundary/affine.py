@@ -15,7 +15,6 @@ from fastbp.boundary.arrays import (
     float_dtype,
     kernel_array,
     output_gradient,
-    ready,
     real_array,
 )
 
@@ -36,20 +35,20 @@ def affine_operands(x: ArrayLike, W: ArrayLike, b: ArrayLike) -> tuple[FloatArra
 
 def _fit(x: FloatArray, W: FloatArray, b: FloatArray) -> bool:
     """Whether the kernel can read all three as they are; one condition, as each call costs 0.1 µs of a product's 2."""
-    dtype, shape = W.dtype, W.shape
+    dtype, shape, x_shape = W.dtype, W.shape, x.shape
     return (
         (dtype is FLOAT32 or dtype is FLOAT64)
         and b.dtype is dtype
         and (x.dtype is dtype or x.dtype is FLOAT32)
-        and x.ndim == 2
+        and len(x_shape) == 2
         and len(shape) == 2
-        and x.shape[1] == shape[0]
+        and x_shape[1] == shape[0]
         and b.shape == shape[1:]
         and x.flags.carray
         and W.flags.carray
         and b.flags.carray
         and x.size > 0
-        and W.size > 0
+        and shape[1] > 0
     )
 
 
@@ -71,17 +70,35 @@ def affine_gradients(
     dout: ArrayLike, x: FloatArray, W: ArrayLike, x_shape: tuple[int, ...]
 ) -> tuple[FloatArray, FloatArray]:
     """dout as (N, M) and W as (D, M) in one dtype, the widest of dout, W and forward's x (N, D)."""
+    if type(dout) is np.ndarray and type(W) is np.ndarray and _fit_back(dout, x, W, x_shape):
+        return dout, W
     if x.shape != x_shape or len(x_shape) != 2:
         _check_rows(x, x_shape)
-    weights: NDArray[Any] = W if ready(W) else real_array(W, "W")
+    weights = real_array(W, "W")
     if weights.ndim != 2 or weights.shape[0] != x.shape[1]:
         raise ValueError(f"W must have shape ({x.shape[1]}, outputs) as in the forward pass, got {weights.shape}")
     shape = (x.shape[0], weights.shape[1])
     dtype = FLOAT64 if x.dtype is FLOAT64 else float_dtype(weights)
-    if len(x_shape) > 1 and ready(dout) and dout.shape == shape and dout.dtype is weights.dtype is dtype:
-        return dout, weights if weights.flags.carray else kernel_array(weights, dtype)
     gradient = output_gradient(dout, shape[1:] if len(x_shape) == 1 else shape, dtype)
     return gradient.reshape(shape), kernel_array(weights, gradient.dtype)
+
+
+def _fit_back(dout: FloatArray, x: FloatArray, W: FloatArray, x_shape: tuple[int, ...]) -> bool:
+    """The same of dout and W, beside x as `saved` gives it."""
+    dtype, shape = W.dtype, W.shape
+    return (
+        (dtype is FLOAT32 or dtype is FLOAT64)
+        and dout.dtype is dtype
+        and (x.dtype is dtype or x.dtype is FLOAT32)
+        and x.shape == x_shape
+        and len(x_shape) == 2
+        and len(shape) == 2
+        and x_shape[1] == shape[0]
+        and dout.shape == (x_shape[0], shape[1])
+        and dout.flags.carray
+        and W.flags.carray
+        and shape[1] > 0
+    )
 
 
 def _check_rows(x: FloatArray, shape: tuple[int, ...]) -> None:

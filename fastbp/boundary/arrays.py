@@ -16,7 +16,7 @@ FloatArray = NDArray[Any]
 Kept = TypeVar("Kept")
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
-INDEX, BOOL = np.dtype(np.int64), np.dtype(np.bool_)
+INDEX, UNSIGNED, BOOL = np.dtype(np.int64), np.dtype(np.uint64), np.dtype(np.bool_)
 
 # How far layers and oracle may differ: max|a − b| ≤ tol · max(1, max|b|).
 TOLERANCE: dict[np.dtype[Any], float] = {FLOAT32: 1e-5, FLOAT64: 1e-12}
@@ -144,15 +144,17 @@ def after_forward(value: Kept | None, layer: object) -> Kept:
 
 def saved(value: Any, layer: object, name: str) -> FloatArray:
     """What forward left for backward; RuntimeError when forward has not run. A caller may have replaced it since."""
+    if ready(value):
+        return value
     _require_forward(value, layer)
     return inputs(value, name)
 
 
 def saved_mask(value: Any, layer: object) -> NDArray[np.bool_]:
     """The mask that forward left for backward; RuntimeError when forward has not run."""
-    _require_forward(value, layer)
     if type(value) is np.ndarray and value.dtype is BOOL and value.flags.carray:
         return value
+    _require_forward(value, layer)
     return np.array(real_array(value, "mask"), BOOL, order="C", subok=False)
 
 
@@ -187,7 +189,7 @@ def class_scores(x: ArrayLike, name: str = "x") -> tuple[FloatArray, tuple[int, 
     rows = inputs(x, name)
     if rows.ndim not in (1, 2):
         raise ValueError(f"{name} must have shape (batch, classes) or (classes,), got {rows.shape}")
-    return rows.reshape(-1, rows.shape[-1]), rows.shape
+    return (rows if rows.ndim == 2 else rows.reshape(1, -1)), rows.shape
 
 
 def targets(t: ArrayLike, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -260,9 +262,11 @@ def _index_shapes(shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
 
 def _class_indices(labels: NDArray[Any], rows: int, classes: int) -> NDArray[np.int64]:
     indices: NDArray[np.int64] = np.array(labels, INDEX, order="C", subok=False).reshape(rows)
-    # One reduction finds both ends: as an unsigned number a negative one is larger than any class.
-    if np.maximum.reduce(indices.view(np.uint64)) >= classes:
-        where = int(np.flatnonzero(indices.view(np.uint64) >= classes)[0])
+    # One pass finds both ends: as an unsigned number a negative one is larger than any class. By argmax, as a reduction
+    # takes 0.9 µs where this takes 0.4 (100 labels, EPYC of Zen 5).
+    unsigned = indices.view(UNSIGNED)
+    if unsigned.item(unsigned.argmax()) >= classes:
+        where = int(np.flatnonzero(unsigned >= classes)[0])
         raise ValueError(f"t[{where}] is {labels.flat[where]}, but the {classes} classes are 0 to {classes - 1}")
     return indices
 

@@ -47,6 +47,8 @@ def feature_places(shape: tuple[int, ...], gamma: NDArray[Any]) -> tuple[int, in
 
 def of_each_feature(values: ArrayLike, name: str, features: int, dtype: np.dtype[Any]) -> FloatArray:
     """Numbers, one of each feature, as (C,); a scalar goes for all. ValueError for another number of them."""
+    if ready(values) and values.dtype is dtype and values.shape == (features,):
+        return values
     array = real_array(values, name)
     if array.ndim == 0:
         array = np.full(features, array, dtype)

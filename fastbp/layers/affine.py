@@ -84,10 +84,11 @@ class Affine:
         """
         shape = x.shape if type(x) is np.ndarray else np.shape(x)
         x, W, b = affine_operands(x, self.W, self.b)
-        out = np.empty((x.shape[0], W.shape[1]), W.dtype)
+        dtype = W.dtype
+        out = np.empty((len(x), len(b)), dtype)
         if not skipping.forward(x, W, b, out):
-            n = threads.for_work(2.0 * x.shape[0] * W.size)
-            scratch = threads.scratch(n * scratch_size(W.dtype), W.dtype)
+            n = threads.for_work(2.0 * len(x) * W.size)
+            scratch = threads.scratch(n * scratch_size(dtype), dtype)
             if n == 1:
                 affine_forward(x, W, b, out, scratch)
             else:
@@ -103,10 +104,10 @@ class Affine:
         """
         x, shape = arrays.saved(self.x, self, "x"), self.original_x_shape or ()
         dout, W = affine_gradients(dout, x, self.W, shape)
-        dx = np.empty(x.shape, dout.dtype)
-        dW, db = np.empty(W.shape, dout.dtype), np.empty(W.shape[1], dout.dtype)
-        n = threads.for_work(4.0 * x.shape[0] * W.size)
-        scratch = threads.scratch(n * scratch_size(W.dtype), W.dtype)
+        dtype, sizes = dout.dtype, W.shape
+        dx, dW, db = np.empty(x.shape, dtype), np.empty(sizes, dtype), np.empty(sizes[1], dtype)
+        n = threads.for_work(4.0 * len(x) * W.size)
+        scratch = threads.scratch(n * scratch_size(dtype), dtype)
         if n == 1:
             affine_backward(dout, x, W, dx, dW, db, scratch)
         else:

@@ -37,8 +37,9 @@ def pays(x: NDArray[Any], W: NDArray[Any], *, anew: bool = False) -> bool:
     A forward pass looks at x anew; what comes after it takes what was found then.
     """
     D, M = W.shape
-    size = (precision or W.dtype).itemsize
-    if len(x) < FEW_SAMPLES or D < FEW_INPUTS or D > MOST_INPUTS or M * size < FEW_BYTES_OF_ROW or M > MOST_OUTPUTS:
+    if D < FEW_INPUTS or D > MOST_INPUTS or M > MOST_OUTPUTS or len(x) < FEW_SAMPLES:
+        return False
+    if M * (precision or W.dtype).itemsize < FEW_BYTES_OF_ROW:
         return False
     if not PACKS:  # compressed number by number, it never wins
         return False
@@ -64,11 +65,13 @@ def forward(x: NDArray[Any], W: NDArray[Any], b: NDArray[Any], out: NDArray[Any]
     if not pays(x, W, anew=True):
         return False
     n = threads.for_work(2.0 * x.shape[0] * W.size)
-    stride, memory = _sizes(*W.shape, precision or W.dtype).stride, _memory(n, x, W)
+    dtype = precision or W.dtype
+    sizes = _sizes(*W.shape, dtype)
+    memory = _memory(n, x.dtype, sizes, dtype)
     if n == 1:
-        return bool(affine_forward_skipping(x, W, b, stride, out, *memory))
+        return bool(affine_forward_skipping(x, W, b, sizes.stride, out, *memory))
     with threads.running(n) as launcher:
-        return bool(affine_forward_skipping_threads(x, W, b, stride, out, *memory, n, launcher))
+        return bool(affine_forward_skipping_threads(x, W, b, sizes.stride, out, *memory, n, launcher))
 
 
 def backward_params(dout: NDArray[Any], x: NDArray[Any], dW: NDArray[Any], db: NDArray[Any]) -> bool:
@@ -81,12 +84,11 @@ def backward_params(dout: NDArray[Any], x: NDArray[Any], dW: NDArray[Any], db: N
     return bool(affine_backward_params_skipping(dout, x, sizes.stride, dW, db, scratch, words))
 
 
-def _memory(n: int, x: NDArray[Any], W: NDArray[Any]) -> tuple[Any, ...]:
-    """What n threads of the forward pass work in."""
-    dtype = precision or W.dtype
-    sizes = _sizes(*W.shape, dtype)
+def _memory(n: int, given: np.dtype[Any], sizes: "_Sizes", dtype: np.dtype[Any]) -> tuple[Any, ...]:
+    """What n threads of the forward pass of samples given in a dtype work in."""
     room = n * sizes.room
-    values = threads.scratch(room * x.itemsize, _BYTES)[: room * x.itemsize].view(x.dtype)
+    size = room * given.itemsize
+    values = threads.scratch(size, _BYTES)[:size].view(given)
     marks = threads.scratch(n * kernels.MARKS, _INT64)
     return threads.scratch(n * sizes.copies, dtype), values, threads.scratch(room, _INT32), marks
 

@@ -59,7 +59,7 @@ class SoftmaxWithLoss:
         labels = checked(t, shape, rows.dtype)
         y = np.empty(rows.shape, rows.dtype)
         loss = softmax_loss_forward(rows, labels, float(self.eps), y)
-        self.y, self.t, self.loss = y.reshape(shape), t, float(loss)
+        self.y, self.t, self.loss = y if len(shape) == 2 else y[0], t, float(loss)
         self._t, self._given, self._shape = labels, t, shape
         return self.loss
 
@@ -71,7 +71,7 @@ class SoftmaxWithLoss:
         y = arrays.saved(self.y, self, "y")
         arrays.same_as_forward(y, self._shape, "y")
         t = self._t if self.t is self._given else arrays.targets(self.t, self._shape, y.dtype)
-        rows = y.reshape(-1, self._shape[-1])
-        dx = np.empty(rows.shape, rows.dtype)
-        softmax_loss_backward(rows.dtype.type(arrays.scalar_gradient(dout)), rows, t, dx)
-        return dx.reshape(y.shape)
+        rows = y if y.ndim == 2 else y.reshape(1, -1)
+        dx = np.empty(rows.shape, y.dtype)
+        softmax_loss_backward(y.dtype.type(arrays.scalar_gradient(dout)), rows, t, dx)
+        return dx if y.ndim == 2 else dx[0]

@@ -27,7 +27,7 @@ def backward_without_dx(layer: Any, dout: Any) -> None:
 
 def pays(layer: Any, dout: Any) -> bool:
     """Whether one thread without dx is as fast; and always where it skips zeros, which sums in another order."""
-    if not all(type(each) is np.ndarray and each.ndim for each in (dout, layer.W, layer.x)):
+    W, x = layer.W, layer.x
+    if not (type(dout) is type(W) is type(x) is np.ndarray and dout.ndim and W.ndim and x.ndim):
         return False  # what isn't an array yet, `backward` makes one
-    few = threads.for_work(4.0 * len(dout) * layer.W.size) <= MOST_THREADS
-    return few or skipping.pays(layer.x, layer.W)
+    return threads.for_work(4.0 * len(dout) * W.size) <= MOST_THREADS or skipping.pays(x, W)

@@ -125,6 +125,7 @@ BAD = [
     (loss, {"t": 1}, ValueError, r"got \(\)"),
     (loss, {"t": [2, 0, 3, 1]}, ValueError, r"t\[2\] is 3, but the 3 classes are 0 to 2"),
     (loss, {"t": [2, -1, 0, 1]}, ValueError, r"t\[1\] is -1, but the 3 classes are 0 to 2"),
+    (loss, {"t": [2, 3, -1, 9]}, ValueError, r"t\[1\] is 3, but the 3 classes are 0 to 2"),
     (loss, {"t": np.array([2, 0, 1, 2**64 - 1], np.uint64)}, ValueError, r"t\[3\] is 18446744073709551615"),
     (loss, {"t": [0.5, 0, 1, 2]}, TypeError, "class indices must be integers, got t of dtype float64"),
     (loss, {"t": [np.nan, 0, 1, 2]}, TypeError, "class indices must be integers"),

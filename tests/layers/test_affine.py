@@ -1,5 +1,8 @@
 """Affine against the oracle."""
 
+import pickle
+from typing import Any
+
 import checks
 import numpy as np
 import pytest
@@ -7,6 +10,7 @@ from cases import Case
 from hypothesis import given
 from hypothesis import strategies as st
 from numba import config
+from numpy.typing import NDArray
 
 from fastbp import Affine, layers, reference
 from fastbp.boundary.arrays import TOLERANCE
@@ -118,6 +122,58 @@ def test_weights_are_read_at_each_call() -> None:
     checks.close(layer.forward(x), x @ layer.W, FLOAT64, "rebound")
     layer.W = layer.W * 3
     checks.close(layer.backward(dout), dout @ layer.W.T, FLOAT64, "rebound before backward")
+
+
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    copy = array.copy()
+    copy.flags.writeable = False
+    return copy
+
+
+UNUSUAL = {
+    "columns": np.asfortranarray,
+    "every other number": lambda array: np.repeat(array, 2, axis=1)[:, ::2],
+    "read-only": read_only,
+    "swapped bytes": lambda array: array.astype(array.dtype.newbyteorder()),
+    "unpickled": lambda array: pickle.loads(pickle.dumps(array)),
+    "integers": lambda array: array.astype(np.int64),
+    "a list": lambda array: array.tolist(),
+}
+
+
+@pytest.mark.parametrize("how", UNUSUAL)
+@pytest.mark.parametrize("name", ["x", "W", "dout"])
+def test_arrays_that_no_kernel_reads_as_they_are(name: str, how: str) -> None:
+    """Whole numbers, in any form: backward gives the bits that it gives for plain arrays."""
+    rng = np.random.default_rng(10)
+    arrays = {n: rng.integers(-3, 4, s).astype(np.float64) for n, s in (("x", (4, 6)), ("W", (6, 5)), ("dout", (4, 5)))}
+    results = []
+    for form in (np.asarray, UNUSUAL[how]):
+        layer = Affine(arrays["W"], np.zeros(5))
+        layer.forward(arrays["x"])
+        given = arrays | {name: form(arrays[name])}
+        layer.x, layer.W = given["x"], given["W"]
+        results.append((layer.backward(given["dout"]), layer.dW, layer.db))
+    for got, expected in zip(*results, strict=True):
+        assert got.dtype == expected.dtype
+        assert got.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("shape", [(4,), (5, 4), (3, 5), (4, 5, 1)])
+def test_dout_of_another_shape(shape: tuple[int, ...]) -> None:
+    layer = Affine(np.ones((6, 5)), np.zeros(5))
+    layer.forward(np.ones((4, 6)))
+    with pytest.raises(ValueError, match="dout must have the shape of the output"):
+        layer.backward(np.ones(shape))
+
+
+@pytest.mark.parametrize("shape", [(5, 6), (7, 5), (6,), (6, 5, 1)])
+def test_W_of_another_shape_before_backward(shape: tuple[int, ...]) -> None:
+    layer = Affine(np.ones((6, 5)), np.zeros(5))
+    layer.forward(np.ones((4, 6)))
+    layer.W = np.ones(shape)
+    with pytest.raises(ValueError, match=r"W must have shape \(6, outputs\)"):
+        layer.backward(np.ones((4, 5)))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
