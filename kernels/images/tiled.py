@@ -48,10 +48,9 @@ def _shares(s, width):
 
 # How many times the largest result may be less than a term of a tile at the border, times the root of the channels; and
 # LIMIT_OF_SUMS, times that root, less than a weight times a pixel's sum over channels: as large a term may have been on
-# the way, where channels cancel. For pixels of all sizes beside filters with rows and columns of zeros, of channels
-# random, all alike, or in two halves that cancel, errors are at most 8e-6 of the largest result in float32 (16 to 128
-# channels; 256: 1.2e-5), 7e-14 in float64 (EPYC of Zen 5). Random numbers, 16 to 512 channels, reach two thirds of
-# LIMIT, three quarters of LIMIT_OF_SUMS.
+# the way, where channels cancel. For pixels of all sizes beside filters with rows and columns of zeros, of 16 to 128
+# channels random, all alike, or in two halves that cancel, errors are at most 8e-6 of the largest result in float32,
+# 7e-14 in float64 (EPYC of Zen 5). Random numbers reach two thirds of LIMIT, three quarters of LIMIT_OF_SUMS.
 LIMIT, LONG_LIMIT = 30.0, 2000.0
 LIMIT_OF_SUMS = 0.75  # times the root of the channels
 

@@ -19,9 +19,10 @@ IMAGES = 32  # at a time, at most: those to be computed in another way are the b
 FEW = 12
 LEAST = 4  # pixels and results a side: tiles took up to 4.5 times as long for fewer (64 channels, EPYC of Zen 4)
 SIDE = 512  # of an image, at most: a row of tiles is taken at once
-# Filters times channels, at most: the factors of more are read from afar for each few tiles. At 8 x 8 256 to 256
-# channels take 0.78 of the direct way's time, 512 to 512 1.3.
-FACTORS = 1 << 16
+# Channels, at most, in or out. Of more the rounding adds up to more than a result may have: where two halves of them
+# cancel, 1.5e-5 of the largest one with 256, 3.4e-5 with 512 (EPYC of Zen 5). At 8 x 8 256 to 256 take 1.3 times as
+# long directly, 512 to 512 0.8 times (EPYC of Zen 4).
+MANY = 128
 FILLED = 8  # tables of rows are filled up to a multiple of this, which all tiles' rows divide
 ALIGNED = 16  # elements: each share of the memory begins a cache line
 
@@ -53,8 +54,9 @@ def filled(count, to):
 def is_tiled(s):
     """Whether sums of tiles pay: 16 multiplications instead of 36, for additions that each channel has once."""
     places = min(min(s.OH, s.OW), min(s.H, s.W)) >= LEAST
-    small = s.pad <= 2 and max(s.H, s.W) + 4 <= SIDE and s.C * s.FN <= FACTORS
-    return s.FH == 3 and s.FW == 3 and s.stride == 1 and min(s.C, s.FN) >= FEW and small and places
+    small = s.pad <= 2 and max(s.H, s.W) + 4 <= SIDE
+    channels = FEW <= min(s.C, s.FN) and max(s.C, s.FN) <= MANY
+    return s.FH == 3 and s.FW == 3 and s.stride == 1 and channels and small and places
 
 
 @inlined
