@@ -15,9 +15,12 @@ class Peer:
 
     def __init__(self, job: Job) -> None:
         fastbp.set_num_threads(job.threads)
-        self._initial, self._optimizer, self._x, self._t = job.params, job.optimizer, job.x, job.t
-        self._data: Any = None
-        self.reset()
+        self._initial, self._x, self._t = job.params, job.x, job.t
+        self._network = Network(job.params, fastbp.layers)
+        self._optimizer = getattr(fastbp, job.optimizer)(lr=RATES[job.optimizer])
+        self._new = dict(vars(self._optimizer))
+        self._step = fastbp.compile(self._network, self._optimizer)
+        self._data = self.prepared()
 
     @staticmethod
     def missing(optimizer: str) -> str:
@@ -25,10 +28,10 @@ class Peer:
         return f"fastbp.{absent[0]} is missing" if absent else ""
 
     def reset(self) -> None:
-        network = Network(self._initial, fastbp.layers)
-        optimizer = getattr(fastbp, self._optimizer)(lr=RATES[self._optimizer])
-        self._step: Any = fastbp.compile(network, optimizer)
-        self._data = self.prepared() if self._data is None else self._data
+        """What is compiled, and the memory of the epoch before, are kept, as in one training of many epochs."""
+        for name, initial in self._initial.items():
+            self._network.params[name][...] = initial
+        vars(self._optimizer).update(self._new)
 
     def prepared(self) -> Any:
         """What `run` takes; made once and not timed."""
