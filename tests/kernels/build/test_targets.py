@@ -85,6 +85,7 @@ def test_suite_on_target(name: str, tmp_path: Path) -> None:
         "layers/test_affine",
         "layers/test_batch_normalization",
         "layers/test_convolution",
+        "layers/test_convolution_tiles",
         "layers/test_pooling",
         "layers/test_relu",
         "layers/test_sigmoid",
