@@ -43,7 +43,7 @@ def or_the_owners(load: Callable[..., Any], own: Callable[[], Any], note: Callab
         except ConnectionError as error:
             try:
                 found = own()(*arguments, **named)
-            except Exception as failure:
+            except Exception as failure:  # whatever the owner's code may raise goes beside our own
                 error.add_note(f"Nor does the script's own dataset.mnist give it: {type(failure).__name__}: {failure}")
                 raise error from None
         note()

@@ -123,7 +123,7 @@ def _results(t, at, begin, count, columns, weight, given, scratch):
         for n in range(count):
             terms, sums = moved(scratch, at.terms), moved(scratch, at.sums + n * P * columns)
             found = add_up_terms(t, top, rows, n * rows * t.wide, terms, every, columns, sums)
-            if top == 0 or term_at_border < found or found != found:  # of an image in parts the largest, or NaN
+            if top == 0 or term_at_border < found or found != found:  # the largest, or NaN; an image in parts is alone
                 term_at_border = found
             image = moved(given, (begin + n) * t.inner * t.H * t.W)
             if top + rows == t.high and not _is_exact(t, weight, image, term_at_border, P * columns, sums):

@@ -144,7 +144,7 @@ def forward_many_rows(lo, hi, left, right, N, D, M, x, W, b, out, mask, rectifie
 
 @shared
 def forward_few_rows(lo, hi, N, D, M, x, W, b, out, mask, rectified, scratch):
-    """The same, all columns, where it isn't."""
+    """The same of at most FEW_ROWS, all columns."""
     p = Product(FORWARD, x, D, 1, N, D, W, out, M, b, _bytes(mask), 0.0, rectified, scratch)
     if D == 1 and M == 1:
         single_terms(lo, hi, p)
