@@ -13,7 +13,7 @@ import training
 import training_rounds
 import training_tables
 from mnist_real import REAL, real_data
-from peers import fastbp_dense, scikit_learn
+from peers import fastbp_dense, fastbp_sparse, scikit_learn
 from peers.layered import OPTIMIZERS, Network
 from training_process import CHECKED, LeftOut, System
 from training_rows import TASKS, Task, TrainingReport, TrainingResult, draw_order
@@ -77,6 +77,22 @@ def losses_of(folder: Path, module: str) -> Any:
         return system.ready["losses"]
     finally:
         system.close()
+
+
+@pytest.mark.parametrize("module", [fastbp_dense, fastbp_sparse])
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+def test_each_turn_is_a_training_from_the_beginning(module: Any, optimizer: str) -> None:
+    rng = np.random.default_rng(6)
+    params = Network({"W1": rng.standard_normal((12, 5)), "b1": np.zeros(5)}, reference).params
+    x, t = rng.random((40, 12)), rng.integers(0, 5, 40)
+    peer = module.Peer(peers.Job((12, 5), 8, optimizer, 1, params, x, t))
+    order = rng.integers(0, 40, (10, 8))
+    first = peer.run(order)
+    assert first[-1] != first[0]
+    assert not np.array_equal(peer.run(order), first)  # it has trained
+    for _ in range(2):
+        peer.reset()
+        np.testing.assert_array_equal(peer.run(order), first)
 
 
 @pytest.mark.command
