@@ -50,6 +50,19 @@ def test_large_pixels_that_no_filter_sees(channels: int, kind: str, dtype: str) 
             checks.close(dx, expected, tolerance, f"dx of image {n} with {value}")
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_bright_border_that_no_filter_sees(seed: int) -> None:
+    """Terms of one sign in all channels: without `LIMIT` errors are 1e-5 to 3e-5 of the largest result."""
+    rng, channels = np.random.default_rng(seed), 128
+    W = np.repeat(rng.standard_normal((16, 1, 3, 3)), channels, axis=1).astype(np.float32) / 12
+    W[..., 1:] = 0
+    x = np.repeat(rng.standard_normal((1, 1, 8, 8)), channels, axis=1).astype(np.float32)
+    x[..., 7] = 10 * (1 + rng.random(8))
+    expected = reference.Convolution(W.astype(float), np.zeros(16), pad=1).forward(x.astype(float))
+    out = Convolution(W, np.zeros(16, np.float32), pad=1).forward(x)
+    assert np.abs(out - expected).max() <= 5e-6 * np.abs(expected).max()
+
+
 def test_sums_of_pixels_that_overflow() -> None:
     """Tiles of 3 x 3 filters add pixels up before they are multiplied: what isn't finite then is computed directly."""
     arrays = Case("convolution", (5, *SHAPE), "float32").arrays()
