@@ -98,8 +98,9 @@ def test_the_same_bits_for_any_number_of_threads() -> None:
 
 
 @pytest.mark.parametrize("N", [7, 57, *(pytest.param(N, marks=compiled_only) for N in (112, 113, 128, 150, 300))])
-def test_kernels_are_right_and_stay_inside_their_arrays(N: int) -> None:
-    D, M = 131, 45
+@pytest.mark.parametrize("M", [30, 45])
+def test_kernels_are_right_and_stay_inside_their_arrays(N: int, M: int) -> None:
+    D = 131
     x, dout = guarded.Guarded(sparse(N, D)), guarded.Guarded(np.random.default_rng(2).random((N, M)))
     W, b = (guarded.Guarded(each) for each in parameters(D, M, np.float64))
     width = lanes(np.dtype(np.float64))
