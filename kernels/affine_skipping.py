@@ -1,17 +1,20 @@
 """The kernels of an affine layer whose x is mostly zeros, as images are, which are skipped.
 
 x (N, D), W (D, M), b (M,), out and dout (N, M). They compute in the dtype of `scratch`, whatever that of W. Each thread
-works in memory of its own: forward in `copies_size` elements of scratch, `room` of values (as x) and columns (int32)
-and MARKS of marks (int64), the gradients in `gradient_size` of scratch and `words_size` of marks. They return whether
-they did it: 0 · inf is NaN, so where W or dout is not finite nothing is skipped.
+works in memory of its own: forward in `copies_size` elements of scratch and `room` of columns (int32), the gradients in
+`gradient_size` of scratch and `words_size` of marks (int64). They return whether they did it: 0 · inf is NaN, so where
+W or dout is not finite nothing is skipped. Forward has a mark for each thread that says so.
+
+Rows of x go together in forward, columns in the gradients, wherever one of them is not zero: those of the other are
+multiplied too, and what they are multiplied with is loaded once for all.
 """
 
 from fastbp.kernels.build.flags import inlined, kernel, shared
 from fastbp.kernels.build.threads import on_threads
-from fastbp.kernels.loop.compress import OVERRUN, keep, keep_one_by_one, lanes_together
-from fastbp.kernels.loop.sparse import CHAIN, add_bias_rows, product_by
+from fastbp.kernels.loop.compress import OVERRUN
+from fastbp.kernels.loop.sparse import add_bias_rows
 from fastbp.kernels.matmul.edges import column_sums
-from fastbp.kernels.nonzeros import MOST_ROWS, lowest_bit, mark_nonzeros
+from fastbp.kernels.nonzeros import MOST_ROWS, columns_not_zero, lowest_bit, mark_nonzeros
 from fastbp.kernels.tiles import (
     add,
     address_as_bytes,
@@ -19,6 +22,7 @@ from fastbp.kernels.tiles import (
     fma,
     fma_step,
     lanes_of,
+    load,
     load_masked,
     load_row,
     load_row_masked,
@@ -34,12 +38,16 @@ from fastbp.kernels.tiles import (
 )
 from fastbp.kernels.tiles.target import TARGET
 
-ROWS = CHAIN  # that are compressed at a time
-MARKS = 2 * ROWS + 1  # where rows begin, and how far each was read
+CHUNK = 128  # rows of x at a time, whose results stay in the caches
+# Of W, that all rows of a chunk pass over: with 32 and 64 KiB forward of 100 x 784 x 50 takes 1.1 and 1.0 times as long
+# (EPYC of Zen 5, 48 KiB of first-level cache).
+BLOCK_BYTES = 48 * 1024
 WORDS = 2  # words of bits for each column of x, whose rows make one sum
 WIDTHS = (4, 7)  # vectors of the result at a time: 7 hold the book's 50 columns in float64 of AVX-512
-COLUMNS = (4 if TARGET.registers == 32 else 2, 2)  # of x, for each of WIDTHS, whose gradients are summed together
-FORWARD = "given[:, ::1], real[:, ::1], real[::1], int64, real[:, ::1], real[::1], given[::1], int32[::1], int64[::1]"
+# Of x, for each of WIDTHS: rows whose results, and columns whose gradients are summed together.
+ROWS = (2, 2 if TARGET.registers == 32 else 1)
+COLUMNS = (4 if TARGET.registers == 32 else 2, 2)
+FORWARD = "given[:, ::1], real[:, ::1], real[::1], int64, real[:, ::1], real[::1], int32[::1], int64[::1]"
 
 
 def padded_columns(M, lanes):
@@ -55,8 +63,8 @@ def _by_seven(stride, like):
 
 
 def copies_size(D, stride, lanes):
-    """Elements of scratch: what aligns it, and copies of W and of the results of ROWS rows."""
-    return lanes + (D + ROWS) * stride
+    """Elements of scratch: what aligns it, and copies of W and of the results of a chunk of rows."""
+    return lanes + (D + CHUNK) * stride
 
 
 def gradient_size(stride, lanes):
@@ -65,8 +73,8 @@ def gradient_size(stride, lanes):
 
 
 def room(D):
-    """Elements of what is compressed, rows side by side."""
-    return ROWS * D + OVERRUN
+    """Elements for columns, and what may be overwritten behind them."""
+    return D + OVERRUN
 
 
 def words_size(D):
@@ -94,17 +102,25 @@ def _copied_by(tile, rows, M, x, stride, out):
 
 
 @inlined
-def _compress(count, D, x, begins, columns, values):
-    """The columns and values of so many rows of x, row i from begins[i] on."""
-    e, lanes = 0, lanes_together(values)
-    for i in range(count):
-        begins[i] = e
-        row, k = i * D, 0
-        while k + lanes <= D:
-            e = keep(x, row + k, 1.0, k, columns, values, e)
-            k += lanes
-        e = keep_one_by_one(row + k, row + D, x, 1.0, -row, columns, values, e)
-    begins[count] = e
+def _add_products(tile, count, D, height, x, W, stride, product, grows, columns):
+    """product = x @ W, or if it grows product += x @ W, of the first `height` columns of x (count, D)."""
+    for i in range(0, count, rows_of(tile)):
+        rows, samples = min(rows_of(tile), count - i), moved(x, i * D)
+        found = columns_not_zero(tile, rows, D, height, samples, columns)
+        for j in range(0, stride, width_of(tile)):
+            acc = splat(tile, 0.0)
+            if grows:
+                acc = load(tile, product, i * stride + j, stride)
+            for n in range(found):
+                k = columns[n]
+                acc = fma_step(acc, samples, k, D, rows, load_row(tile, W, k * stride + j))
+            store(acc, product, i * stride + j, stride)
+
+
+@inlined
+def _height(stride, like):
+    """Rows of W that make a block."""
+    return max(BLOCK_BYTES // (stride * (TARGET.vector_bytes // lanes_of(like))) // 16 * 16, 16)
 
 
 @inlined
@@ -112,8 +128,8 @@ def _products_of_columns(tile, D, M, rows, words, x, gradient, stride, grows, dW
     """dW (D, M) = x.T @ gradient, or if it grows dW += x.T @ gradient; rows of the gradient have `stride`.
 
     The bits of words[d] are the non-zeros of column d in the first `rows` rows, those of words[D + d] in the others.
-    Columns go together, as many as the tile has rows, wherever one of them is not zero: neighbours mostly are zero
-    together, a row of the gradient is loaded once for all, and their sums don't wait for each other. One by one,
+    Columns go together, as many as the tile has rows: neighbours mostly are zero together, a row of the gradient is
+    loaded once for all, and their sums don't wait for each other. One by one,
     100 x 784 x 50 took 2.2 times as long in float32 and 1.1 in float64, with AVX2 1.2 in both (EPYC of Zen 5). What
     took longer than one by one: rows compressed and then listed by columns (1.4 times in float64, 1.7 in float32, with
     AVX2 1.3 and 1.6), a loop for each of the two words (1.02 to 1.05), and, than lists, products added row of x by row
@@ -140,56 +156,55 @@ def _products_of_columns(tile, D, M, rows, words, x, gradient, stride, grows, dW
 
 
 @shared
-def forward_rows_skipping(lo, hi, D, M, x, W, b, stride, out, scratch, values, columns, marks):
-    """Rows [lo, hi) of x @ W + b; marks[0] is 0 if it wasn't done."""
-    padded_W = moved(scratch, aligned(scratch))
-    product = moved(padded_W, D * stride)
-    begins, cursors, nowhere = marks, moved(marks, ROWS + 1), address_as_bytes(0)
-    finite = _copied(D, M, W, stride, padded_W)
-    if finite:
-        for top in range(lo, hi, ROWS):
-            count = min(ROWS, hi - top)
-            _compress(count, D, moved(x, top * D), begins, columns, values)
-            if _by_seven(stride, scratch):
-                tile = zeros(1, 7, scratch)
-                product_by(tile, 0, count, begins, columns, values, D, padded_W, stride, product, cursors)
-            else:
-                tile = zeros(1, 4, scratch)
-                product_by(tile, 0, count, begins, columns, values, D, padded_W, stride, product, cursors)
+def forward_rows_skipping(lo, hi, D, M, x, W, b, stride, out, scratch, columns, done):
+    """Rows [lo, hi) of x @ W + b; done[0] is 0 if it wasn't done."""
+    padded_W, height = moved(scratch, aligned(scratch)), _height(stride, scratch)
+    product, nowhere, finite = moved(padded_W, D * stride), address_as_bytes(0), True
+    for top in range(lo, hi, CHUNK):
+        count = min(CHUNK, hi - top)
+        for k in range(0, D, height):
+            size, block, samples = min(height, D - k), moved(padded_W, k * stride), moved(x, top * D + k)
+            if top == lo:
+                finite = finite and _copied(size, M, moved(W, k * M), stride, block)
+            if finite and _by_seven(stride, scratch):
+                tile = zeros(ROWS[1], WIDTHS[1], scratch)
+                _add_products(tile, count, D, size, samples, block, stride, product, k > 0, columns)
+            elif finite:
+                tile = zeros(ROWS[0], WIDTHS[0], scratch)
+                _add_products(tile, count, D, size, samples, block, stride, product, k > 0, columns)
+        if finite:
             add_bias_rows(0, count, M, product, stride, b, moved(out, top * M), nowhere, False)
-    marks[0] = 1 if finite else 0
+    done[0] = 1 if finite else 0
 
 
 @shared
-def skipping_of_thread(part, threads, N, D, M, x, W, b, stride, out, scratch, size, values, columns, each, marks):
-    """The rows of this thread; it has `size` elements of scratch, and `each` of values and columns."""
-    lo, hi, at = N * part // threads, N * (part + 1) // threads, part * each
-    own, values, columns = moved(scratch, part * size), moved(values, at), moved(columns, at)
-    forward_rows_skipping(lo, hi, D, M, x, W, b, stride, out, own, values, columns, moved(marks, part * MARKS))
+def skipping_of_thread(part, threads, N, D, M, x, W, b, stride, out, scratch, size, columns, room, done):
+    """The rows of this thread; it has `size` elements of scratch, and `room` of columns."""
+    lo, hi, own = N * part // threads, N * (part + 1) // threads, moved(scratch, part * size)
+    columns, done = moved(columns, part * room), moved(done, part)
+    forward_rows_skipping(lo, hi, D, M, x, W, b, stride, out, own, columns, done)
 
 
 @kernel(FORWARD)
-def affine_forward_skipping(x, W, b, stride, out, scratch, values, columns, marks):
+def affine_forward_skipping(x, W, b, stride, out, scratch, columns, done):
     """out = x @ W + b."""
-    (N, M), D, target, memory = out.shape, W.shape[0], pointer(out), pointer(scratch)
-    values, columns = pointer(values), pointer(columns)
-    forward_rows_skipping(
-        *(0, N, D, M, pointer(x), pointer(W), pointer(b), stride, target, memory, values, columns, pointer(marks))
-    )
-    return marks[0] != 0
+    (N, M), D, memory, columns = out.shape, W.shape[0], pointer(scratch), pointer(columns)
+    x, W, b, out = pointer(x), pointer(W), pointer(b), pointer(out)
+    forward_rows_skipping(0, N, D, M, x, W, b, stride, out, memory, columns, pointer(done))
+    return done[0] != 0
 
 
 @kernel(f"{FORWARD}, int64, int64")
-def affine_forward_skipping_threads(x, W, b, stride, out, scratch, values, columns, marks, threads, launcher):
+def affine_forward_skipping_threads(x, W, b, stride, out, scratch, columns, done, threads, launcher):
     """The same, its rows split over threads."""
-    (N, M), D, size, each = out.shape, W.shape[0], scratch.size // threads, values.size // threads
+    (N, M), D, size, room = out.shape, W.shape[0], scratch.size // threads, columns.size // threads
     x, W, b, out, scratch = pointer(x), pointer(W), pointer(b), pointer(out), pointer(scratch)
-    given = (N, D, M, x, W, b, stride, out, scratch, size, pointer(values), pointer(columns), each, pointer(marks))
+    given = (N, D, M, x, W, b, stride, out, scratch, size, pointer(columns), room, pointer(done))
     on_threads(skipping_of_thread, launcher, threads, given)
-    done = True
+    all_done = True
     for part in range(threads):
-        done = done and marks[part * MARKS] != 0
-    return done
+        all_done = all_done and done[part] != 0
+    return all_done
 
 
 @kernel("real[:, ::1], given[:, ::1], int64, real[:, ::1], real[::1], real[::1], int64[::1]")

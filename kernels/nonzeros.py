@@ -1,12 +1,14 @@
-"""Which numbers of a few rows are not zero, a word for each column: bit i is set where x[i, column] is none.
+"""Which numbers of a few rows are not zero, without a branch, a vector of columns at a time.
 
-Found without a branch, a vector of columns at a time.
+mark_nonzeros      a word for each column: bit i is set where x[i, column] is none
+columns_not_zero   the columns where one of the rows has none, one after the other
 """
 
 from llvmlite import ir
 from numba import types
 
 from fastbp.kernels.build.flags import inlined
+from fastbp.kernels.packing import PACKS, bits_of, is_kept, load_vector, packed, store_vector
 from fastbp.kernels.tiles import codegen as cg
 from fastbp.kernels.tiles.operation import operation
 from fastbp.kernels.tiles.target import TARGET
@@ -27,7 +29,7 @@ def _together_as_python(x):
 
 @operation(interpreted=_together_as_python)
 def columns_together(typingctx, x):
-    """How many columns `_mark` looks at."""
+    """How many columns `_mark` and `_keep_columns` look at."""
 
     def codegen(context, builder, signature, arguments):
         return cg.I64(TARGET.vector_bytes * 8 // x.dtype.bitwidth)
@@ -96,3 +98,56 @@ def mark_nonzeros(rows, D, x, words):
         for row in range(rows):
             if x[row * D + d] != 0:
                 words[d] |= 1 << row
+
+
+def _keep_as_python(x, at, D, like, rows, k, columns, e):
+    for column in range(_together_as_python(x)):
+        if any(x[at + row * D + column] != 0 for row in range(rows)):
+            columns[e] = k + column
+            e += 1
+    return e
+
+
+@operation(interpreted=_keep_as_python)
+def _keep_columns(typingctx, x, at, D, like, rows, k, columns, e):
+    """Puts into columns[e:], counted from k, where one of the rows x[at:], x[at + D:] ... is not zero.
+
+    There are `rows` of them, at most as many as a tile has. Returns where the next one belongs; behind, lanes may be
+    overwritten.
+    """
+
+    def codegen(context, builder, signature, arguments):
+        data, at, stride, _, rows, k, columns_data, e = arguments
+        lanes, kept = TARGET.vector_bytes * 8 // x.dtype.bitwidth, None
+        for row in range(like.rows):
+            place = builder.add(at, builder.mul(cg.clamped_row(builder, row, rows), stride))
+            found = is_kept(builder, load_vector(context, builder, x, data, place, lanes))
+            kept = found if kept is None else builder.or_(kept, found)
+        bits, found = bits_of(builder, kept)
+        numbers = ir.Constant(ir.VectorType(cg.I32, lanes), list(range(lanes)))
+        numbers = builder.add(numbers, cg.broadcast(builder, builder.trunc(k, cg.I32), lanes))
+        store_vector(context, builder, columns, columns_data, e, packed(builder, numbers, kept, bits))
+        return builder.add(e, found)
+
+    long = types.int64
+    return long(x, long, long, like, long, long, columns, long), codegen
+
+
+@inlined
+def columns_not_zero(like, rows, D, count, x, columns):
+    """How many of the first `count` columns of x (rows, D), rows of a tile, are not zero; `columns` holds them.
+
+    Behind these as many may be overwritten as a vector has lanes.
+    """
+    e, k = 0, 0
+    while PACKS and k + columns_together(x) <= count:
+        e = _keep_columns(x, k, D, like, rows, k, columns, e)
+        k += columns_together(x)
+    for column in range(k, count):
+        nonzero = False
+        for row in range(rows):
+            nonzero = nonzero or x[row * D + column] != 0
+        if nonzero:
+            columns[e] = column
+            e += 1
+    return e

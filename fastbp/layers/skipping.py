@@ -14,12 +14,13 @@ from fastbp.kernels.affine_skipping import (
     affine_forward_skipping,
     affine_forward_skipping_threads,
 )
-from fastbp.kernels.loop.compress import PACKS
+from fastbp.kernels.packing import PACKS
 from fastbp.kernels.tiles.target import lanes
 from fastbp.system import threads
 
-# Where it wins, by shape: of MNIST's images forward takes 0.5 of the time at 100 x 784 x 50 in float64 and 0.7 in
-# float32, dW 0.55 and 0.9; with shorter rows of W in float32 both take longer (EPYC of Zen 5).
+# Where it wins, by shape: of MNIST's images at 100 x 784 x 50 forward takes 0.6 of the time in float64 and 0.8 in
+# float32, dW 0.4 and 0.6, with AVX2 0.5 and 0.6 each; with shorter rows of W in float32, half of it takes longer with
+# AVX-512 (EPYC of Zen 5, each batch another one).
 FEW_SAMPLES, FEW_INPUTS, FEW_BYTES_OF_ROW = 32, 128, 200
 MOST_INPUTS, MOST_OUTPUTS = 4096, 256
 # By zeros: of so many numbers of x, in equal distances, less than this share is not zero. Of MNIST's it is 0.19.
@@ -28,7 +29,7 @@ LOOKED_AT, BELOW = 256, 0.3
 # What it computes in; None: the dtype of W.
 precision: np.dtype[Any] | None = None
 
-_BYTES, _INT32, _INT64 = np.dtype(np.uint8), np.dtype(np.int32), np.dtype(np.int64)
+_INT32, _INT64 = np.dtype(np.int32), np.dtype(np.int64)
 
 
 def pays(x: NDArray[Any], W: NDArray[Any], *, anew: bool = False) -> bool:
@@ -67,11 +68,12 @@ def forward(x: NDArray[Any], W: NDArray[Any], b: NDArray[Any], out: NDArray[Any]
     n = threads.for_work(2.0 * x.shape[0] * W.size)
     dtype = precision or W.dtype
     sizes = _sizes(*W.shape, dtype)
-    memory = _memory(n, x.dtype, sizes, dtype)
+    copies, columns = threads.scratch(n * sizes.copies, dtype), threads.scratch(n * sizes.room, _INT32)
+    done = threads.scratch(n, _INT64)
     if n == 1:
-        return bool(affine_forward_skipping(x, W, b, sizes.stride, out, *memory))
+        return bool(affine_forward_skipping(x, W, b, sizes.stride, out, copies, columns, done))
     with threads.running(n) as launcher:
-        return bool(affine_forward_skipping_threads(x, W, b, sizes.stride, out, *memory, n, launcher))
+        return bool(affine_forward_skipping_threads(x, W, b, sizes.stride, out, copies, columns, done, n, launcher))
 
 
 def backward_params(dout: NDArray[Any], x: NDArray[Any], dW: NDArray[Any], db: NDArray[Any]) -> bool:
@@ -82,15 +84,6 @@ def backward_params(dout: NDArray[Any], x: NDArray[Any], dW: NDArray[Any], db: N
     sizes = _sizes(*dW.shape, dtype)
     scratch, words = threads.scratch(sizes.gradient, dtype), threads.scratch(sizes.words, _INT64)
     return bool(affine_backward_params_skipping(dout, x, sizes.stride, dW, db, scratch, words))
-
-
-def _memory(n: int, given: np.dtype[Any], sizes: "_Sizes", dtype: np.dtype[Any]) -> tuple[Any, ...]:
-    """What n threads of the forward pass of samples given in a dtype work in."""
-    room = n * sizes.room
-    size = room * given.itemsize
-    values = threads.scratch(size, _BYTES)[:size].view(given)
-    marks = threads.scratch(n * kernels.MARKS, _INT64)
-    return threads.scratch(n * sizes.copies, dtype), values, threads.scratch(room, _INT32), marks
 
 
 class _Sizes(NamedTuple):

@@ -8,6 +8,7 @@ from llvmlite import ir
 from numba import types
 
 from fastbp.kernels.build.flags import inlined, shared
+from fastbp.kernels.packing import PACKS, at_once, bits_of, is_kept, load_vector, orders, packed, store_vector
 from fastbp.kernels.tiles import codegen as cg
 from fastbp.kernels.tiles.operation import operation
 from fastbp.kernels.tiles.target import TARGET
@@ -17,8 +18,6 @@ from fastbp.kernels.tiles.target import TARGET
 COMPRESSED = WIDE, NARROW, BYTES = range(3)
 NARROW_BELOW = 1 << 16  # columns that uint16 can count
 OVERRUN = 64  # elements behind the last one of a sample that may be read, and of its copy written
-
-I8 = ir.IntType(8)
 
 
 def form_of(source, D):
@@ -33,31 +32,6 @@ def dtypes_of(form, dtype):
     return "int32" if form == WIDE else "uint16", "uint8" if form == BYTES else str(dtype)
 
 
-def _load(context, builder, x, data, at, count):
-    memory = ir.VectorType(context.get_data_type(x.dtype), count)
-    pointer = cg.element_pointer(context, builder, x, data, at, memory)
-    return builder.load(pointer, align=cg.size_of(memory.element))
-
-
-def _store(context, builder, array, data, at, vector):
-    pointer = cg.element_pointer(context, builder, array, data, at, vector.type)
-    builder.store(vector, pointer, align=cg.size_of(vector.type.element))
-
-
-def _is_kept(builder, vector):
-    """Which elements are no zeros: NaN is none, −0.0 is one."""
-    zero = ir.Constant(vector.type, None)
-    if isinstance(vector.type.element, ir.IntType):
-        return builder.icmp_unsigned("!=", vector, zero)
-    return builder.fcmp_unordered("!=", vector, zero)
-
-
-def _bits(builder, kept):
-    """(A bit for each lane, how many are set), as int64."""
-    bits = builder.zext(builder.bitcast(kept, ir.IntType(kept.type.count)), cg.I64)
-    return bits, cg.call_llvm(builder, "ctpop", cg.I64, [bits], [cg.I64])
-
-
 def _count_as_python(x, at, count):
     return sum(x[at + k] != 0 for k in range(count))
 
@@ -68,48 +42,9 @@ def _count(typingctx, x, at, count):
     numbers = cg.literal_value(count, "count")
 
     def codegen(context, builder, signature, arguments):
-        return _bits(builder, _is_kept(builder, _load(context, builder, x, *arguments[:2], numbers)))[1]
+        return bits_of(builder, is_kept(builder, load_vector(context, builder, x, *arguments[:2], numbers)))[1]
 
     return types.int64(x, types.int64, count), codegen
-
-
-def _packed(builder, vector, kept, bits):
-    """A vector whose kept lanes lie at its front."""
-    if TARGET.vector_bytes == 64:
-        blank = ir.Constant(vector.type, None)
-        return cg.call_llvm(builder, "x86.avx512.mask.compress", vector.type, [vector, blank, kept], [vector.type])
-    if vector.type == ir.VectorType(cg.I32, 4):  # half a register
-        wide = cg.shuffled(builder, vector, vector, [0, 1, 2, 3, 0, 1, 2, 3])
-        packed = _packed(builder, wide, None, bits)
-        return cg.shuffled(builder, packed, packed, [0, 1, 2, 3])
-    words = ir.VectorType(cg.I32, 8)
-    order = builder.load(builder.gep(_orders(builder, vector.type.count), [cg.I32(0), bits]), align=8)
-    order = builder.zext(builder.bitcast(order, ir.VectorType(I8, 8)), words)
-    moved = cg.call_llvm(builder, "x86.avx2.permd", words, [builder.bitcast(vector, words), order], [])
-    return builder.bitcast(moved, vector.type)
-
-
-def _orders(builder, count):
-    """The table of AVX2: for each set of lanes that are kept, which words of the vector come first; a byte each."""
-    name = f"orders_of_{count}_lanes"
-    if name not in builder.module.globals:
-        words, orders = 8 // count, []
-        for bits in range(1 << count):
-            kept = [lane for lane in range(count) if bits >> lane & 1]
-            order = [lane * words + word for lane in kept for word in range(words)]
-            orders.append(sum(word << 8 * place for place, word in enumerate(order)))
-        table = ir.GlobalVariable(builder.module, ir.ArrayType(cg.I64, len(orders)), name)
-        table.initializer, table.global_constant, table.linkage = (
-            ir.Constant(table.value_type, orders),
-            True,
-            "internal",
-        )
-    return builder.module.globals[name]
-
-
-def _at_once(values):
-    """Numbers that are packed together: words of 32 bits, or values that are longer."""
-    return min(TARGET.vector_bytes // 4, TARGET.vector_bytes * 8 // values.bitwidth)
 
 
 def _keep_as_python(x, at, scale, k, columns, values, e):
@@ -125,7 +60,7 @@ def lanes_together(typingctx, values):
     """How many numbers `keep` looks at."""
 
     def codegen(context, builder, signature, arguments):
-        return cg.I64(_at_once(values.dtype))
+        return cg.I64(at_once(values.dtype))
 
     return types.int64(values), codegen
 
@@ -136,22 +71,22 @@ def keep(typingctx, x, at, scale, k, columns, values, e):
 
     Returns where the next one belongs; behind, lanes may be overwritten.
     """
-    count = _at_once(values.dtype)
+    count = at_once(values.dtype)
 
     def codegen(context, builder, signature, arguments):
         _, at, factor, k, _, _, e = arguments
-        vector = _load(context, builder, x, arguments[0], at, count)
-        kept = _is_kept(builder, vector)
-        bits, found = _bits(builder, kept)
+        vector = load_vector(context, builder, x, arguments[0], at, count)
+        kept = is_kept(builder, vector)
+        bits, found = bits_of(builder, kept)
         lanes = ir.Constant(ir.VectorType(cg.I32, count), list(range(count)))
         places = builder.add(lanes, cg.broadcast(builder, builder.trunc(k, cg.I32), count))
         numbers = cg.converted(builder, vector, x.dtype, values.dtype)
         numbers = builder.fmul(numbers, cg.broadcast(builder, factor, count))
-        places, numbers = (_packed(builder, each, kept, bits) for each in (places, numbers))
+        places, numbers = (packed(builder, each, kept, bits) for each in (places, numbers))
         if columns.dtype.bitwidth < 32:
             places = builder.trunc(places, ir.VectorType(context.get_data_type(columns.dtype), count))
-        _store(context, builder, columns, arguments[4], e, places)
-        _store(context, builder, values, arguments[5], e, numbers)
+        store_vector(context, builder, columns, arguments[4], e, places)
+        store_vector(context, builder, values, arguments[5], e, numbers)
         return builder.add(e, found)
 
     long = types.int64
@@ -169,21 +104,21 @@ def _keep_bytes(typingctx, x, at, k, columns, values, e, count):
 
     def codegen(context, builder, signature, arguments):
         data, at, k, columns_data, values_data, e, _ = arguments
-        all_kept, k = _is_kept(builder, _load(context, builder, x, data, at, together)), builder.trunc(k, number)
+        all_kept, k = is_kept(builder, load_vector(context, builder, x, data, at, together)), builder.trunc(k, number)
         for first in range(0, together, step):
             kept = cg.shuffled(builder, all_kept, all_kept, list(range(first, first + step)))
-            bits, found = _bits(builder, kept)
-            vector = _load(context, builder, x, data, builder.add(at, cg.I64(first)), step)
+            bits, found = bits_of(builder, kept)
+            vector = load_vector(context, builder, x, data, builder.add(at, cg.I64(first)), step)
             lanes = ir.Constant(ir.VectorType(number, step), list(range(step)))
             if TARGET.compresses_bytes:
-                packed, lanes = (_packed(builder, each, kept, bits) for each in (vector, lanes))
+                vector, lanes = (packed(builder, each, kept, bits) for each in (vector, lanes))
             else:
-                order = builder.load(builder.gep(_orders(builder, step), [cg.I32(0), bits]), align=8)
+                order = builder.load(builder.gep(orders(builder, step), [cg.I32(0), bits]), align=8)
                 order = builder.bitcast(order, vector.type)
-                packed, lanes = _shuffled_bytes(builder, vector, order), builder.zext(order, lanes.type)
+                vector, lanes = _shuffled_bytes(builder, vector, order), builder.zext(order, lanes.type)
             places = builder.add(lanes, cg.broadcast(builder, builder.add(k, number(first)), step))
-            _store(context, builder, columns, columns_data, e, places)
-            _store(context, builder, values, values_data, e, packed)
+            store_vector(context, builder, columns, columns_data, e, places)
+            store_vector(context, builder, values, values_data, e, vector)
             e = builder.add(e, found)
         return e
 
@@ -281,8 +216,6 @@ def compress_bytes(lo, hi, D, x, scale, starts, columns, values):
         _finish_row(row + k, row + D, x, factor, -row, columns, values, e, starts[i + 1])
 
 
-# With AVX, FMA comes with AVX2 on all processors that have it.
-PACKS = TARGET.vector_bytes == 64 or (TARGET.vector_bytes == 32 and TARGET.fma)
 BYTES_AT_ONCE = 32 if TARGET.compresses_bytes else 8
 # Bytes passed over together where all are zeros: images take 0.9 of the time with AVX-512, no less with AVX2; images of
 # float32 would take 1.2 times as long with either (EPYC of Zen 5).

@@ -13,7 +13,7 @@ import fastbp
 from fastbp import Affine, layers, reference
 from fastbp.boundary.arrays import TOLERANCE
 from fastbp.kernels import affine_skipping
-from fastbp.kernels.loop.compress import PACKS
+from fastbp.kernels.packing import PACKS
 from fastbp.kernels.tiles.target import lanes
 from fastbp.layers import skipping
 
@@ -107,7 +107,7 @@ def test_kernels_are_right_and_stay_inside_their_arrays(N: int, M: int) -> None:
     stride = affine_skipping.padded_columns(M, width)
     copies, room = affine_skipping.copies_size(D, stride, width), affine_skipping.room(D)
     gradient, words = affine_skipping.gradient_size(stride, width), affine_skipping.words_size(D)
-    forward = (copies, "float64"), (room, "float32"), (room, "int32"), (affine_skipping.MARKS, "int64")
+    forward = (copies, "float64"), (room, "int32"), (1, "int64")
     backward = (gradient, "float64"), (words, "int64")
 
     def run(kernel: Callable[..., Any], given: Arrays, outputs: Arrays, sizes: Iterable[tuple[int, str]]) -> None:
