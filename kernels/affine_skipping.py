@@ -14,7 +14,7 @@ from fastbp.kernels.build.threads import on_threads
 from fastbp.kernels.loop.compress import OVERRUN
 from fastbp.kernels.loop.sparse import add_bias_rows
 from fastbp.kernels.matmul.edges import column_sums
-from fastbp.kernels.nonzeros import MOST_ROWS, columns_not_zero, lowest_bit, mark_nonzeros
+from fastbp.kernels.nonzeros import MOST_ROWS, columns_not_zero, columns_together, lowest_bit, mark_nonzeros
 from fastbp.kernels.tiles import (
     add,
     address_as_bytes,
@@ -28,6 +28,7 @@ from fastbp.kernels.tiles import (
     load_row_masked,
     moved,
     pointer,
+    prefetch_line,
     rows_of,
     splat,
     store,
@@ -36,12 +37,13 @@ from fastbp.kernels.tiles import (
     width_of,
     zeros,
 )
-from fastbp.kernels.tiles.target import TARGET
+from fastbp.kernels.tiles.target import CACHE_LINE, TARGET
 
-CHUNK = 128  # rows of x at a time, whose results stay in the caches
+CHUNK = 64  # rows of x at a time, whose results stay in the caches
 # Of W, that all rows of a chunk pass over: with 32 and 64 KiB forward of 100 x 784 x 50 takes 1.1 and 1.0 times as long
 # (EPYC of Zen 5, 48 KiB of first-level cache).
 BLOCK_BYTES = 48 * 1024
+MANY = 256  # rows, from which they come from memory: asked for a chunk ahead, 60,000 x 784 x 50 takes half the time
 WORDS = 2  # words of bits for each column of x, whose rows make one sum
 WIDTHS = (4, 7)  # vectors of the result at a time: 7 hold the book's 50 columns in float64 of AVX-512
 # Of x, for each of WIDTHS: rows whose results, and columns whose gradients are summed together.
@@ -102,10 +104,17 @@ def _copied_by(tile, rows, M, x, stride, out):
 
 
 @inlined
-def _add_products(tile, count, D, height, x, W, stride, product, grows, columns):
-    """product = x @ W, or if it grows product += x @ W, of the first `height` columns of x (count, D)."""
+def _add_products(tile, count, D, height, x, W, stride, product, grows, columns, ahead):
+    """product = x @ W, or if it grows product += x @ W, of the first `height` columns of x (count, D).
+
+    Meanwhile it asks for the numbers that lie `ahead` elements behind these, where that isn't 0.
+    """
+    line = CACHE_LINE * columns_together(x) // TARGET.vector_bytes
     for i in range(0, count, rows_of(tile)):
         rows, samples = min(rows_of(tile), count - i), moved(x, i * D)
+        for row in range(rows if ahead > 0 else 0):
+            for k in range(0, height, line):
+                prefetch_line(samples, row * D + ahead + k)
         found = columns_not_zero(tile, rows, D, height, samples, columns)
         for j in range(0, stride, width_of(tile)):
             acc = splat(tile, 0.0)
@@ -129,11 +138,10 @@ def _products_of_columns(tile, D, M, rows, words, x, gradient, stride, grows, dW
 
     The bits of words[d] are the non-zeros of column d in the first `rows` rows, those of words[D + d] in the others.
     Columns go together, as many as the tile has rows: neighbours mostly are zero together, a row of the gradient is
-    loaded once for all, and their sums don't wait for each other. One by one,
-    100 x 784 x 50 took 2.2 times as long in float32 and 1.1 in float64, with AVX2 1.2 in both (EPYC of Zen 5). What
-    took longer than one by one: rows compressed and then listed by columns (1.4 times in float64, 1.7 in float32, with
-    AVX2 1.3 and 1.6), a loop for each of the two words (1.02 to 1.05), and, than lists, products added row of x by row
-    of x (1.0 to 1.6, Zen 4).
+    loaded once for all, and their sums don't wait for each other. One by one, 100 x 784 x 50 took 2.2 times as long in
+    float32 and 1.1 in float64, with AVX2 1.2 in both (EPYC of Zen 5). What took longer than one by one: rows compressed
+    and then listed by columns (1.4 times in float64, 1.7 in float32, with AVX2 1.3 and 1.6), a loop for each of the two
+    words (1.02 to 1.05), and, than lists, products added row of x by row of x (1.0 to 1.6, Zen 4).
     """
     for j in range(0, stride, width_of(tile)):
         for d in range(0, D, rows_of(tile)):
@@ -160,6 +168,7 @@ def forward_rows_skipping(lo, hi, D, M, x, W, b, stride, out, scratch, columns, 
     """Rows [lo, hi) of x @ W + b; done[0] is 0 if it wasn't done."""
     padded_W, height = moved(scratch, aligned(scratch)), _height(stride, scratch)
     product, nowhere, finite = moved(padded_W, D * stride), address_as_bytes(0), True
+    ahead = CHUNK * D if hi - lo > MANY else 0
     for top in range(lo, hi, CHUNK):
         count = min(CHUNK, hi - top)
         for k in range(0, D, height):
@@ -168,10 +177,10 @@ def forward_rows_skipping(lo, hi, D, M, x, W, b, stride, out, scratch, columns, 
                 finite = finite and _copied(size, M, moved(W, k * M), stride, block)
             if finite and _by_seven(stride, scratch):
                 tile = zeros(ROWS[1], WIDTHS[1], scratch)
-                _add_products(tile, count, D, size, samples, block, stride, product, k > 0, columns)
+                _add_products(tile, count, D, size, samples, block, stride, product, k > 0, columns, ahead)
             elif finite:
                 tile = zeros(ROWS[0], WIDTHS[0], scratch)
-                _add_products(tile, count, D, size, samples, block, stride, product, k > 0, columns)
+                _add_products(tile, count, D, size, samples, block, stride, product, k > 0, columns, ahead)
         if finite:
             add_bias_rows(0, count, M, product, stride, b, moved(out, top * M), nowhere, False)
     done[0] = 1 if finite else 0
