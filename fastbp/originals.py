@@ -72,7 +72,7 @@ def read(cls: type, reads: Reads) -> None:
     """Notes what makes an unchanged class of the library what it is: `changed`, in a form that is cheap to compare."""
     for base in cls.__mro__:
         if base in _definitions:
-            definition, attributes = _definitions[base], vars(base)
+            definition, attributes = _definitions[base], reads.vars_of(base)
             reads.result(len, attributes)
             for name in definition.names:
                 reads.item(attributes, name)

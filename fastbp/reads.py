@@ -33,6 +33,7 @@ class Reads:
         self._contents: dict[int, tuple[Any, list[Any], list[Any]]] = {}
         self._results: dict[tuple[int, int], tuple[Callable[[Any], Any], Any, Any]] = {}
         self._in_class: dict[tuple[int, str], Any] = {}
+        self._vars: dict[type, Mapping[str, Any]] = {}
         self._flat: tuple[Columns, Columns, Columns, Contents, Columns] | None = None
 
     def item(self, mapping: Mapping[Any, Any], key: Any) -> Any:
@@ -53,10 +54,14 @@ class Reads:
         """What stands under a name in a class, or in one that it comes from, as it is there; or MISSING."""
         if (id(cls), name) not in self._in_class:
             *bases, _ = self.attribute(cls, "__mro__")
-            found = (self.item(vars(base), name) for base in bases)
+            found = (self.item(self.vars_of(base), name) for base in bases)
             last = vars(object).get(name, MISSING)  # which no program can change
             self._in_class[id(cls), name] = next((value for value in found if value is not MISSING), last)
         return self._in_class[id(cls), name]
+
+    def vars_of(self, cls: type) -> Mapping[str, Any]:
+        """vars() of a class, which makes another view each time: one for all reads."""
+        return self._vars.setdefault(cls, vars(cls))
 
     def dict_of(self, owner: Any) -> Mapping[str, Any]:
         """The attributes that an object has of its own, those in slots left out."""

@@ -14,6 +14,10 @@ from fastbp.layers import Affine, skipping
 
 Precision = np.dtype[Any]
 
+# What tells by its size whether any array of a method is large, beside its argument.
+SIZED = ("W",)
+SIZED_BEFORE = ("W", "x", "y")
+
 # What a layer holds in floating point: its parameters, what its forward pass kept, and the gradients.
 PARAMETERS = frozenset(("W", "b", "gamma", "beta", "running_mean", "running_var"))
 KEPT = frozenset(("x", "out", "y", "xc", "xn", "std"))
@@ -39,20 +43,21 @@ def converted(function: Callable[..., Any], cls: type, dtype: Precision) -> Call
     # With dx nothing is skipped, see `Affine.backward`.
     skips = _skips if issubclass(cls, Affine) and name != "backward" else _never
     read = PARAMETERS if forward else PARAMETERS | KEPT
-    results = PARAMETERS | KEPT | GRADIENTS
+    results, sized = PARAMETERS | KEPT | GRADIENTS, SIZED if forward else SIZED_BEFORE
 
     @wraps(function)
     def call(self: Any, *arguments: Any, **named: Any) -> Any:
         own = vars(self)
-        if not any(map(_is_large, arguments)) and not any(map(_is_large, own.values())):  # most calls, in 1 µs
+        for value in (*arguments, *map(own.get, sized)):
+            if type(value) is np.ndarray and value.size >= WORTH:
+                break
+        else:  # most calls, in 0.4 µs
             return function(self, *arguments, **named)
         first, *rest = arguments or (None,)
         of_first = first.dtype if isinstance(first, np.ndarray) else None
         if skips(own, arguments[0] if forward and arguments else own.get("x"), forward):
             return function(self, *arguments, **named)
         before = {n: v for n, v in own.items() if n in results and isinstance(v, np.ndarray)}
-        if max((np.size(first), *(array.size for array in before.values()))) < WORTH:
-            return function(self, *arguments, **named)
         plain = _plain_dtype(of_first, *(before[n].dtype for n in before if n in read))
         narrow = {n: v.astype(dtype) for n, v in before.items() if n in read and _differs(v.dtype, dtype)}
         own.update(narrow)
@@ -74,10 +79,6 @@ def converted(function: Callable[..., Any], cls: type, dtype: Precision) -> Call
         return back
 
     return call
-
-
-def _is_large(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.size >= WORTH
 
 
 def _skips(own: dict[str, Any], x: Any, anew: bool) -> bool:

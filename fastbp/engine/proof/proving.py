@@ -231,7 +231,7 @@ class _Run:
         if cls not in order:
             raise self.refuse(f"it names {name} of {cls.__name__}, of which the network is none")
         for base in order[order.index(cls) + 1 :] if above else self.reads.attribute(cls, "__mro__"):
-            found = self.reads.item(vars(base), name)
+            found = self.reads.item(self.reads.vars_of(base), name)
             if type(found) is FunctionType:
                 return partial(self._call, found)
             if found is not MISSING:
