@@ -8,7 +8,7 @@ from training_rows import TrainingReport, TrainingResult
 TEXT = (
     "Steps of whole training: gathering the batch from the training set, forward, backward, update; float32, the same "
     "initial weights and the same batches for all. `fastbp sparse` skips the inputs' zeros: it is given an epoch a "
-    "call and compresses the samples in each, `bytes` from uint8. The compiled step and its memory "
+    "call, and in each `bytes` compresses its samples of uint8. The compiled step and its memory "
     "are kept from turn to turn, as in a training of many epochs. Each system runs in a process of its own that may "
     "use as many cores as it says threads; they take short turns, each from the initial weights, and sleep in between. "
     "Before anything is timed, the losses of the first 20 steps are compared with the reference's in float64. The "

@@ -204,7 +204,7 @@ class Trainer:
     def _run_batches(self, step: CompiledStep, steps: int) -> None:
         """So many steps, as far as their batches are of one size."""
         data = self._data("train", step)
-        self._skips_zeros = data.is_sparse
+        self._skips_zeros = data.skips_zeros
         # Each batch with replacement is drawn before what the layers draw for it, perhaps from the same stream.
         batches = self._draw_batches(1 if self.sampling == "choice" and step.draws else steps)
         whole = [batch for batch in batches if len(batch) == self.batch_size]

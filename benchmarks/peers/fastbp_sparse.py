@@ -1,4 +1,4 @@
-"""fastbp's compiled training step, which skips the inputs' zeros: an epoch a call, which compresses them first."""
+"""fastbp's compiled training step, which skips the inputs' zeros: an epoch a call."""
 
 from typing import Any
 

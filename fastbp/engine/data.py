@@ -19,11 +19,11 @@ from fastbp.engine.room import Room
 from fastbp.kernels.loop import compress as kernels
 from fastbp.kernels.loop import parts, plan
 
-# Compressed rows win below this share of non-zeros: on MNIST's 19 % a step of 784-50-10 takes 57 µs instead of 79, and
-# of 784-512-512-10 1150 instead of 1490; at 30 % they are even, with AVX2 at 40; on the digits' 51 % one of 64-32-10
-# takes 4.7 instead of 3.1 (EPYC of Zen 5, AVX-512).
-# However short a run is: to compress a sample costs what one step saves on it, but a run cut into short ones must give
-# the same bits.
+# Zeros are skipped below this share of non-zeros. On MNIST's 19 % a step of 784-50-10 takes 58 µs instead of 79, and of
+# 784-512-512-10 1160 instead of 1500; of zeros without neighbours 77 at 19 % and 84 at 24 %, with AVX2 118 and 135
+# instead of 145 (float32, one thread, EPYC of Zen 5).
+# However short a run is: to compress a sample, where it is of another dtype, costs what one step saves on it, but a run
+# cut into short ones must give the same bits.
 SPARSE_BELOW = 0.25
 LOOKED_AT = 1000  # samples, for the share
 
@@ -48,6 +48,7 @@ class Data:
     starts: NDArray[np.int64] | None = field(default=None, repr=False)
     columns: NDArray[Any] | None = field(default=None, repr=False)
     form: int = 0  # of compressed samples, see kernels.loop.compress
+    skips_in_place: bool = False  # whether zeros of dense samples are skipped where they lie
     given: tuple[Any, Any, float] = field(default=(None, None, 1.0), repr=False)  # what it was made from: x, t, scale
     shape: tuple[int, ...] = field(default=(), repr=False)  # of a sample, where that is more than the features
     outputs: tuple[int, ...] = field(default=(), repr=False)  # of a sample, where that is more than the classes
@@ -57,6 +58,11 @@ class Data:
     def is_sparse(self) -> bool:
         """Whether the samples are compressed."""
         return self.kind == COMPRESSED
+
+    @property
+    def skips_zeros(self) -> bool:
+        """Whether zeros of the samples are skipped."""
+        return self.is_sparse or self.skips_in_place
 
     def first(self, count: int | None) -> "Data":
         """The first so many samples, all for None."""
@@ -87,10 +93,12 @@ class Data:
         if (self.targets or arrays.network_targets) is not takes.targets:
             raise ValueError("the data were prepared for a network with another kind of loss")
 
-    @property
+    @cached_property
     def share_used(self) -> float:
         """The share of the samples' elements that the first layer multiplies."""
-        return 1.0 if self.starts is None else int(self.starts[-1]) / max(1, self.samples * self.features)
+        if self.starts is None:
+            return density(self.x) if self.skips_in_place else 1.0
+        return int(self.starts[-1]) / max(1, self.samples * self.features)
 
     @cached_property
     def longest(self) -> int:
@@ -165,7 +173,8 @@ def scaled(x: NDArray[Any], scale: float) -> NDArray[Any]:
 def prepare(x: Any, t: Any, takes: Takes, *, scale: float, sparse: bool | None, room: Room | None = None) -> Data:
     """Checked data for a network that takes such samples; t may be NO_LABELS. Errors as in a step.
 
-    Compressed samples lie in arrays that are taken from `room`.
+    Zeros of samples in the network's dtype are skipped where they lie; others are compressed for that, into arrays that
+    are taken from `room`.
     """
     scale = finite(scale, "scale")
     given, dtype = (x, t, scale), takes.dtype
@@ -193,8 +202,9 @@ def prepare(x: Any, t: Any, takes: Takes, *, scale: float, sparse: bool | None, 
         Data, rows, features, classes, dtype, given=given, shape=shape, outputs=outputs, targets=takes.targets
     )
     if dense is not None:
-        if not (sparse or (sparse is None and density(dense) < SPARSE_BELOW)):
-            return made(scale, dense.dtype.name, labels, dense)
+        skips = sparse or (sparse is None and density(dense) < SPARSE_BELOW)
+        if not skips or (dense.dtype == dtype and scale == 1 and kernels.PACKS):
+            return made(scale, dense.dtype.name, labels, dense, skips_in_place=bool(skips))
         compressed, form = compress(dense, dtype, scale, room), kernels.form_of(dense.dtype, features)
     assert compressed is not None
     values, starts, columns = compressed

@@ -11,6 +11,7 @@ from fastbp.engine.data import Data
 from fastbp.engine.operations import Operation
 from fastbp.kernels.loop import parts
 from fastbp.kernels.loop.sparse import CHAIN
+from fastbp.kernels.nonzero_products import TOGETHER
 
 FEW_SAMPLES, FEW_INPUTS = 16, 64  # a batch of fewer, and shorter ones, are copied together: their products differ
 
@@ -42,17 +43,18 @@ class RunFunctions:
     ) -> bool:
         """Enters what such a run calls; whether that has changed. Arguments as `Workspace.run_for` has them."""
         # While zeros are skipped, a gradient is never made as a whole.
-        skips = data.is_sparse and bool(self._each[0].skipping) and not clips
+        skipping = () if clips else self._skipping(data)
         # Chain by chain, 60,000 samples would be 469 additions to W: what is below half a unit in its last place is
         # lost in each. Of a float32 step with lr = 1e-4 59 % was made.
-        direct = self._learns and optimizer.adds and not decay and not clips and batch <= CHAIN
+        most = TOGETHER if skipping and data.skips_in_place else CHAIN
+        direct = self._learns and optimizer.adds and not decay and not clips and batch <= most
         in_place = in_place or (self._learns and self._reads_in_place(data, batch))
         few = tuple(batch <= compiled.few_samples for compiled in self._each)
-        wanted = (data.kind, data.labels.ndim, optimizer, loss, decay != 0, clips, direct, skips, in_place, few)
+        wanted = (data.kind, data.labels.ndim, optimizer, loss, decay != 0, clips, direct, skipping, in_place, few)
         if wanted == self.entered_for:
             return False
         self.entered_for = None  # until all is there: Ctrl-C may come
-        self._enter(data, optimizer, loss, decay != 0, direct, skips, in_place, few)
+        self._enter(data, optimizer, loss, decay != 0, direct, skipping, in_place, few)
         self._clip(optimizer if clips else None)
         self.entered_for = wanted
         return True
@@ -68,7 +70,7 @@ class RunFunctions:
         loss: Any,
         decays: bool,
         direct: bool,
-        skips: bool,
+        skipping: Sequence[Any],
         in_place: bool,
         few: Sequence[bool],
     ) -> None:
@@ -78,11 +80,10 @@ class RunFunctions:
         forwards = {"forward": [self._forward(*which) for which in zip(each, few, strict=True)]}
         others = {name: [getattr(compiled, name) for compiled in each] for name in names[1:]}
         wanted = [part for row in zip(*(forwards | others).values(), strict=True) for part in row]
-        wanted += [parts.gather_of(data.kind, in_place, skips), parts.gather_of(data.kind, in_place, False)]
+        wanted.append(parts.gather_of(data.kind, in_place))
         if in_place and self._learns:
-            places, forward, update = each[0].in_place
-            wanted[names.index("forward")], wanted[names.index("update")], wanted[-2] = forward, update, places
-        wanted += each[0].skipping if skips else ()
+            wanted[-1], wanted[names.index("forward")], wanted[names.index("update")] = each[0].in_place
+        wanted += skipping
         if self._learns:
             wanted += [loss.labels[data.labels.ndim], loss.parts[data.labels.ndim]]
         functions = self._typed(wanted)
@@ -103,9 +104,8 @@ class RunFunctions:
         settings.direct = direct
         adds = np.array([compiled.adds_gradient for compiled in each])
         self.plan["update_columns"] = np.where(adds, self.plan["forward_columns"], 0) if direct else 0
-        run.gather, run.other_gather = next(found), next(found)
-        run.other_plan = 0
-        self.skipping = self._skip(found) if skips else self.plan
+        run.gather, run.other_plan = next(found), 0
+        self.skipping = self._skip([next(found) for _ in skipping]) if skipping else self.plan
         if self._learns:
             run.labels, run.loss = next(found), next(found)
             settings.optimize, settings.decays = next(found), next(found)
@@ -135,11 +135,18 @@ class RunFunctions:
         settings.after_clipping = settings.optimize
         settings.optimize, run.clips = self._addresses(typed)
 
-    def _skip(self, found: Any) -> NDArray[Any]:
-        """The plan for compressed samples, and what is done around its use; this one is the other one then."""
+    def _skipping(self, data: Data) -> tuple[Any, ...]:
+        """The parts of a first operation that skips the zeros of such samples; none where it doesn't."""
+        if data.is_sparse:
+            return self._each[0].skipping
+        return self._each[0].skipping_in_place if data.skips_in_place and self._learns else ()
+
+    def _skip(self, found: Sequence[int]) -> NDArray[Any]:
+        """The plan that skips zeros, and what is done around its use; this one is the other one then."""
         skipping = self.plan.copy()
-        forward, backward, update, admits, holds, enter, leave = (next(found) for _ in range(7))
+        gather, forward, backward, update, admits, holds, enter, leave = found
         first, run = skipping[:1], self._run
+        run.gather, run.other_gather = gather, run.gather
         first["forward"], first["backward"] = forward, backward if self._learns else 0
         first["update"] = update if self._learns else 0
         first["forward_columns"] = first["backward_columns"] = first["update_columns"] = 0

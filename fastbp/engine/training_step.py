@@ -47,12 +47,13 @@ class TrainingStep:
         return loss
 
     def prepare(self, x: Any, t: ArrayLike, *, scale: float = 1.0, sparse: bool | None = None) -> Data | LayerData:
-        """Checks samples and labels, and compresses samples that are mostly zeros, once for many runs.
+        """Checks samples and labels, and compresses those that are to be, once for many runs.
 
         x (N, D) or (N, C, H, W) of uint8, float32 or float64, of which `scale` times is used; or a scipy.sparse matrix.
-        `sparse` says whether the first Affine skips zeros, for which samples are compressed; None measures how many
-        zeros there are. C-contiguous samples of these dtypes are read where they lie, of everything else copies may be
-        made: so after samples or labels have changed, prepare them again. ValueError and TypeError as in a step.
+        `sparse` says whether the first Affine skips zeros, for which samples of another dtype than the network's, or of
+        a scale, are compressed; None measures how many zeros there are. C-contiguous samples of these dtypes are read
+        where they lie, of everything else copies may be made: so after samples or labels have changed, prepare them
+        again. ValueError and TypeError as in a step.
         """
         runner = self.runner(x, t)
         if isinstance(runner, CompiledStep):
@@ -73,7 +74,7 @@ class TrainingStep:
         """A step for each row of `order` (steps, batch), indices of samples; the losses (steps,) before each update.
 
         `run(x, t, order)`, or `run(data, order)` with what `prepare` made: many short runs are faster so, as each run
-        compresses samples that are mostly zeros. A loss that is NaN is returned as such. Ctrl-C ends it after a whole
+        checks, and compresses, what it is given. A loss that is NaN is returned as such. Ctrl-C ends it after a whole
         step. `lr` (steps,) has a learning rate for each step, instead of the optimizer's. Errors as in `prepare`,
         ValueError and TypeError for indices of no sample, and for rates that are negative, NaN, or not one a step.
         """

@@ -12,12 +12,13 @@ from fastbp.engine.addresses import Places, address
 from fastbp.engine.data import Data
 from fastbp.engine.operations import Operation
 from fastbp.engine.run_functions import RunFunctions
-from fastbp.kernels.loop import plan
+from fastbp.kernels import nonzero_products
+from fastbp.kernels.loop import plan, sparse
 from fastbp.kernels.loop.compress import OVERRUN
 from fastbp.kernels.loop.groups import GROUPS
-from fastbp.kernels.loop.sparse import padded_columns
 from fastbp.kernels.matmul.product import scratch_size
 from fastbp.kernels.matmul.samples import PLACES_BEHIND
+from fastbp.kernels.nonzero_products import columns_size, words_size
 from fastbp.kernels.optimizers import BLOCK
 from fastbp.kernels.tiles.target import CACHE_LINE, lanes
 
@@ -51,7 +52,7 @@ class Workspace:
         self.capacity, self.dtype, self.learns = capacity, dtype, learns
         self.operations = operations
         self.kept: list[NDArray[Any]] = []
-        self._longest = 0  # row of compressed samples that there is room for
+        self._skips: tuple[bool, int] | None = None  # for what there is room: compressed samples or not, how long ones
         self._copies: dict[str, int] = {}  # of weights, by name: addresses
         self._rows: list[NDArray[Any]] = []
         self._scratch: list[NDArray[Any]] = []
@@ -271,11 +272,11 @@ class Workspace:
         return self._paces[key]
 
     def _make_room_for(self, data: Data, threads: int) -> None:
-        """Buffers for so many threads and, for compressed samples, what only these need."""
+        """Buffers for so many threads, and what only samples need whose zeros are skipped."""
         run, capacity = self.run, self.capacity
         if len(self.batch) < threads:
             size = self._scratch_size()
-            self._longest, self.batch = 0, self.batch[:0]  # until all is there: memory may run out, or Ctrl-C come
+            self._skips, self.batch = None, self.batch[:0]  # until all is there: memory may run out, or Ctrl-C come
             self._members = np.zeros(threads, plan.Step.dtype)
             self._scratch.clear()
             run.scratch, run.scratch_size = self._buffer(threads, size, kept=self._scratch), size
@@ -284,21 +285,28 @@ class Workspace:
             batch = np.zeros(threads, plan.Batch.dtype)
             batch["x"], batch["labels"], batch["y"] = self._x, self._labels, self._y
             run.batch, self.batch = address(batch), batch
-        longest = max(1, data.longest)
-        if not data.is_sparse or self._longest >= longest:
+        if data.skips_zeros:
+            self._make_room_to_skip(data)
+
+    def _make_room_to_skip(self, data: Data) -> None:
+        """Buffers for samples whose zeros are skipped, each thread its own where it finds or copies them."""
+        compressed, longest = data.is_sparse, max(1, data.longest)
+        if self._skips is not None and self._skips[0] == compressed and self._skips[1] >= longest:
             return
-        first, batch = self.operations[0], self.batch
-        self._longest = 0
-        self._rows = []  # the smaller ones of before are let go
-        for row in batch:
-            row["begins"] = self._buffer(capacity + 1, dtype=np.int64, kept=self._rows)
-            row["columns"] = self._buffer(capacity * longest + OVERRUN, dtype=np.int32, kept=self._rows)
-            row["values"] = self._buffer(capacity * longest + OVERRUN, kept=self._rows)
-        batch["stride"] = stride = padded_columns(first.M, lanes(self.dtype))
-        batch["padded_W"] = self._buffer(first.D, stride, kept=self._rows)
-        batch["padded_out"] = self._buffer(capacity, stride, kept=self._rows)
-        batch["padded_dout"] = self._buffer(capacity, stride, kept=self._rows)
-        self._longest = longest
+        first, capacity = self.operations[0], self.capacity
+        self._skips, self._rows = None, []  # the smaller ones of before are let go
+        for row in self.batch:
+            begins = capacity + 1 if compressed else words_size(first.D)
+            columns = capacity * longest + OVERRUN if compressed else columns_size(first.D)
+            row["begins"] = self._buffer(begins, dtype=np.int64, kept=self._rows)
+            row["columns"] = self._buffer(columns, dtype=np.int32, kept=self._rows)
+            row["values"] = self._buffer(columns, kept=self._rows) if compressed else 0
+        padded = sparse.padded_columns if compressed else nonzero_products.padded_columns
+        self.batch["stride"] = stride = padded(first.M, lanes(self.dtype))
+        self.batch["padded_W"] = self._buffer(first.D, stride, kept=self._rows)
+        self.batch["padded_out"] = self._buffer(capacity, stride, kept=self._rows)
+        self.batch["padded_dout"] = self._buffer(capacity, stride, kept=self._rows)
+        self._skips = compressed, longest
 
     def _scratch_size(self) -> int:
         """Elements of memory to work in that a thread needs, whole cache lines."""

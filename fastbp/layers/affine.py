@@ -15,7 +15,7 @@ from fastbp.kernels.affine import (
     affine_forward,
     affine_forward_threads,
 )
-from fastbp.kernels.loop import affine_parts, sample_parts, sparse_parts
+from fastbp.kernels.loop import affine_parts, nonzero_parts, sample_parts, sparse_parts
 from fastbp.kernels.matmul.product import FEW_ROWS, scratch_size
 from fastbp.kernels.matmul.samples import MOST_COLUMNS
 from fastbp.kernels.optimizers import penalty
@@ -62,6 +62,7 @@ class Affine:
         masks_gradient=True,
         adds_gradient=True,
         skipping=sparse_parts.SKIPPING,
+        skipping_in_place=nonzero_parts.SKIPPING_IN_PLACE,
         forward_of_few=affine_parts.affine_forward_of_few,
         few_samples=FEW_ROWS,
         in_place=sample_parts.IN_PLACE,

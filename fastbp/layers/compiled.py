@@ -91,7 +91,9 @@ class Compiled:
     epilogues: tuple[str, ...] = ()  # what it does on its way, where op.mask is there
     masks_gradient: bool = False  # its backward passes dx through op.below, the mask of the operation below
     adds_gradient: bool = False  # its update adds the gradient to the parameter at once where settings.direct
-    skipping: tuple[Any, ...] = ()  # while zeros of the samples are skipped: forward, backward, update, and a `Run`'s
+    # While zeros of the samples are skipped: what makes the batch, forward, backward, update, and a `Run`'s.
+    skipping: tuple[Any, ...] = ()
+    skipping_in_place: tuple[Any, ...] = ()  # the same of samples that are read where they lie
     forward_of_few: Any = None  # in place of forward and predict, of batches of at most so many samples:
     few_samples: int = 0
     in_place: tuple[Any, ...] = ()  # samples are read where they lie: what says where, forward, update
@@ -106,7 +108,8 @@ class Compiled:
     def functions(self) -> list[Any]:
         """All parts that are there."""
         own = (self.forward, self.predict, self.forward_of_few, self.backward, self.update, self.penalty)
-        return [each for each in (*own, *self.skipping, *self.in_place, *(self.copies or ())) if each is not None]
+        others = (*self.skipping, *self.skipping_in_place, *self.in_place, *(self.copies or ()))
+        return [each for each in dict.fromkeys((*own, *others)) if each is not None]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -14,6 +14,7 @@ from fastbp.kernels.affine_skipping import (
     affine_forward_skipping,
     affine_forward_skipping_threads,
 )
+from fastbp.kernels.nonzero_products import columns_size, padded_columns, words_size
 from fastbp.kernels.packing import PACKS
 from fastbp.kernels.tiles.target import lanes
 from fastbp.system import threads
@@ -68,12 +69,12 @@ def forward(x: NDArray[Any], W: NDArray[Any], b: NDArray[Any], out: NDArray[Any]
     n = threads.for_work(2.0 * x.shape[0] * W.size)
     dtype = precision or W.dtype
     sizes = _sizes(*W.shape, dtype)
-    copies, columns = threads.scratch(n * sizes.copies, dtype), threads.scratch(n * sizes.room, _INT32)
-    done = threads.scratch(n, _INT64)
+    copies, columns = threads.scratch(n * sizes.copies, dtype), threads.scratch(n * sizes.columns, _INT32)
+    marks = threads.scratch(n, _INT64)
     if n == 1:
-        return bool(affine_forward_skipping(x, W, b, sizes.stride, out, copies, columns, done))
+        return bool(affine_forward_skipping(x, W, b, sizes.stride, out, copies, columns, marks))
     with threads.running(n) as launcher:
-        return bool(affine_forward_skipping_threads(x, W, b, sizes.stride, out, copies, columns, done, n, launcher))
+        return bool(affine_forward_skipping_threads(x, W, b, sizes.stride, out, copies, columns, marks, n, launcher))
 
 
 def backward_params(dout: NDArray[Any], x: NDArray[Any], dW: NDArray[Any], db: NDArray[Any]) -> bool:
@@ -91,7 +92,7 @@ class _Sizes(NamedTuple):
 
     stride: int
     copies: int
-    room: int
+    columns: int
     gradient: int
     words: int
 
@@ -99,6 +100,6 @@ class _Sizes(NamedTuple):
 @lru_cache(maxsize=64)
 def _sizes(D: int, M: int, dtype: np.dtype[Any]) -> _Sizes:
     width = lanes(dtype)
-    stride = kernels.padded_columns(M, width)
+    stride = padded_columns(M, width)
     copies, gradient = kernels.copies_size(D, stride, width), kernels.gradient_size(stride, width)
-    return _Sizes(stride, copies, kernels.room(D), gradient, kernels.words_size(D))
+    return _Sizes(stride, copies, columns_size(D), gradient, words_size(D))

@@ -16,11 +16,11 @@ COMPRESSED = "compressed"
 DECAYS, NO_STEP, CLIPPED_STEP = optimizers.weight_decay_part, optimizers.no_step, optimizers.clipped_step
 
 
-def gather_of(kind, in_place, skips):
-    """What brings the samples of a batch to where the first operation reads them, or nothing."""
-    if kind != COMPRESSED:
-        return None if in_place else DENSE[kind]
-    return gather.compressed_samples if skips else gather.spread_samples
+def gather_of(kind, in_place):
+    """What brings the samples of a batch, with their zeros, to where the first operation reads them, or nothing."""
+    if kind == COMPRESSED:
+        return gather.spread_samples
+    return None if in_place else DENSE[kind]
 
 
 def of_operation(part, dtype):
@@ -46,7 +46,7 @@ def compressing(source, dtype, form):
 
 def common_functions(dtype):
     """The C functions that belong to no layer and no optimizer."""
-    parts = [*DENSE.values(), gather.spread_samples, gather.compressed_samples]
+    parts = [*DENSE.values(), gather.spread_samples]
     found = [of_operation(part, dtype) for part in parts]
     found += [of_parameter(part, dtype) for part in (DECAYS, NO_STEP, CLIPPED_STEP)]
     return [*found, loop_of(dtype)] + [

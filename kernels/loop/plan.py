@@ -81,7 +81,7 @@ class Batch:
     x: Real
     labels: Integer
     y: Real
-    begins: Integers
+    begins: Integers  # of compressed rows; or words of bits, where zeros of dense samples are skipped
     columns: Integers32
     values: Real
     stride: Integer  # padded columns of what belongs to the first layer

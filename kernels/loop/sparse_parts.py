@@ -8,6 +8,7 @@ from fastbp.kernels.build.tables import is_there
 from fastbp.kernels.finite import all_finite
 from fastbp.kernels.loop.affine_parts import mask_rows, optimize_weights
 from fastbp.kernels.loop.calls import call
+from fastbp.kernels.loop.gather import compressed_samples
 from fastbp.kernels.loop.sparse import (
     add_bias_rows,
     add_sparse_outer,
@@ -93,5 +94,5 @@ def update(lo, hi, left, right, op, step):
     return not finite
 
 
-# As the loop asks for them: three parts of the operation, then what a `Run` has for such a plan.
-SKIPPING = (forward, backward, update, admits, holds, enter, leave)
+# As the loop asks for them: what makes the batch, three parts of the operation, then what a `Run` has for such a plan.
+SKIPPING = (compressed_samples, forward, backward, update, admits, holds, enter, leave)

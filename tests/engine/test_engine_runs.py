@@ -183,7 +183,7 @@ def test_nothing_is_compiled_that_is_not_used() -> None:
 
 
 def test_kernels_that_compress_are_compiled_once_a_dtype() -> None:
-    step = compiled(chain("ARA", (30, 17, 4)), fastbp.SGD())
+    step = compiled(chain("ARA", (30, 17, 4), "float32"), fastbp.SGD())
     step.prepare(X, T, sparse=True)
     before = machine_code()
     for x in (X[::-1], np.asfortranarray(X), read_only(X), X.tolist()):

@@ -17,9 +17,11 @@ from fastbp.engine import data as engine_data
 from fastbp.engine import launch
 from fastbp.kernels.build import objects
 from fastbp.kernels.loop.sparse import BLOCK_BYTES, SUMS_BYTES, padded_columns
+from fastbp.kernels.packing import PACKS
 from fastbp.kernels.tiles.target import lanes
 
 DTYPES = ["float64", "float32"]
+FORMS = ["in place", "compressed"]  # samples in the network's dtype are read where they lie, others are compressed
 T = np.random.default_rng(96).integers(0, 3, 40)
 ORDER = batches(40, 6, 9)
 
@@ -28,11 +30,18 @@ def pair(kinds: str = "ARA", widths: tuple[int, ...] = (50, 20, 3), dtype: str =
     return tuple(chain(kinds, widths, dtype, **how) for _ in range(2))
 
 
+def samples(form: str, features: int, dtype: str, **how: Any) -> np.ndarray:
+    """For a network of this dtype: in it, or the same numbers in another one."""
+    x = mostly_zeros(40, features, "float32", **how)
+    return x.astype(dtype if form == "in place" else next(other for other in DTYPES if other != dtype))
+
+
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("decay", [0.0, 0.01])
-def test_sparse_equals_dense(name: str, decay: float, dtype: str) -> None:
-    x = mostly_zeros(40, 50, dtype)
+def test_sparse_equals_dense(name: str, decay: float, dtype: str, form: str) -> None:
+    x = samples(form, 50, dtype)
     sparse, dense = pair(dtype=dtype, decay=decay)
     order = ORDER if dtype == "float64" else ORDER[:2]  # more steps of the adaptive ones magnify rounding
     losses = compiled(sparse, optimizer(name)).run(x, T, order, sparse=True)
@@ -41,14 +50,15 @@ def test_sparse_equals_dense(name: str, decay: float, dtype: str) -> None:
         close(sparse.params[key], array, (1e-10 if dtype == "float64" else 1e-4), key)
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kinds", ["A", "AR", "ASA"])
-def test_widths(kinds: str, dtype: str) -> None:
+def test_widths(kinds: str, dtype: str, form: str) -> None:
     """Narrower than a vector, of whole vectors and not, more than a step; even and odd numbers of non-zeros."""
     vector = lanes(dtype)
-    x = mostly_zeros(40, 13, dtype)
+    x = samples(form, 13, dtype)
     assert {int(n) % 2 for n in np.count_nonzero(x, axis=1)} == {0, 1}
-    for M in (1, 2, vector - 1, vector, vector + 1, 3 * vector + 2, 4 * vector, 4 * vector + 1, 9 * vector + 5):
+    for M in (1, 2, vector - 1, vector, vector + 1, 3 * vector + 2, 4 * vector, 6 * vector + 1, 9 * vector + 5):
         shape = (13, M) if kinds != "ASA" else (13, M, 3)
         sparse, dense = pair(kinds, shape, dtype)
         t = T % shape[-1]
@@ -58,15 +68,16 @@ def test_widths(kinds: str, dtype: str) -> None:
             close(sparse.params[key], array, 10 * TOLERANCE[dtype], f"{key}, {M} wide")
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", ["SGD", "Adam"])
 @pytest.mark.parametrize("M", [70, 9])
-def test_several_blocks_of_weights(M: int, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_blocks_of_weights(M: int, name: str, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """More rows of W than stay in a cache; on two threads each begins among the blocks."""
     widths, element = (3000, M, 3), 8
     assert BLOCK_BYTES // (element * padded_columns(M, lanes("float64"))) < widths[0]
     assert SUMS_BYTES // (element * lanes("float64")) < widths[0]
     monkeypatch.setattr(launch, "FLOPS_PER_THREAD", 1e-3)
-    x = mostly_zeros(40, widths[0])
+    x = samples(form, widths[0], "float64")
     for threads in (1, 2):
         sparse, dense = pair("ARA", widths)
         with fastbp.threads(threads):
@@ -80,16 +91,19 @@ def test_what_is_prepared() -> None:
     step = compiled(pair()[0], optimizer())
     few, many = mostly_zeros(2000, 50, share=0.24), mostly_zeros(2000, 50, share=0.26)
     t = np.resize(T, 2000)
-    assert step.prepare(few, t).is_sparse
-    assert not step.prepare(many, t).is_sparse
-    assert not step.prepare(few, t, sparse=False).is_sparse
-    assert step.prepare(many, t, sparse=True).is_sparse
+    assert step.prepare(few, t).skips_zeros
+    assert not step.prepare(many, t).skips_zeros
+    assert not step.prepare(few, t, sparse=False).skips_zeros
+    assert step.prepare(many, t, sparse=True).skips_zeros
+    for x, scale, compresses in ((few, 1.0, not PACKS), (few, 0.5, True), (few.astype("float32"), 1.0, True)):
+        assert step.prepare(x, t, scale=scale).is_sparse == compresses
     assert few.size > 1000 == engine_data.LOOKED_AT
 
 
-def test_samples_without_a_non_zero() -> None:
+@pytest.mark.parametrize("source", DTYPES)
+def test_samples_without_a_non_zero(source: str) -> None:
     sparse, dense = pair()
-    x, order = np.zeros((40, 50)), ORDER
+    x, order = np.zeros((40, 50), source), ORDER
     step = compiled(sparse, optimizer())
     prepared = step.prepare(x, T, sparse=True)
     close(step.run(prepared, order), by_layers(dense, optimizer()).run(x, T, order), 1e-12, "losses")
@@ -113,21 +127,56 @@ def test_a_relu_in_front_reads_all_zeros() -> None:
     x = mostly_zeros(40, 50)
     network, expected = pair("RARA")
     step = compiled(network, optimizer())
-    assert not step.prepare(x, T).is_sparse
+    assert not step.prepare(x, T).skips_zeros
     with pytest.raises(ValueError, match="sparse=True needs an Affine layer at the front"):
         step.run(x, T, ORDER, sparse=True)
     prepared = compiled(chain("ARA", (50, 20, 3)), optimizer()).prepare(x, T, sparse=True)  # of a network that can
     close(step.run(prepared, ORDER), by_layers(expected, optimizer()).run(x, T, ORDER), 1e-12, "losses")
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("batch", [1, 2, 15, 16, 63, 65, 111, 113, 128, 130, 300])
+def test_batches_of_any_size(batch: int, dtype: str) -> None:
+    """Pairs and single samples, chunks of the forward pass, and more than make one sum of the gradient."""
+    rng = np.random.default_rng(batch)
+    x, t = mostly_zeros(330, 70, dtype), rng.integers(0, 3, 330)
+    order = np.array([rng.permutation(330)[:batch] for _ in range(3)])
+    for name in ("SGD", "Adam") if dtype == "float64" else ("SGD",):
+        sparse, dense = pair("ARA", (70, 20, 3), dtype)
+        losses = compiled(sparse, optimizer(name)).run(x, t, order, sparse=True)
+        close(losses, compiled(dense, optimizer(name)).run(x, t, order, sparse=False), 10 * TOLERANCE[dtype], "losses")
+        for key, array in dense.params.items():
+            close(sparse.params[key], array, (1e-10 if dtype == "float64" else 1e-4), key)
+
+
+@pytest.mark.skipif(bool(config.DISABLE_JIT), reason="Python runs one thread at a time")
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("widths", [(70, 20, 3), (300, 130, 3)])
+def test_the_same_bits_for_any_number_of_threads(
+    widths: tuple[int, ...], dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "FLOPS_PER_THREAD", 1e-3)
+    rng = np.random.default_rng(5)
+    x, t = mostly_zeros(330, widths[0], dtype, share=0.2), rng.integers(0, 3, 330)
+    order = np.array([rng.permutation(330)[:101] for _ in range(4)])
+    found = []
+    for threads in (1, 2, 3):
+        network = chain("ARA", widths, dtype)
+        with fastbp.threads(threads):
+            losses = compiled(network, optimizer()).run(x, t, order, sparse=True)
+        found.append((losses.tobytes(), {key: array.tobytes() for key, array in network.params.items()}))
+    assert found[0] == found[1] == found[2]
+
+
 # 0 · inf is NaN -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("name", ["SGD", "Adam"])
-def test_a_non_finite_weight_in_the_first_layer(name: str, value: float, dtype: str) -> None:
-    x = mostly_zeros(40, 50, dtype)
+def test_a_non_finite_weight_in_the_first_layer(name: str, value: float, dtype: str, form: str) -> None:
+    x = samples(form, 50, dtype)
     x[:, 7] = 0  # no sample looks at it, but 0 · inf does
     sparse, dense = pair(dtype=dtype)
     for network in (sparse, dense):
@@ -141,11 +190,12 @@ def test_a_non_finite_weight_in_the_first_layer(name: str, value: float, dtype: 
         assert np.isnan(losses).all()
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("name", "decay"), [("SGD", 0.0), ("SGD", 0.1), ("Momentum", 0.0)])
-def test_a_weight_that_becomes_infinite_on_the_way(name: str, decay: float, dtype: str) -> None:
+def test_a_weight_that_becomes_infinite_on_the_way(name: str, decay: float, dtype: str, form: str) -> None:
     """By a learning rate that is far too large, in one run of which the first step is sparse and the rest isn't."""
-    x = 1e4 * mostly_zeros(40, 50, dtype)
+    x = 1e4 * samples(form, 50, dtype)
     sparse, dense = pair(dtype=dtype, decay=decay)
     made = [optimizer(name) for _ in range(2)]
     for each in made:
@@ -161,10 +211,11 @@ def test_a_weight_that_becomes_infinite_on_the_way(name: str, decay: float, dtyp
         np.testing.assert_array_equal(sparse.params[key], array)
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", ["b1", "W2", "b2"])
-def test_what_is_not_finite_elsewhere(name: str) -> None:
+def test_what_is_not_finite_elsewhere(name: str, form: str) -> None:
     """A gradient that is NaN makes NaN of every row of the first dW, also of those whose inputs are 0."""
-    x = mostly_zeros(40, 50)
+    x = samples(form, 50, "float64")
     sparse, dense = pair()
     for network in (sparse, dense):
         network.params[name][...] = np.nan
@@ -174,10 +225,11 @@ def test_what_is_not_finite_elsewhere(name: str) -> None:
     np.testing.assert_array_equal(sparse.params["W1"], dense.params["W1"])
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_samples_that_are_not_finite(value: float) -> None:
+def test_samples_that_are_not_finite(value: float, form: str) -> None:
     """They are no zeros, and the loss says so."""
-    x = mostly_zeros(40, 50)
+    x = samples(form, 50, "float64")
     x[ORDER[0, 0], 3] = value
     sparse, dense = pair()
     losses = compiled(sparse, optimizer()).run(x, T, ORDER, sparse=True)
@@ -223,7 +275,7 @@ def test_unsorted_columns_on_several_threads(scipy_sparse: Any, monkeypatch: pyt
     """Each thread looks for its rows of W among the columns, as if they were sorted."""
     monkeypatch.setattr(launch, "FLOPS_PER_THREAD", 1e-3)
     x = mostly_zeros(40, 50, share=0.3)
-    matrix = scipy_sparse.csr_matrix(x)
+    matrix, ordered = scipy_sparse.csr_matrix(x), scipy_sparse.csr_matrix(x)
     assert matrix.has_sorted_indices  # which SciPy keeps, whatever becomes of the indices
     for i in range(40):
         row = slice(matrix.indptr[i], matrix.indptr[i + 1])
@@ -232,7 +284,7 @@ def test_unsorted_columns_on_several_threads(scipy_sparse: Any, monkeypatch: pyt
         ours, expected = pair()
         with fastbp.threads(2):
             losses = compiled(ours, optimizer()).run(matrix, T, ORDER)
-        assert losses.tolist() == compiled(expected, optimizer()).run(x, T, ORDER, sparse=True).tolist()
+        assert losses.tolist() == compiled(expected, optimizer()).run(ordered, T, ORDER).tolist()
         same_bits(ours.params, expected.params)
 
 
@@ -307,14 +359,14 @@ def test_a_matrix_that_is_changed_in_place_later(scipy_sparse: Any) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("max_norm", [None, 0.1], ids=["zeros skipped", "clipped, with zeros"])
-def test_scaled_bytes_have_the_values_of_a_dense_batch(max_norm: float | None, dtype: str) -> None:
+def test_scaled_bytes_have_the_values_of_a_dense_batch(scipy_sparse: Any, max_norm: float | None, dtype: str) -> None:
     """Rounded once each: the scale, and the product."""
     x = (mostly_zeros(40, 256, share=0.4) != 0) * np.arange(256).astype("uint8")
     as_real = x.astype(dtype) * np.dtype(dtype).type(1 / 255)
     ours, expected = pair("ARA", (256, 20, 3), dtype)
     of_bytes, of_reals = (fastbp.compile(each, fastbp.SGD(0.1), max_norm=max_norm) for each in (ours, expected))
     losses = of_bytes.run(x, T, ORDER, scale=1 / 255, sparse=True)
-    assert losses.tolist() == of_reals.run(as_real, T, ORDER, sparse=True).tolist()
+    assert losses.tolist() == of_reals.run(scipy_sparse.csr_array(as_real), T, ORDER).tolist()
     same_bits(ours.params, expected.params)
     prepared = of_bytes.prepare(x, T, scale=1 / 255, sparse=True)
     dense = of_reals.prepare(as_real, T, sparse=False)
@@ -347,7 +399,7 @@ def test_read_only_bytes_compile_nothing() -> None:
 def test_memory_that_runs_out_or_a_ctrl_c_meanwhile(monkeypatch: pytest.MonkeyPatch, failing: int) -> None:
     """Wherever the making of buffers ends, the next run has all of them."""
     network, expected = pair()
-    step, x, calls = compiled(network, optimizer()), mostly_zeros(40, 50), itertools.count(1)
+    step, x, calls = compiled(network, optimizer()), samples("compressed", 50, "float64"), itertools.count(1)
     step(x[:10], T[:10])
     compiled(expected, optimizer())(x[:10], T[:10])
 

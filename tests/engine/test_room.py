@@ -13,7 +13,8 @@ RNG = np.random.default_rng(71)
 ORDER = RNG.integers(0, 40, (3, 20))
 
 
-def samples(seed: int, share: float, dtype: Any = np.float32) -> Any:
+def samples(seed: int, share: float, dtype: Any = np.float64) -> Any:
+    """For a network of float32, so that they are compressed."""
     rng = np.random.default_rng(seed)
     x = rng.integers(1, 9, (40, 30)) * (rng.random((40, 30)) < share)
     return x.astype(dtype), rng.integers(0, 3, 40)
@@ -24,7 +25,7 @@ def network() -> Any:
 
 
 @pytest.mark.parametrize(
-    "second", [(3, 0.2), (3, 0.1), (3, 0.01), (3, 0.9), (3, 0.2, np.uint8), (3, 0.2, np.float64)], ids=str
+    "second", [(3, 0.2), (3, 0.1), (3, 0.01), (3, 0.9), (3, 0.2, np.uint8), (3, 0.2, np.float32)], ids=str
 )
 def test_what_an_earlier_run_left_changes_nothing(second: Any) -> None:
     reusing, fresh = network(), network()

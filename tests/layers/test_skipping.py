@@ -13,6 +13,7 @@ import fastbp
 from fastbp import Affine, layers, reference
 from fastbp.boundary.arrays import TOLERANCE
 from fastbp.kernels import affine_skipping
+from fastbp.kernels.nonzero_products import columns_size, padded_columns, words_size
 from fastbp.kernels.packing import PACKS
 from fastbp.kernels.tiles.target import lanes
 from fastbp.layers import skipping
@@ -104,10 +105,10 @@ def test_kernels_are_right_and_stay_inside_their_arrays(N: int, M: int) -> None:
     x, dout = guarded.Guarded(sparse(N, D)), guarded.Guarded(np.random.default_rng(2).random((N, M)))
     W, b = (guarded.Guarded(each) for each in parameters(D, M, np.float64))
     width = lanes(np.dtype(np.float64))
-    stride = affine_skipping.padded_columns(M, width)
-    copies, room = affine_skipping.copies_size(D, stride, width), affine_skipping.room(D)
-    gradient, words = affine_skipping.gradient_size(stride, width), affine_skipping.words_size(D)
-    forward = (copies, "float64"), (room, "int32"), (1, "int64")
+    stride = padded_columns(M, width)
+    copies, columns = affine_skipping.copies_size(D, stride, width), columns_size(D)
+    gradient, words = affine_skipping.gradient_size(stride, width), words_size(D)
+    forward = (copies, "float64"), (columns, "int32"), (1, "int64")
     backward = (gradient, "float64"), (words, "int64")
 
     def run(kernel: Callable[..., Any], given: Arrays, outputs: Arrays, sizes: Iterable[tuple[int, str]]) -> None:

@@ -31,6 +31,7 @@ from fastbp.kernels import batch_normalization as batch
 from fastbp.kernels.images.shape import scratch_sizes
 from fastbp.kernels.loop.optimizer_step import OptimizerStep
 from fastbp.kernels.matmul.product import scratch_size
+from fastbp.kernels.nonzero_products import columns_size, padded_columns, words_size
 from fastbp.kernels.tiles import interpreter, interpreter_memory
 from fastbp.kernels.tiles.addresses import note
 from fastbp.kernels.tiles.interpreter import Tile, silent
@@ -120,11 +121,11 @@ def kernels(dtype: str) -> list[tuple[Any, list[Any]]]:
 def skipping(dtype: str, N: int = 5, D: int = 37, M: int = 19) -> list[tuple[Any, list[Any]]]:
     """Those that skip the zeros of x, with memory for two threads."""
     width, a = lanes(dtype), affine_arrays(dtype, N, D, M)
-    x, stride = np.where(RNG.random((N, D)) < 0.2, a["x"], 0).astype(dtype), affine_skipping.padded_columns(M, width)
-    room, copies = 2 * affine_skipping.room(D), 2 * affine_skipping.copies_size(D, stride, width)
+    x, stride = np.where(RNG.random((N, D)) < 0.2, a["x"], 0).astype(dtype), padded_columns(M, width)
+    room, copies = 2 * columns_size(D), 2 * affine_skipping.copies_size(D, stride, width)
     memory = [np.zeros(copies, dtype), np.zeros(room, np.int32), np.zeros(2, np.int64)]
     own = [np.zeros(affine_skipping.gradient_size(stride, width), dtype)]
-    own.append(np.zeros(affine_skipping.words_size(D), np.int64))
+    own.append(np.zeros(words_size(D), np.int64))
     forward = [x, a["W"], a["b"], stride, a["out"], *memory]
     return [
         (affine_skipping.affine_forward_skipping, forward),

@@ -1,0 +1,193 @@
+"""Products of samples that are mostly zeros, as images are, read where they lie: zeros that come together are skipped.
+
+    products          makes functions of x @ W, two samples at a time
+    outer_products    of x.T @ dout, or W += alpha · that, two or four columns of x at a time
+
+Samples begin where `nonzeros.evenly` or `nonzeros.listed` says; the last of `places` stands there twice. Rows of W, of
+the products and of the gradient are padded to `stride` (`padded_columns`) with zeros. Samples and columns go together
+wherever one of them is not zero: neighbours mostly are zero together, what they are multiplied with is loaded once for
+all, and their sums don't wait for each other. W and the gradient must be finite, as 0 · inf is NaN.
+"""
+
+from typing import Any, NamedTuple
+
+from fastbp.kernels.build.flags import inlined
+from fastbp.kernels.loop.compress import OVERRUN
+from fastbp.kernels.nonzeros import (
+    MOST_ROWS,
+    columns_not_zero,
+    columns_together,
+    lowest_bit,
+    marking,
+)
+from fastbp.kernels.tiles import (
+    fma,
+    fma_step,
+    lanes_of,
+    load_masked,
+    load_row,
+    moved,
+    prefetch_line,
+    rows_of,
+    splat,
+    store_masked,
+    total,
+    width_of,
+    zeros,
+)
+from fastbp.kernels.tiles.target import CACHE_LINE, TARGET
+
+WIDTHS = (4, 7)  # vectors of the result at a time: 7 hold the book's 50 columns in float64 of AVX-512
+# For each of WIDTHS: samples whose results, and columns of x whose gradients are summed together.
+ROWS = (2, 2 if TARGET.registers == 32 else 1)
+COLUMNS = (4 if TARGET.registers == 32 else 2, 2)
+CHUNK = 64  # samples at a time, whose results stay in the caches
+# Of W, that all samples of a chunk pass over: with 32 and 64 KiB forward of 100 x 784 x 50 takes 1.1 and 1.0 times as
+# long (EPYC of Zen 5, 48 KiB of first-level cache). Where rows of W are long it is at least so many of them.
+BLOCK_BYTES, LEAST_HEIGHT = 48 * 1024, 64
+TOGETHER = 2 * MOST_ROWS  # samples that make one sum of a gradient: two words of bits for each column of x
+
+
+def padded_columns(M, lanes):
+    """The stride for M columns, in vectors of so many lanes: the least multiple of one of WIDTHS."""
+    vectors = -(-M // lanes)
+    return lanes * min(-(-vectors // width) * width for width in WIDTHS)
+
+
+def columns_size(D):
+    """Elements for the columns that aren't zero, and what may be overwritten behind them."""
+    return D + OVERRUN
+
+
+def words_size(D):
+    """Words of bits, of D columns."""
+    return 2 * D
+
+
+@inlined
+def by_seven(stride, like):
+    """Which of WIDTHS it is."""
+    return stride // lanes_of(like) % WIDTHS[1] == 0
+
+
+@inlined
+def block_height(stride, like):
+    """Rows of W that make a block."""
+    return max(BLOCK_BYTES // (stride * (TARGET.vector_bytes // lanes_of(like))) // 16 * 16, LEAST_HEIGHT)
+
+
+def products(begin):
+    """The function that makes x @ W of samples where `begin(places, i, D)` says."""
+
+    @inlined
+    def _add(tile, count, places, D, k, height, x, W, stride, product, columns, ahead):
+        line = CACHE_LINE * columns_together(x) // TARGET.vector_bytes
+        for i in range(0, count, rows_of(tile)):
+            rows, at = min(rows_of(tile), count - i), begin(places, i, D)
+            samples, step = moved(x, at + k), begin(places, i + 1, D) - at
+            for row in range(rows if ahead > 0 else 0):
+                for column in range(0, height, line):
+                    prefetch_line(samples, row * step + ahead + column)
+            found = columns_not_zero(tile, rows, step, height, samples, columns)
+            for j in range(0, stride, width_of(tile)):
+                acc = splat(tile, 0.0)
+                if k > 0:
+                    acc = load_masked(tile, product, i * stride + j, stride, rows, stride - j)
+                for n in range(found):
+                    column = columns[n]
+                    acc = fma_step(acc, samples, column, step, rows, load_row(tile, W, (k + column) * stride + j))
+                store_masked(acc, product, i * stride + j, stride, rows, stride - j)
+
+    @inlined
+    def add_products(count, places, D, k, height, x, W, stride, product, columns, ahead):
+        """product (count, stride) = x @ W of the columns [0, height) of x, or += that of [k, k + height) where k > 0.
+
+        `count` is at most CHUNK. Meanwhile it asks for the numbers that lie `ahead` elements behind these, where that
+        isn't 0.
+        """
+        if by_seven(stride, product):
+            seven = zeros(ROWS[1], WIDTHS[1], product)
+            _add(seven, count, places, D, k, height, x, W, stride, product, columns, ahead)
+        else:
+            four = zeros(ROWS[0], WIDTHS[0], product)
+            _add(four, count, places, D, k, height, x, W, stride, product, columns, ahead)
+
+    return add_products
+
+
+class Asked(NamedTuple):
+    """What is asked for meanwhile: samples of the next batch, as bytes."""
+
+    x: Any
+    size: int  # bytes of a sample, 0 where there is nothing to ask for
+    rows: Any  # which samples, of which [lo, hi)
+    lo: int
+    hi: int
+
+
+def outer_products(begin):
+    """The function that makes x.T @ gradient of samples where `begin(places, i, D)` says."""
+    mark_nonzeros = marking(begin)
+
+    @inlined
+    def _add(tile, lo, hi, words, rows, places, D, x, gradient, stride, alpha, adds, W, W_stride, width, asked):
+        check, size = splat(tile, 0.0), hi - lo
+        row, line, lines = asked.lo, 0, (asked.size + CACHE_LINE - 1) // CACHE_LINE
+        asks = (asked.hi - asked.lo) * lines * rows_of(tile) // (hi - lo) + 1
+        for j in range(0, stride, width_of(tile)):
+            for d in range(lo, hi, rows_of(tile)):
+                together, found = min(rows_of(tile), hi - d), splat(tile, 0.0)
+                left = asks if j == 0 and lines > 0 else 0
+                while left > 0 and row < asked.hi:
+                    many, place = min(left, lines - line), asked.rows[row] * asked.size + line * CACHE_LINE
+                    for n in range(many):
+                        prefetch_line(asked.x, place + n * CACHE_LINE)
+                    left, line = left - many, line + many
+                    if line == lines:
+                        row, line = row + 1, 0
+                word, later, top = words[d - lo], words[size + d - lo], 0
+                for other in range(d - lo + 1, d - lo + together):
+                    word |= words[other]
+                    later |= words[size + other]
+                if word == 0:
+                    word, later, top = later, 0, rows
+                while word != 0:
+                    i = top + lowest_bit(word)
+                    word &= word - 1
+                    at = begin(places, i, D) + d
+                    found = fma_step(found, x, at, 1, together, load_row(tile, gradient, i * stride + j))
+                    last = word == 0  # without a branch to guess between the words
+                    word, later, top = later if last else word, 0 if last else later, rows if last else top
+                to = d * W_stride + j
+                if adds:
+                    found = fma(found, alpha, load_masked(tile, W, to, W_stride, together, width - j))
+                check = fma(found, 0.0, check)  # NaN from what is not finite
+                store_masked(found, W, to, W_stride, together, width - j)
+        return total(check) == 0.0
+
+    @inlined
+    def add_outer(lo, hi, count, places, D, x, gradient, stride, alpha, adds, W, W_stride, width, words, asked):
+        """Rows [lo, hi) of W = x.T @ gradient, or if it adds W += alpha * that, of `width` columns; whether finite.
+
+        `count` samples, at most TOGETHER. `words` is memory to work in, `words_size` of hi - lo.
+
+        Columns one by one: 100 x 784 x 50 took 2.2 times as long in float32 and 1.1 in float64, with AVX2 1.2 in both
+        (EPYC of Zen 5). What took longer than that: a loop for each of the two words (1.02 to 1.05 times), rows
+        compressed and then listed by columns (1.4 in float64, 1.7 in float32, with AVX2 1.3 and 1.6), and, than lists,
+        products added row of x by row of x (1.0 to 1.6, Zen 4).
+        """
+        rows = (count + 1) // 2
+        for half in range(2):
+            first, to = half * rows, moved(words, half * (hi - lo))
+            mark_nonzeros(first, count - rows if half else rows, places, D, lo, hi, x, to)
+        if by_seven(stride, gradient):
+            seven = zeros(COLUMNS[1], WIDTHS[1], gradient)
+            return _add(
+                *(seven, lo, hi, words, rows, places, D, x, gradient, stride, alpha, adds, W, W_stride, width, asked)
+            )
+        four = zeros(COLUMNS[0], WIDTHS[0], gradient)
+        return _add(
+            *(four, lo, hi, words, rows, places, D, x, gradient, stride, alpha, adds, W, W_stride, width, asked)
+        )
+
+    return add_outer
