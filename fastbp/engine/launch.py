@@ -20,11 +20,12 @@ from fastbp.system import threads
 # A step's two meetings cost 1 µs; below this many operations a thread they cost more than the thread saves.
 FLOPS_PER_THREAD = 1e6
 MOST_THREADS = 256
-# What counts of each number of threads are the last times that it was taken; the other one is tried again after so many
-# seconds, for an eighth of a slice: 6 ms. Threads that save less than a twentieth aren't worth a second core. Where ten
+# What counts of each number of threads are the last times that it was taken; the other one is tried again after a few
+# hundredths of a second, for an eighth of a slice: 6 ms; then after twice as long each time, up to a second. Threads that save less than a twentieth aren't worth a second core. Where ten
 # processes shared two cores, such a trial took half a second: what one loses is at most a fiftieth of the time to the
 # next.
-TRIALS, SECONDS_BETWEEN_TRIALS, TRIAL, PAYS, SECONDS_FOR_ONE_LOST = 3, 1.0, 8, 0.95, 50.0
+TRIALS, TRIAL, PAYS = 3, 8, 0.95
+FIRST_SECONDS_BETWEEN, SECONDS_BETWEEN, SECONDS_FOR_ONE_LOST = 0.05, 1.0, 50.0
 BYTES_PER_THREAD = 1 << 20  # of memory that is passed over: 100 µs, and to wake a thread takes 30
 
 _pools: dict[int, ThreadPoolExecutor] = {}
@@ -50,7 +51,7 @@ class Pace:
     def __init__(self, most: int) -> None:
         self._most = most
         self._seconds: dict[int, list[float]] = {most: [], 1: []}  # of a step, as it was lately
-        self._since = 0.0  # seconds since the other number was tried
+        self._since, self._between = 0.0, FIRST_SECONDS_BETWEEN  # seconds since the other number was tried, and until
         self._tries, self._lost = False, 0.0  # whether it is being tried, and how many seconds that cost last
 
     def next(self) -> tuple[int, bool]:
@@ -63,9 +64,9 @@ class Pace:
         if len(self._seconds[n]) < TRIALS:
             return n, True
         pays = min(self._seconds[self._most]) < PAYS * min(self._seconds[1])
-        self._tries = self._since >= max(SECONDS_BETWEEN_TRIALS, SECONDS_FOR_ONE_LOST * self._lost)
+        self._tries = self._since >= max(self._between, SECONDS_FOR_ONE_LOST * self._lost)
         if self._tries:
-            self._since = 0.0
+            self._since, self._between = 0.0, min(2 * self._between, SECONDS_BETWEEN)
         return self._most if pays != self._tries else 1, self._tries
 
     def took(self, n: int, steps: int, seconds: float) -> None:

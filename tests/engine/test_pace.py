@@ -51,8 +51,17 @@ def test_trials_cost_little_where_they_take_long() -> None:
 
 def test_a_slow_start_is_not_held_against_two_threads() -> None:
     pace = Pace(2)
-    driven(pace, {1: 1.4e-3, 2: 1.6e-3}, 2)  # threads start, and samples come into the caches
-    assert set(driven(pace, {1: 1.2e-3, 2: 9e-4}, 14)[4:]) == {2}
+    driven(pace, {1: 1.4e-5, 2: 1.6e-5}, 2)  # threads start, and samples come into the caches
+    assert set(driven(pace, {1: 1.2e-5, 2: 9e-6}, 14)[4:]) == {2}
+
+
+def test_a_bad_choice_is_mended_soon() -> None:
+    """Where the core was taken while all trials were made."""
+    pace = Pace(2)
+    assert driven(pace, {1: 1e-4, 2: 1.4e-4}, 7)[-1] == 1
+    taken = driven(pace, {1: 1e-4, 2: 0.6e-4}, 20)
+    assert taken[-1] == 2
+    assert taken.index(2) * 100 * 1e-4 < 0.1, "seconds"
 
 
 def test_one_thread_is_not_measured() -> None:
