@@ -13,10 +13,8 @@ from fastbp.kernels.matmul.edges import column_sums
 from fastbp.kernels.nonzero_products import (
     CHUNK,
     TOGETHER,
-    WIDTHS,
     Asked,
     block_height,
-    by_seven,
     outer_products,
     products,
 )
@@ -29,7 +27,7 @@ from fastbp.kernels.tiles import (
     moved,
     pointer,
     splat,
-    store,
+    store_row_masked,
     total,
     width_of,
     zeros,
@@ -52,18 +50,12 @@ def gradient_size(stride, lanes):
 @inlined
 def _copied(rows, M, x, stride, out):
     """Rows of `stride`, 0 behind M, of x's rows of M; whether all are finite."""
-    if by_seven(stride, out):
-        return _copied_by(zeros(1, WIDTHS[1], out), rows, M, x, stride, out)
-    return _copied_by(zeros(1, WIDTHS[0], out), rows, M, x, stride, out)
-
-
-@inlined
-def _copied_by(tile, rows, M, x, stride, out):
+    tile = zeros(1, 4, out)
     check = splat(tile, 0.0)
     for i in range(rows):
         for j in range(0, stride, width_of(tile)):
             row = load_row_masked(tile, x, i * M + j, M - j)
-            store(row, out, i * stride + j, 0)
+            store_row_masked(row, out, i * stride + j, stride - j)
             check = fma(row, 0.0, check)  # NaN from what is not finite
     return total(check) == 0.0
 

@@ -37,10 +37,12 @@ from fastbp.kernels.tiles import (
 )
 from fastbp.kernels.tiles.target import CACHE_LINE, TARGET
 
-WIDTHS = (4, 7)  # vectors of the result at a time: 7 hold the book's 50 columns in float64 of AVX-512
-# For each of WIDTHS: samples whose results, and columns of x whose gradients are summed together.
-ROWS = (2, 2 if TARGET.registers == 32 else 1)
-COLUMNS = (4 if TARGET.registers == 32 else 2, 2)
+# Vectors of the result at a time, also where there are fewer: 7 hold the book's 50 columns in float64 of AVX-512. With
+# half as many registers 7 take as long as 8 in forward, for gradients 1.2 times as long (EPYC of Zen 5, AVX2).
+WIDER = TARGET.registers == 32
+WIDTHS = (4, 7) if WIDER else (4,)
+# Samples whose results are summed together; and columns of x whose gradients are, for each of WIDTHS.
+ROWS, COLUMNS = 2, (4 if WIDER else 2, 2)
 CHUNK = 64  # samples at a time, whose results stay in the caches
 # Of W, that all samples of a chunk pass over: with 32 and 64 KiB forward of 100 x 784 x 50 takes 1.1 and 1.0 times as
 # long (EPYC of Zen 5, 48 KiB of first-level cache). Where rows of W are long it is at least so many of them.
@@ -67,7 +69,7 @@ def words_size(D):
 @inlined
 def by_seven(stride, like):
     """Which of WIDTHS it is."""
-    return stride // lanes_of(like) % WIDTHS[1] == 0
+    return stride // lanes_of(like) % 7 == 0
 
 
 @inlined
@@ -105,11 +107,11 @@ def products(begin):
         `count` is at most CHUNK. Meanwhile it asks for the numbers that lie `ahead` elements behind these, where that
         isn't 0.
         """
-        if by_seven(stride, product):
-            seven = zeros(ROWS[1], WIDTHS[1], product)
+        if WIDER and by_seven(stride, product):
+            seven = zeros(ROWS, 7, product)
             _add(seven, count, places, D, k, height, x, W, stride, product, columns, ahead)
         else:
-            four = zeros(ROWS[0], WIDTHS[0], product)
+            four = zeros(ROWS, 4, product)
             _add(four, count, places, D, k, height, x, W, stride, product, columns, ahead)
 
     return add_products
@@ -180,12 +182,12 @@ def outer_products(begin):
         for half in range(2):
             first, to = half * rows, moved(words, half * (hi - lo))
             mark_nonzeros(first, count - rows if half else rows, places, D, lo, hi, x, to)
-        if by_seven(stride, gradient):
-            seven = zeros(COLUMNS[1], WIDTHS[1], gradient)
+        if WIDER and by_seven(stride, gradient):
+            seven = zeros(COLUMNS[1], 7, gradient)
             return _add(
                 *(seven, lo, hi, words, rows, places, D, x, gradient, stride, alpha, adds, W, W_stride, width, asked)
             )
-        four = zeros(COLUMNS[0], WIDTHS[0], gradient)
+        four = zeros(COLUMNS[0], 4, gradient)
         return _add(
             *(four, lo, hi, words, rows, places, D, x, gradient, stride, alpha, adds, W, W_stride, width, asked)
         )

@@ -103,7 +103,7 @@ class CompiledStep:
     def prepares(self) -> tuple[Any, ...]:
         """What the data that it prepares depend on, to be compared."""
         found = self.takes
-        return found.features, self._operations[-1].outputs, found.dtype, found.skips, found.targets
+        return found.features, self._operations[-1].outputs, found.dtype, found.skips, found.columns, found.targets
 
     def bind(self) -> None:
         """Looks again at what the network and the optimizer consist of, where any of it was exchanged.

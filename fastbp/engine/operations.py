@@ -76,6 +76,7 @@ class Takes(NamedTuple):
     outputs: Callable[[Shape], Shape]  # of the last operation, for such a sample
     dtype: np.dtype[Any]
     skips: bool  # whether zeros can be skipped
+    columns: int  # of the weights by which they would be
     targets: Callable[..., NDArray[Any]]  # checks labels
 
 
@@ -118,8 +119,10 @@ def takes(operations: list[Operation], dtype: np.dtype[Any], loss: Any) -> Takes
         return operations[-1].outputs or ()
 
     shape = leading_shape(operations)
-    skips = bool(operations[0].compiled.skipping)
-    return Takes(shape[0] if shape else None, outputs, dtype, skips, compiled_loss(loss).targets)
+    first = operations[0]
+    skips = bool(first.compiled.skipping)
+    columns = math.prod(first.compiled.output_shape(first.layer, shape)) if skips and shape else 0
+    return Takes(shape[0] if shape else None, outputs, dtype, skips, columns, compiled_loss(loss).targets)
 
 
 def compiled_loss(loss: Any) -> CompiledLoss:

@@ -30,10 +30,10 @@ from fastbp.kernels.tiles import (
 from fastbp.kernels.tiles.target import TARGET
 
 VECTORS = 4  # a step of what is passed over once
-# Vectors of W at a time. On AVX2, whose vectors are half as long, 7 hold the book's 50 columns, which by fours take two
-# passes over the non-zeros and a seventh more multiply-adds.
-WIDTHS = (1, 2, 4) if TARGET.registers == 32 else (1, 2, 4, 7, 8)
-WIDER = len(WIDTHS) > 3
+# Vectors of W at a time, also where it has fewer. With AVX2, whose vectors are half as long, 7 hold the book's 50
+# columns, which by fours take two passes over the non-zeros and a seventh more multiply-adds.
+WIDER = TARGET.registers < 32
+WIDTHS = (4, 7) if WIDER else (4,)
 TWO_CHAINS = 7 if TARGET.registers == 32 else 4  # vectors up to which two sums are made side by side
 # Of W, and of sums, that stay in the caches while all samples pass over them: where a block ends is a branch to guess
 # for each sample. With 40 and 24 KiB, which stay in the first-level cache, a step of 784-50-10 takes 8 % longer on
@@ -46,27 +46,20 @@ CHAIN = DEPTH  # samples that are summed one after the other: as many as the den
 def padded_columns(M, lanes):
     """The stride for M columns, in vectors of so many lanes: the least multiple of one of WIDTHS."""
     vectors = -(-M // lanes)
-    return lanes * (vectors if vectors <= 2 else min(-(-vectors // width) * width for width in WIDTHS[2:]))
+    return lanes * min(-(-vectors // width) * width for width in WIDTHS)
 
 
 @inlined
 def sparse_product_rows(lo, hi, begins, columns, values, D, W, stride, out, cursors):
     """out[i] = x[i] @ W for i in [lo, hi), in rows of `stride`; `cursors` (hi,) of int64 is memory to work in."""
-    vectors = stride // lanes_of(out)
-    if vectors == 1:
-        product_by(zeros(1, 1, out), lo, hi, begins, columns, values, D, W, stride, out, cursors)
-    elif vectors == 2:
-        product_by(zeros(1, 2, out), lo, hi, begins, columns, values, D, W, stride, out, cursors)
-    elif WIDER and vectors % 8 == 0:
-        product_by(zeros(1, 8, out), lo, hi, begins, columns, values, D, W, stride, out, cursors)
-    elif WIDER and vectors % 7 == 0:
-        product_by(zeros(1, 7, out), lo, hi, begins, columns, values, D, W, stride, out, cursors)
+    if WIDER and stride // lanes_of(out) % 7 == 0:
+        _product_by(zeros(1, 7, out), lo, hi, begins, columns, values, D, W, stride, out, cursors)
     else:
-        product_by(zeros(1, 4, out), lo, hi, begins, columns, values, D, W, stride, out, cursors)
+        _product_by(zeros(1, 4, out), lo, hi, begins, columns, values, D, W, stride, out, cursors)
 
 
 @inlined
-def product_by(tile, lo, hi, begins, columns, values, D, W, stride, out, cursors):
+def _product_by(tile, lo, hi, begins, columns, values, D, W, stride, out, cursors):
     height, narrow = _height(stride, out), vecs_of(tile) <= TWO_CHAINS
     for i in range(lo, hi):
         cursors[i] = begins[i]
@@ -114,17 +107,7 @@ def add_sparse_outer(lo, hi, N, begins, columns, values, dout, alpha, adds, W, s
     finite: see `magnitude`. They are made CHAIN samples at a time, beside W: added to W one by one, most of a small
     gradient would be rounded away.
     """
-    vectors = stride // lanes_of(W)
-    if vectors == 1:
-        by_one = zeros(1, 1, W)
-        _add_outer(by_one, lo, hi, N, begins, columns, values, dout, alpha, adds, W, stride, cursors, scratch)
-    elif vectors == 2:
-        by_two = zeros(1, 2, W)
-        _add_outer(by_two, lo, hi, N, begins, columns, values, dout, alpha, adds, W, stride, cursors, scratch)
-    elif WIDER and vectors % 8 == 0:
-        by_eight = zeros(1, 8, W)
-        _add_outer(by_eight, lo, hi, N, begins, columns, values, dout, alpha, adds, W, stride, cursors, scratch)
-    elif WIDER and vectors % 7 == 0:
+    if WIDER and stride // lanes_of(W) % 7 == 0:
         by_seven = zeros(1, 7, W)
         _add_outer(by_seven, lo, hi, N, begins, columns, values, dout, alpha, adds, W, stride, cursors, scratch)
     else:
