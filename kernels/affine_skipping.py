@@ -10,10 +10,10 @@ from fastbp.kernels.build.flags import inlined, kernel, shared
 from fastbp.kernels.build.threads import on_threads
 from fastbp.kernels.loop.sparse import add_bias_rows
 from fastbp.kernels.matmul.edges import column_sums
+from fastbp.kernels.matmul.product import Next
 from fastbp.kernels.nonzero_products import (
     CHUNK,
     TOGETHER,
-    Asked,
     block_height,
     outer_products,
     products,
@@ -123,7 +123,7 @@ def affine_backward_params_skipping(dout, x, stride, dW, db, scratch, marks):
         count = min(TOGETHER, N - top)
         if not _copied(count, M, moved(pointer(dout), top * M), stride, gradient):
             return False
-        samples, asked = moved(x, top * D), Asked(nothing, 0, words, 0, 0)
-        _add_outer(0, D, count, words, D, samples, gradient, stride, 1.0, top > 0, to, M, M, words, asked)
+        samples, ahead = moved(x, top * D), Next(nothing, 0, words, 0, 0)
+        _add_outer(0, D, count, words, D, samples, gradient, stride, 1.0, top > 0, to, M, M, words, ahead)
     column_sums(0, M, N, M, pointer(dout), pointer(db))
     return True

@@ -8,12 +8,10 @@ from fastbp.kernels.build.flags import part
 from fastbp.kernels.build.tables import is_there
 from fastbp.kernels.finite import all_finite
 from fastbp.kernels.loop import sparse_parts
-from fastbp.kernels.loop.affine_parts import optimize_weights
-from fastbp.kernels.loop.calls import call
 from fastbp.kernels.loop.sample_parts import places
-from fastbp.kernels.loop.sparse import add_bias_rows, copy_rows
-from fastbp.kernels.matmul.edges import column_sums
-from fastbp.kernels.nonzero_products import CHUNK, TOGETHER, Asked, block_height, outer_products, products
+from fastbp.kernels.loop.sparse import add_bias_rows
+from fastbp.kernels.matmul.product import Next
+from fastbp.kernels.nonzero_products import CHUNK, TOGETHER, block_height, outer_products, products
 from fastbp.kernels.nonzeros import listed
 from fastbp.kernels.tiles import address_as, address_as_bytes, moved
 
@@ -48,27 +46,20 @@ def forward(lo, hi, left, right, op, step):
 @part
 def update(lo, hi, left, right, op, step):
     """Rows [lo, hi) of W, in its padded copy, and with the first row b. Returns 1 if W is not finite any more."""
-    settings, samples, batch = step.settings, step.samples, step.batch
-    N, W, stride, direct, finite = step.N, batch.padded_W, batch.stride, settings.direct != 0, True
+    samples, batch, N, direct = step.samples, step.batch, step.N, step.settings.direct != 0
+    W, stride, finite = batch.padded_W, batch.stride, True
     x, alpha = address_as(samples.address, op.W.value), -step.rate if direct else 1.0
     for start in range(0, N, TOGETHER):
-        asked = Asked(address_as_bytes(samples.address), samples.row_bytes, step.next_rows, step.lo, step.hi)
+        size = samples.row_bytes if start == 0 else 0
+        ahead = Next(address_as_bytes(samples.address), size, step.next_rows, step.lo, step.hi)
         count, begins = min(TOGETHER, N - start), moved(step.cursors, start)
         gradient, adds = moved(batch.padded_dout, start * stride), direct or start > 0
         done = _add_outer(
-            *(lo, hi, count, begins, op.D, x, gradient, stride, alpha, adds, W, stride, stride, batch.begins, asked)
+            *(lo, hi, count, begins, op.D, x, gradient, stride, alpha, adds, W, stride, stride, batch.begins, ahead)
         )
         finite = finite and done
-    if not direct:  # the copy of W is where dW was made
-        copy_rows(lo, hi, op.M, W, stride, op.W.gradient, op.M)
-        optimize_weights(lo, hi, op, step)
-        copy_rows(lo, hi, op.M, op.W.value, op.M, W, stride)
-        finite = all_finite(lo * stride, hi * stride, W)
-    if lo == 0:
-        column_sums(0, op.M, N, op.M, op.dout, op.b.gradient)
-        if op.trained > 1:
-            call(settings.optimize, 0, op.M, 0, 0, op.b, step)
-    return 0 if finite else 1
+    optimized = sparse_parts.finish_update(lo, hi, op, step)
+    return 0 if optimized and (finite or not direct) else 1
 
 
 # As the loop asks for them, see `sparse_parts.SKIPPING`.

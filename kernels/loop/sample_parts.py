@@ -4,7 +4,8 @@ from fastbp.kernels.build.flags import part
 from fastbp.kernels.build.tables import is_there
 from fastbp.kernels.loop.affine_parts import finish_update
 from fastbp.kernels.matmul.edges import column_sums
-from fastbp.kernels.matmul.samples import PLACES_BEHIND, Next, forward_of_samples, params_of_samples
+from fastbp.kernels.matmul.product import Next
+from fastbp.kernels.matmul.samples import PLACES_BEHIND, forward_of_samples, params_of_samples
 from fastbp.kernels.tiles import address_as, address_as_bytes
 
 

@@ -3,7 +3,7 @@
 0 · inf and 0 · NaN are NaN: zeros can be skipped only while all sums stay finite.
 """
 
-from fastbp.kernels.build.flags import part
+from fastbp.kernels.build.flags import inlined, part
 from fastbp.kernels.build.tables import is_there
 from fastbp.kernels.finite import all_finite
 from fastbp.kernels.loop.affine_parts import mask_rows, optimize_weights
@@ -70,19 +70,15 @@ def backward(lo, hi, left, right, op, step):
     copy_rows(lo, hi, op.M, op.dout, op.M, step.batch.padded_dout, step.batch.stride)
 
 
-@part
-def update(lo, hi, left, right, op, step):
-    """Rows [lo, hi) of W, in its padded copy, and with the first row b.
+@inlined
+def finish_update(lo, hi, op, step):
+    """The optimizer's step on rows [lo, hi) of the padded copy of W, where dW was made, and b; whether W is finite.
 
-    Returns 1 if what an optimizer made is not finite; what is added at once stays so, see `holds`.
+    Where settings.direct W has been changed already.
     """
-    settings, batch, W, stride = step.settings, step.batch, step.batch.padded_W, step.batch.stride
-    direct, finite = settings.direct != 0, True
-    add_sparse_outer(
-        *(lo, hi, step.N, batch.begins, batch.columns, batch.values, batch.padded_dout, -step.rate, direct, W, stride),
-        *(step.cursors, step.scratch),
-    )
-    if not direct:  # the copy of W is where dW was made
+    settings, batch, finite = step.settings, step.batch, True
+    W, stride = batch.padded_W, batch.stride
+    if settings.direct == 0:
         copy_rows(lo, hi, op.M, W, stride, op.W.gradient, op.M)
         optimize_weights(lo, hi, op, step)
         copy_rows(lo, hi, op.M, op.W.value, op.M, W, stride)
@@ -91,7 +87,21 @@ def update(lo, hi, left, right, op, step):
         column_sums(0, op.M, step.N, op.M, op.dout, op.b.gradient)
         if op.trained > 1:
             call(settings.optimize, 0, op.M, 0, 0, op.b, step)
-    return not finite
+    return finite
+
+
+@part
+def update(lo, hi, left, right, op, step):
+    """Rows [lo, hi) of W, in its padded copy, and with the first row b.
+
+    Returns 1 if what an optimizer made is not finite; what is added at once stays so, see `holds`.
+    """
+    batch, W, stride, direct = step.batch, step.batch.padded_W, step.batch.stride, step.settings.direct != 0
+    add_sparse_outer(
+        *(lo, hi, step.N, batch.begins, batch.columns, batch.values, batch.padded_dout, -step.rate, direct, W, stride),
+        *(step.cursors, step.scratch),
+    )
+    return 0 if finish_update(lo, hi, op, step) else 1
 
 
 # As the loop asks for them: what makes the batch, three parts of the operation, then what a `Run` has for such a plan.

@@ -133,6 +133,16 @@ class Ahead(NamedTuple):
     left: int
 
 
+class Next(NamedTuple):
+    """Samples of the next batch, which are asked for meanwhile."""
+
+    x: Any  # as bytes
+    size: int  # bytes of a sample, 0 where there is nothing to ask for
+    rows: Any  # which samples, of which [lo, hi)
+    lo: int
+    hi: int
+
+
 class Product(NamedTuple):
     """out = A @ B as all the loops see it: pointers, and strides in elements; any where it has no use for one."""
 

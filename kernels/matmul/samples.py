@@ -8,8 +8,6 @@ products of `panels`: tiles sweep over a panel of B, which the first of them cop
 784-50-10 that copies its samples together first takes 205 µs instead of 161 (EPYC of Zen 4, AVX-512).
 """
 
-from typing import Any, NamedTuple
-
 from fastbp.kernels.build.flags import inlined, shared
 from fastbp.kernels.matmul.edges import columns_in_scratch, put_columns
 from fastbp.kernels.matmul.panels import Panel, finish_tile, pack_panel, panel_vectors
@@ -24,6 +22,7 @@ from fastbp.kernels.matmul.product import (
     ROWS_DOT,
     TILE_VECTORS,
     WIDE,
+    Next,
     Product,
     bias_of,
     few_last_columns,
@@ -58,16 +57,6 @@ MOST_COLUMNS = PACK_COLUMNS - 1  # of a wider dW a part of x is copied anyway
 
 
 # --- rows of tiles over a panel ---
-
-
-class Next(NamedTuple):
-    """What the tiles of dW ask for meanwhile: samples of the next batch, as bytes, one for each row of tiles."""
-
-    x: Any
-    size: int  # bytes of a sample, 0 where there is nothing to ask for
-    rows: Any  # which samples, of which [lo, hi)
-    lo: int
-    hi: int
 
 
 def _sweep_samples(rows, vectors):
