@@ -3,6 +3,7 @@
 import ast
 import atexit
 import builtins
+import gc
 import io
 import os
 import signal
@@ -39,6 +40,7 @@ def run_script(script: str, arguments: Sequence[str], settings: Settings) -> int
     atexit.register(ending.last)  # before those of the script, so that it runs after them
     atexit.register(report.print_once, finder, started, os.getpid())
     _take_place(script, path, arguments)
+    gc.freeze()  # fastbp's own objects, and Numba's, which the script's collections would look at again and again
     return ending.status_of(script)
 
 

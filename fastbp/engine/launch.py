@@ -21,10 +21,10 @@ from fastbp.system import threads
 FLOPS_PER_THREAD = 1e6
 MOST_THREADS = 256
 # What counts of each number of threads are the last times that it was taken. The other one is tried again after a few
-# hundredths of a second, for an eighth of a slice: 6 ms; then after twice as long each time, up to a second. Threads
-# that save less than a twentieth aren't worth a second core. Where ten processes shared two cores, such a trial took
-# half a second: what one loses is at most a fiftieth of the time to the next.
-TRIALS, TRIAL, PAYS = 3, 8, 0.95
+# hundredths of a second, for a thirty-second of a slice, 2 ms, and then after twice as long each time, up to a second.
+# Threads that save less than a twentieth aren't worth a second core. Where ten processes shared two cores, such a trial
+# took half a second: what one loses is at most a fiftieth of the time to the next.
+TRIALS, TRIAL, PAYS = 3, 32, 0.95
 FIRST_SECONDS_BETWEEN, SECONDS_BETWEEN, SECONDS_FOR_ONE_LOST = 0.05, 1.0, 50.0
 BYTES_PER_THREAD = 1 << 20  # of memory that is passed over: 100 µs, and to wake a thread takes 30
 
