@@ -60,13 +60,14 @@ def converted(function: Callable[..., Any], cls: type, dtype: Precision) -> Call
         before = {n: v for n, v in own.items() if n in results and isinstance(v, np.ndarray)}
         plain = _plain_dtype(of_first, *(before[n].dtype for n in before if n in read))
         narrow = {n: v.astype(dtype) for n, v in before.items() if n in read and _differs(v.dtype, dtype)}
-        own.update(narrow)
         try:
+            own.update(narrow)
             if of_first is not None and _differs(of_first, dtype):
                 arguments = (first.astype(dtype), *rest)
             result = function(self, *arguments, **named)
         finally:
-            _give_back(own, results, before, narrow, plain)
+            own.update({n: before[n] for n in narrow if own.get(n) is narrow[n]})  # at once: Ctrl-C may come
+            _give_back(own, results, before, plain)
         if not isinstance(result, np.ndarray) or not _differs(result.dtype, plain):
             back = result
         else:
@@ -93,13 +94,11 @@ def _never(own: dict[str, Any], x: Any, anew: bool) -> bool:
     return False
 
 
-def _give_back(own: dict[str, Any], results: frozenset[str], before: Any, narrow: Any, plain: Precision) -> None:
-    """The layer's own arrays again where they were converted, and new ones in the plain dtype."""
+def _give_back(own: dict[str, Any], results: frozenset[str], before: Any, plain: Precision) -> None:
+    """The arrays that a method has made, in the plain dtype."""
     for name in results & own.keys():
         now, was = own[name], before.get(name)
-        if name in narrow and now is narrow[name]:
-            own[name] = was
-        elif now is not was and isinstance(now, np.ndarray) and name != "x" and _differs(now.dtype, plain):
+        if now is not was and isinstance(now, np.ndarray) and name != "x" and _differs(now.dtype, plain):
             own[name] = now.astype(plain)
 
 

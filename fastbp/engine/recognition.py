@@ -202,3 +202,5 @@ def _form_in(place: tuple[Any, str]) -> tuple[Any, ...]:
 def _check_array(name: str, array: Any) -> None:
     if type(array) is not np.ndarray or not array.flags.carray or array.size == 0:
         raise NotCompilable(f"{name} is no writable, C-contiguous array with elements")
+    if array.ndim == 0:  # a bias that goes for all outputs: the loop would write as many
+        raise NotCompilable(f"{name} is an array of shape ()")

@@ -67,7 +67,12 @@ class Dropout:
         return out
 
     def backward(self, dout: ArrayLike) -> NDArray[Any]:
-        """dx: dout where x was kept, else 0. RuntimeError before forward in training, ValueError for another shape."""
+        """dx: dout where x was kept, else 0; dout · mask for a mask of real numbers.
+
+        RuntimeError before forward in training, ValueError for another shape.
+        """
+        if isinstance(self.mask, np.ndarray) and self.mask.dtype.kind == "f":  # a caller's own factors
+            return arrays.output_gradient(dout, self.mask.shape) * self.mask
         mask = arrays.saved_mask(self.mask, self)
         dout = arrays.output_gradient(dout, mask.shape)
         dx = np.empty(dout.shape, dout.dtype)

@@ -69,8 +69,9 @@ class SoftmaxWithLoss:
         RuntimeError before forward.
         """
         y = arrays.saved(self.y, self, "y")
-        arrays.same_as_forward(y, self._shape, "y")
-        t = self._t if self.t is self._given else arrays.targets(self.t, self._shape, y.dtype)
+        shape = self._shape or y.shape  # of a subclass's own forward there is none
+        arrays.same_as_forward(y, shape, "y")
+        t = self._t if self.t is self._given and self._shape else arrays.targets(self.t, shape, y.dtype)
         rows = y if y.ndim == 2 else y.reshape(1, -1)
         dx = np.empty(rows.shape, y.dtype)
         softmax_loss_backward(y.dtype.type(arrays.scalar_gradient(dout)), rows, t, dx)

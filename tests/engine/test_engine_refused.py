@@ -157,3 +157,16 @@ def test_a_state_that_was_exchanged_between_two_calls() -> None:
         assert ours(x, t) == pytest.approx(float(expected.run(x, t, np.arange(20)[None])[0]), rel=1e-12)
         for each in steps:
             each.v = {name: array + 0.01 for name, array in each.v.items()}
+
+
+def test_a_bias_in_an_array_without_dimensions_is_left_to_the_layers() -> None:
+    """A number that goes for all outputs: the loop would write as many behind it."""
+    network, expected = (chain("ARA", (30, 17, 4)) for _ in range(2))
+    memory = np.zeros(64)
+    for each, b in ((network, memory[8:9].reshape(())), (expected, np.zeros(()))):
+        each.params["b1"] = each.layers[0].b = b
+    x, t = data(40, 30, 4)
+    np.testing.assert_array_equal(fastbp.predict(network, x), expected.predict(x))
+    with pytest.raises(NotCompilable, match=r"b1 is an array of shape \(\)"):
+        fastbp.compile(network, optimizer(), strict=True)(x, t)
+    assert not memory.any()

@@ -126,3 +126,13 @@ def test_writes_and_reads_inside_alone(dtype: str) -> None:
         np.testing.assert_array_equal(dx.array, dout.array * kept)
         np.testing.assert_array_equal(predicted.array, x.array * x.array.dtype.type(0.6))
         assert all(each.untouched() for each in (x, dout, drawn, mask, out, dx, predicted)), size
+
+
+def test_a_mask_of_factors_is_multiplied() -> None:
+    """As in the book: a subclass that divides by what it keeps has such a mask."""
+    layer, dout = Dropout(0.5), np.ones((2, 3))
+    layer.forward(np.ones((2, 3)))
+    layer.mask = np.array([[2.0, 0, 2], [0, 0, 2]])
+    np.testing.assert_array_equal(layer.backward(dout), layer.mask)
+    with pytest.raises(ValueError, match="dout must have the shape"):
+        layer.backward(np.ones((3, 3)))

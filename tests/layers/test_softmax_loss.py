@@ -114,3 +114,17 @@ def test_properties(batch: int, classes: int, seed: int, shift: float) -> None:
     np.testing.assert_allclose(dx.sum(axis=1), 0, atol=1e-15 * (classes + 1))  # the gradient of a shift is 0
     assert layer.forward(x + shift, t) == pytest.approx(loss, rel=1e-9, abs=1e-9)
     assert layer.forward(x[:, ::-1], classes - 1 - t) == pytest.approx(loss, rel=1e-12)
+
+
+def test_a_forward_of_ones_own_goes_with_the_backward_here() -> None:
+    class Doubled(SoftmaxWithLoss):
+        def forward(self, x: np.ndarray, t: np.ndarray) -> float:
+            self.t, self.y = t, np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
+            self.loss = -2 * float(np.log(self.y[np.arange(len(t)), t]).mean())
+            return self.loss
+
+    x, t = np.random.default_rng(3).standard_normal((4, 3)), np.array([0, 2, 1, 1])
+    layer, oracle = Doubled(), reference.SoftmaxWithLoss()
+    layer.forward(x, t)
+    oracle.forward(x, t)
+    np.testing.assert_allclose(layer.backward(), oracle.backward(), rtol=1e-12)
