@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp.boundary import arrays
@@ -85,3 +86,18 @@ def window_places(size: tuple[int, ...], window: tuple[Any, Any], stride: Any, p
             f"a window of {window[0]} rows of {size[1] + 2 * pad} pixels is more than {MOST_PLACES} pixels"
         )
     return places
+
+
+def pixels_of_windows(arg_max: Any, shape: tuple[int, ...], window: tuple[int, int]) -> NDArray[np.int64]:
+    """`arg_max` of a caller, the number of a pixel of each window, in the shape (N, OH, OW, C) of the windows.
+
+    ValueError for another number of them, and for one that is none of the window's pixels.
+    """
+    which = arrays.real_array(arg_max, "arg_max")
+    if which.size != np.prod(shape):
+        raise ValueError(f"arg_max must have a number for each of {np.prod(shape)} windows, got shape {which.shape}")
+    if which.dtype.kind not in "iu":
+        raise TypeError(f"arg_max must hold integers, got dtype {which.dtype}")
+    if which.min() < 0 or which.max() >= window[0] * window[1]:
+        raise ValueError(f"arg_max must hold numbers from 0 to {window[0] * window[1] - 1}, the pixels of a window")
+    return np.asarray(which, np.int64).reshape(shape)

@@ -62,3 +62,25 @@ def normalization_gradient(
 ) -> FloatArray:
     """dout, of the output's shape, as (N, C, S), in the wider of its own dtype and `dtype`."""
     return output_gradient(dout, shape, dtype).reshape(places)
+
+
+def values_like(
+    xc: FloatArray, xn: FloatArray, dout: ArrayLike, gamma: ArrayLike, std: ArrayLike
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """dout in the shape of a caller's xc and xn, and gamma and std in one that goes with them, a number a feature.
+
+    xc has shape (N, D), or (N, C, H, W) where a feature is a channel; dout may have those of images beside (N, D).
+    ValueError for other shapes.
+    """
+    if xc.ndim < 2 or xn.shape != xc.shape:
+        raise ValueError(f"xc and xn must have one shape, (batch, features) or more, got {xc.shape} and {xn.shape}")
+    values = real_array(dout, "dout")
+    if values.shape[:1] != xc.shape[:1] or values.size != xc.size:
+        raise ValueError(f"dout must go with xc of shape {xc.shape}, got {values.shape}")
+    gradient = kernel_array(values, FLOAT64 if xc.dtype is FLOAT64 else float_dtype(values)).reshape(xc.shape)
+    form = (xc.shape[1], *[1] * (xc.ndim - 2))
+    scale, deviation = (
+        of_each_feature(each, name, form[0], float_dtype(np.asarray(each))).reshape(form)
+        for name, each in (("gamma", gamma), ("std", std))
+    )
+    return gradient, scale, deviation

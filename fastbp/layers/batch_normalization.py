@@ -12,6 +12,7 @@ from fastbp.boundary.normalization import (
     normalization_gradient,
     normalization_operands,
     of_each_feature,
+    values_like,
 )
 from fastbp.kernels import batch_normalization
 from fastbp.kernels.batch_normalization import (
@@ -21,6 +22,7 @@ from fastbp.kernels.batch_normalization import (
 )
 from fastbp.layers.compiled import Compiled, Shape
 from fastbp.originals import original
+from fastbp.when_read import MadeWhenRead, assigned, forget
 
 
 def _sizes(layer: Any, inputs: Shape) -> tuple[int, int]:
@@ -56,8 +58,8 @@ class BatchNormalization:
 
     After a forward pass in training: `input_shape` and `batch_size`, `std` = √(σ² + 1e-6); and, computed when they are
     read, from the x of that pass, which is the caller's own memory where a kernel can read it as it is: `xc` = x − μ
-    and `xn` = xc / std. `dgamma` and `dbeta` are the gradients of the last backward. ValueError for a momentum that is
-    not from 0 to 1.
+    and `xn` = xc / std. Where a subclass's own forward assigns one of these, `backward` takes it. `dgamma` and `dbeta`
+    are the gradients of the last backward. ValueError for a momentum that is not from 0 to 1.
     """
 
     compiled = Compiled(
@@ -119,6 +121,7 @@ class BatchNormalization:
         self.running_mean, self.running_var = new_mean, new_var
         self.batch_size, self.std = rows.shape[0], std
         self._x, self._shape, self._mean = rows, shape, found
+        forget(self, "xc", "xn")
         return out.reshape(shape)
 
     def backward(self, dout: ArrayLike) -> NDArray[Any]:
@@ -126,6 +129,8 @@ class BatchNormalization:
 
         RuntimeError before forward in training; ValueError when dout has not the shape of the output.
         """
+        if assigned(self, "xc", "xn"):
+            return self._backward_of_assigned(dout)
         x = arrays.saved(getattr(self, "_x", None), self, "x")
         mean, std = arrays.saved(self._mean, self, "mean"), arrays.saved(self.std, self, "std")
         gradient = normalization_gradient(dout, self._shape, x.shape, mean.dtype)
@@ -138,18 +143,42 @@ class BatchNormalization:
         self.dbeta = dbeta.reshape(np.shape(self.beta) or C)
         return dx.reshape(self._shape)
 
-    @property
+    def _backward_of_assigned(self, dout: ArrayLike) -> NDArray[Any]:
+        """The same by the book's own lines, of `xc`, `xn` and `std` as they are."""
+        xc, xn, std = (arrays.saved(getattr(self, name), self, name) for name in ("xc", "xn", "std"))
+        gradient, gamma, std = values_like(xc, xn, dout, self.gamma, std)
+        places = tuple(axis for axis in range(xc.ndim) if axis != 1)
+        count = xc.size // xc.shape[1]
+        dbeta, dgamma = gradient.sum(axis=places), (xn * gradient).sum(axis=places)
+        dxn = gamma * gradient
+        dxc = dxn / std
+        dstd = -np.sum(dxn * xc / (std * std), axis=places, keepdims=True)
+        dxc += dstd / std / count * xc
+        dx = dxc - np.sum(dxc, axis=places, keepdims=True) / count
+        self.dgamma = dgamma.reshape(np.shape(self.gamma) or -1)
+        self.dbeta = dbeta.reshape(np.shape(self.beta) or -1)
+        return np.asarray(dx.reshape(np.shape(dout)))
+
+    @MadeWhenRead
     def xc(self) -> NDArray[Any] | None:
         """x − μ of the last forward in training: (N, D), or (N, C, H, W) where a feature is a channel."""
+        if assigned(self, "xn"):
+            return None if self.std is None else np.asarray(self.xn * _along_features(self.std, self.xn))
         if getattr(self, "_x", None) is None or self._x is None or self._mean is None:
             return None
         centered = self._x - self._mean[:, None]
-        return np.asarray(centered[:, :, 0] if centered.shape[2] == 1 else centered.reshape(self._shape))
+        centered = centered[:, :, 0] if centered.shape[2] == 1 else centered.reshape(self._shape)
+        # Under `fastbp run --dtype float32` x and the means are float32, what the script sees is not.
+        return np.asarray(centered, None if self.std is None else self.std.dtype)
 
-    @property
+    @MadeWhenRead
     def xn(self) -> NDArray[Any] | None:
         """(x − μ) / std of the last forward in training, in the shape of xc."""
         xc = self.xc
         if xc is None or self.std is None:
             return None
-        return np.asarray(xc / self.std.reshape(-1, *([1] * (xc.ndim - 2))))
+        return np.asarray(xc / _along_features(self.std, xc))
+
+
+def _along_features(std: NDArray[Any], values: Any) -> NDArray[Any]:
+    return std.reshape(-1, *([1] * (np.ndim(values) - 2)))

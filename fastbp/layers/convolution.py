@@ -19,7 +19,8 @@ from fastbp.kernels.optimizers import penalty
 from fastbp.layers.compiled import Compiled, Shape
 from fastbp.originals import original
 from fastbp.system import threads
-from fastbp.util import im2col
+from fastbp.util import col2im, im2col
+from fastbp.when_read import MadeWhenRead, assigned, forget
 
 
 def _output_shape(layer: Any, inputs: Shape) -> Shape:
@@ -50,7 +51,8 @@ class Convolution:
 
     W has shape (FN, C, FH, FW); b has shape (FN,) or is a number. Filters are moved by `stride` pixels, over images
     with `pad` zeros on each side. `dW` and `db` are the gradients of the last backward, `x` the (N, C, H, W) input of
-    the last forward, the caller's own memory where a kernel can read it as it is.
+    the last forward, the caller's own memory where a kernel can read it as it is. `col` and `col_W` are made when they
+    are read; where a subclass's own forward assigns them, `backward` takes those.
     """
 
     compiled = Compiled(
@@ -83,7 +85,7 @@ class Convolution:
         self.dW: NDArray[Any] | None = None
         self.db: NDArray[Any] | None = None
 
-    @property
+    @MadeWhenRead
     def col(self) -> NDArray[Any] | None:
         """What the filters see at each place, (N·OH·OW, C·FH·FW), as the book has it: made when it is read."""
         if self.x is None:
@@ -91,7 +93,7 @@ class Convolution:
         _, _, height, width = np.shape(self.W)
         return im2col(self.x, height, width, self.stride, self.pad)
 
-    @property
+    @MadeWhenRead
     def col_W(self) -> NDArray[Any] | None:
         """W as a matrix, (C·FH·FW, FN), as the book has it: made when it is read."""
         if self.x is None:
@@ -117,6 +119,7 @@ class Convolution:
             with threads.running(n) as launcher:
                 convolution_forward_threads(x, W, b, *places, out, scratch, n, launcher)
         self.x = x
+        forget(self, "col", "col_W")
         return out
 
     def backward(self, dout: ArrayLike) -> NDArray[Any]:
@@ -126,6 +129,8 @@ class Convolution:
         """
         x = arrays.saved(self.x, self, "x")
         dout, W = images.convolution_gradients(dout, x, self.W, self.stride, self.pad)
+        if assigned(self, "col", "col_W"):
+            return self._backward_of_columns(dout, x, W)
         dx, dW, db = np.empty(x.shape, dout.dtype), np.empty(W.shape, dout.dtype), np.empty(W.shape[0], dout.dtype)
         n = min(threads.for_work(4.0 * dout.size * W[0].size), x.shape[0])
         own, sums = scratch_sizes(_shape(x, W, self.stride, self.pad, dout), x.shape[0], dout.dtype)
@@ -138,6 +143,16 @@ class Convolution:
                 convolution_backward_threads(dout, x, W, *places, *results, n, launcher)
         self.dW, self.db = dW, db
         return dx
+
+    def _backward_of_columns(self, dout: NDArray[Any], x: NDArray[Any], W: NDArray[Any]) -> NDArray[Any]:
+        """The same by the book's own lines, of `col` and `col_W` as they are; of x it takes the shape."""
+        rows, (filters, _, height, width) = dout.transpose(0, 2, 3, 1).reshape(-1, len(W)), W.shape
+        col, col_W = (arrays.saved(getattr(self, name), self, name) for name in ("col", "col_W"))
+        arrays.same_as_forward(col, (len(rows), W[0].size), "col")
+        arrays.same_as_forward(col_W, (W[0].size, filters), "col_W")
+        self.db = rows.sum(axis=0)
+        self.dW = np.ascontiguousarray(np.dot(col.T, rows).T).reshape(W.shape)
+        return col2im(np.dot(rows, col_W.T), x.shape, height, width, self.stride, self.pad)
 
 
 def _shape(x: NDArray[Any], W: NDArray[Any], stride: int, pad: int, out: NDArray[Any]) -> tuple[int, ...]:

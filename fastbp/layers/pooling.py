@@ -11,6 +11,7 @@ from fastbp.kernels.pooling import pooling_backward, pooling_forward
 from fastbp.layers.compiled import Compiled, Shape
 from fastbp.originals import original
 from fastbp.system import threads
+from fastbp.when_read import MadeWhenRead, assigned, forget
 
 
 class _Forward(NamedTuple):
@@ -22,6 +23,7 @@ class _Forward(NamedTuple):
     pool_w: int
     stride: int
     pad: int
+    x: Any = None  # which a pickle of an earlier release lacks
 
 
 def _output_shape(layer: Any, inputs: Shape) -> Shape:
@@ -42,7 +44,8 @@ class Pooling:
     """The largest of each window of pool_h x pool_w pixels, `stride` apart (the book's section 7.4.4).
 
     Images are padded with `pad` zeros on each side, which count as pixels. NaN counts as the largest number, and of
-    equal ones the first is taken. `x` is the (N, C, H, W) input of the last forward.
+    equal ones the first is taken. `x` is the (N, C, H, W) input of the last forward. `arg_max` is made when it is read;
+    where a subclass's own forward assigns it, or another x, `backward` goes by that.
     """
 
     compiled = Compiled(
@@ -64,10 +67,10 @@ class Pooling:
         self.x: NDArray[Any] | None = None
         self._forward: _Forward | None = None
 
-    @property
+    @MadeWhenRead
     def arg_max(self) -> NDArray[np.int64] | None:
         """Which pixel of its window each maximum was, (N·OH·OW·C,), as the book has it: made when it is read."""
-        done = self._forward
+        done = self._last()
         if done is None:
             return None
         rows, columns = np.divmod(done.places.astype(np.int64), done.shape[3] + 2 * done.pad)
@@ -79,13 +82,10 @@ class Pooling:
 
         ValueError when x holds no images, or a window is larger than the padded image.
         """
-        x, stride, pad = images.batch(x), self.stride, self.pad
-        size = images.window_places(x.shape[2:], (self.pool_h, self.pool_w), stride, pad)
-        out = np.empty((*x.shape[:2], *size), x.dtype)
-        places = np.empty(out.shape, x.dtype)
-        scratch = threads.scratch(_padded_size(x.shape, pad), x.dtype)
-        pooling_forward(x, self.pool_h, self.pool_w, stride, pad, out, places, scratch)
-        self.x, self._forward = x, _Forward(places, x.shape, self.pool_h, self.pool_w, stride, pad)
+        x = images.batch(x)
+        out, self._forward = self._pooled(x)
+        self.x = x
+        forget(self, "arg_max")
         return out
 
     def backward(self, dout: ArrayLike) -> NDArray[Any]:
@@ -93,12 +93,37 @@ class Pooling:
 
         RuntimeError before forward, ValueError for another shape than the output's.
         """
-        done = arrays.after_forward(self._forward, self)
+        done = arrays.after_forward(self._last(), self)
         dout = arrays.output_gradient(dout, done.places.shape)
         dx = np.empty(done.shape, dout.dtype)
         scratch = threads.scratch(_padded_size(done.shape, done.pad), dout.dtype)
         pooling_backward(dout, done.places, done.pool_h, done.pool_w, done.stride, done.pad, dx, scratch)
         return dx
+
+    def _pooled(self, x: NDArray[Any]) -> tuple[NDArray[Any], _Forward]:
+        window, stride, pad = (self.pool_h, self.pool_w), self.stride, self.pad
+        size = images.window_places(x.shape[2:], window, stride, pad)
+        out = np.empty((*x.shape[:2], *size), x.dtype)
+        places = np.empty(out.shape, x.dtype)
+        pooling_forward(x, *window, stride, pad, out, places, threads.scratch(_padded_size(x.shape, pad), x.dtype))
+        return out, _Forward(places, x.shape, *window, stride, pad, x)
+
+    def _last(self) -> _Forward | None:
+        """What backward needs: of our last forward, or of what a subclass's own, or a pickle of the book's, has set."""
+        done, x = vars(self).get("_forward"), self.x
+        if assigned(self, "arg_max"):
+            return self._assigned(images.batch(arrays.after_forward(x, self)))
+        if x is None or (done is not None and (done.x is None or done.x is x)):
+            return done
+        return self._pooled(images.batch(x))[1]
+
+    def _assigned(self, x: NDArray[Any]) -> _Forward:
+        """The places that `arg_max` names, of windows on x as they are set. ValueError where it names none."""
+        window, stride, pad = (self.pool_h, self.pool_w), self.stride, self.pad
+        rows, columns = images.window_places(x.shape[2:], window, stride, pad)
+        which = images.pixels_of_windows(self.arg_max, (len(x), rows, columns, x.shape[1]), window)
+        places = which // self.pool_w * (x.shape[3] + 2 * pad) + which % self.pool_w
+        return _Forward(arrays.kernel_array(places.transpose(0, 3, 1, 2), x.dtype), x.shape, *window, stride, pad, x)
 
 
 def _padded_size(shape: tuple[int, ...], pad: int) -> int:

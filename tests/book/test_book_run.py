@@ -185,6 +185,58 @@ def test_the_layers_of_later_chapters(project: Project) -> None:
     np.testing.assert_allclose(numbers(project.plain(script, "layers.pkl")), plain, rtol=1e-9, atol=1e-11)
 
 
+@pytest.mark.parametrize("options", [(), ("--compare", "2"), ("--dtype", "float32")], ids=" ".join)
+def test_subclasses_whose_forward_is_written_as_in_the_book(options: tuple[str, ...], japanese: Project) -> None:
+    """They assign what the book's layers keep, and leave backward to the class that they come from."""
+    script = japanese.write(
+        """
+        from common.layers import *
+
+        class Noisy(Convolution):
+            def forward(self, x):
+                filters, _, height, width = self.W.shape
+                col = im2col(x, height, width, self.stride, self.pad)
+                col = col + 0.1 * np.random.randn(*col.shape)
+                col_W = self.W.reshape(filters, -1).T
+                self.x, self.col, self.col_W = x, col, col_W
+                return (np.dot(col, col_W) + self.b).reshape(len(x), 8, 8, filters).transpose(0, 3, 1, 2)
+
+        class Last(Pooling):
+            def forward(self, x):
+                col = im2col(x, self.pool_h, self.pool_w, self.stride, self.pad).reshape(-1, self.pool_h * self.pool_w)
+                self.x, self.arg_max = x, np.full(len(col), col.shape[1] - 1)
+                return col[:, -1].reshape(len(x), 4, 4, x.shape[1]).transpose(0, 3, 1, 2)
+
+        class Absolute(BatchNormalization):
+            def forward(self, x, train_flg=True):
+                self.input_shape = x.shape
+                rows = x.reshape(len(x), -1)
+                self.xc = rows - rows.mean(axis=0)
+                self.std = np.sqrt(np.mean(self.xc ** 2, axis=0) + 1e-6)
+                self.xn = self.xc / self.std
+                self.batch_size = len(rows)
+                return (self.gamma * self.xn + self.beta).reshape(x.shape)
+
+        np.random.seed(3)
+        x, W = np.random.randn(150, 2, 8, 8), np.random.randn(3, 2, 3, 3)
+        layers = [Noisy(W, np.zeros(3), pad=1), Last(2, 2), Absolute(np.ones(48), np.zeros(48))]
+        for _ in range(2):
+            out = x
+            for layer in layers: out = layer.forward(out)
+            dout = out ** 2
+            for layer in reversed(layers): dout = layer.backward(dout)
+            kept = (out, dout, layers[0].dW, layers[0].db, layers[0].col, layers[2].dgamma, layers[2].xn)
+            assert {array.dtype.name for array in kept} == {'float64'}
+            for array in kept: print(np.abs(array).sum(), array.shape)
+        print(layers[1].arg_max[:5], layers[0].col_W.shape)
+        """
+    )
+    output, plain = japanese.fastbp(*options, script)[0], japanese.plain(script)
+    tolerance = 1e-4 if "float32" in options else 1e-9
+    np.testing.assert_allclose(numbers(output), numbers(plain), rtol=tolerance, atol=tolerance)
+    assert output.splitlines()[-1] == plain.splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     "call",
     [

@@ -71,6 +71,15 @@ def test_numpys_own_stream_is_drawn_in_the_books_order(variant: dict[str, Any]) 
     assert np.random.rand() == after
 
 
+@pytest.mark.parametrize("value", [None, np.ones((4, 17))], ids=["None", "an array"])
+def test_what_was_assigned_leaves_a_network_in_the_loop(value: Any) -> None:
+    """As by the state of a pickle that plain Python wrote of the book's own layers."""
+    network = net(use_batchnorm=True)
+    vars(network.layers["BatchNorm1"]).update(xc=value, xn=value)
+    step = fastbp.compile(network, fastbp.SGD(), strict=True)
+    assert np.isfinite(step.run(X, T, ORDER)).all()
+
+
 @pytest.mark.parametrize("sampling", ["shuffle", "choice"])
 def test_a_trainer_and_its_layers_may_draw_from_one_stream(sampling: Any) -> None:
     found = []

@@ -265,3 +265,58 @@ def test_writes_and_reads_inside_alone(x_dtype: str, dtype: str) -> None:
         checks.close(new_var.array, oracle.running_var, tolerance, f"{shape}: running_var")
         guarded = (x, dout, gamma, beta, running_mean, running_var, out, dx, predicted)
         assert all(each.untouched() for each in (*guarded, mean, std, new_mean, new_var, dgamma, dbeta)), shape
+
+
+class AsInTheBook(BatchNormalization):
+    """A reader's own forward, which keeps some of what the book's does."""
+
+    keeps: tuple[str, ...] = ()
+
+    def forward(self, x: np.ndarray, train_flg: bool = True) -> np.ndarray:
+        rows = x if self.gamma.size == x.shape[1] else x.reshape(len(x), -1)
+        places, form = (0, *range(2, rows.ndim)), (1, -1, *[1] * (rows.ndim - 2))
+        xc = rows - rows.mean(axis=places, keepdims=True)
+        std = np.sqrt(np.mean(xc**2, axis=places, keepdims=True) + 1e-6)
+        xn = xc / std
+        self.std = std.ravel()
+        for name in self.keeps:
+            setattr(self, name, {"xc": xc, "xn": xn}[name])
+        return (self.gamma.reshape(form) * xn + self.beta.reshape(form)).reshape(x.shape)
+
+
+@pytest.mark.parametrize("keeps", [("xc", "xn"), ("xc",), ("xn",)], ids="+".join)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("shape", "features"), FORMS.values(), ids=FORMS)
+def test_a_forward_of_ones_own_may_keep_values(
+    shape: tuple[int, ...], features: int, dtype: str, keeps: tuple[str, ...]
+) -> None:
+    gamma, beta = (RNG.standard_normal(features).astype(dtype) for _ in range(2))
+    x, dout, earlier = (RNG.standard_normal(shape).astype(dtype) for _ in range(3))
+    layer, ours = AsInTheBook(gamma, beta), BatchNormalization(gamma, beta)
+    layer.keeps = keeps
+    BatchNormalization.forward(layer, earlier)
+    tolerance = 10 * TOLERANCE[np.dtype(dtype)]
+    checks.close(layer.forward(x), ours.forward(x), tolerance, "out")
+    for name in keeps:
+        assert getattr(layer, name) is vars(layer)[name]
+    for name in ("xc", "xn"):
+        checks.close(getattr(layer, name).reshape(ours.xc.shape), getattr(ours, name), tolerance, name)
+    checks.close(layer.backward(dout), ours.backward(dout), tolerance, "dx")
+    for name in ("dgamma", "dbeta"):
+        checks.close(getattr(layer, name), getattr(ours, name), tolerance, name)
+        assert getattr(layer, name).dtype == dtype
+    BatchNormalization.forward(layer, earlier)
+    ours.forward(earlier)
+    np.testing.assert_array_equal(layer.xn, ours.xn)
+    np.testing.assert_array_equal(layer.backward(dout), ours.backward(dout))
+
+
+def test_values_that_do_not_fit_are_refused() -> None:
+    layer = BatchNormalization(np.ones(3), np.zeros(3))
+    layer.forward(RNG.standard_normal((4, 3)))
+    layer.xn = np.ones((5, 3))
+    with pytest.raises(ValueError, match=r"dout must go with xc of shape \(5, 3\), got \(4, 3\)"):
+        layer.backward(np.ones((4, 3)))
+    layer.xc = np.ones((4, 3))
+    with pytest.raises(ValueError, match="xc and xn must have one shape"):
+        layer.backward(np.ones((4, 3)))

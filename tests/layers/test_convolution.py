@@ -14,6 +14,7 @@ from processes import python
 from fastbp import Convolution, layers, reference
 from fastbp.boundary.arrays import TOLERANCE
 from fastbp.system import threads
+from fastbp.util import im2col
 
 TILED = (16, 7, 6, 17, 3, 3, 1, 1)  # of one image
 FLOAT64 = TOLERANCE[np.dtype(np.float64)]
@@ -230,3 +231,40 @@ def _guarded(case: Case, x_dtype: str) -> None:
     checks.close(dW.array, oracle.dW, tolerance, f"{case}: dW")
     checks.close(db.array, oracle.db, tolerance, f"{case}: db")
     assert all(each.untouched() for each in (out, dx, dW, db, scratch, sums)), case
+
+
+class AsInTheBook(Convolution):
+    """A reader's own forward, which keeps what the book's does; its columns may be others than those of x."""
+
+    factor = 1.0
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        filters, _, height, width = self.W.shape
+        col, col_W = self.factor * im2col(x, height, width, self.stride, self.pad), self.W.reshape(filters, -1).T
+        out = np.dot(col, col_W) + self.b
+        self.x, self.col, self.col_W = x, col, col_W
+        size = [(side + 2 * self.pad - 3) // self.stride + 1 for side in x.shape[2:]]
+        return out.reshape(len(x), *size, filters).transpose(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_forward_of_ones_own_may_keep_columns(dtype: str) -> None:
+    rng = np.random.default_rng(12)
+    x, W, dout = (rng.standard_normal(shape).astype(dtype) for shape in ((3, 2, 7, 6), (4, 2, 3, 3), (3, 4, 4, 3)))
+    layer, ours = AsInTheBook(W, np.zeros(4, dtype), 2, 1), Convolution(W, np.zeros(4, dtype), 2, 1)
+    Convolution.forward(layer, x[:, ::-1])  # an earlier one of ours: nothing of it may be left
+    checks.close(layer.forward(x), ours.forward(x), TOLERANCE[np.dtype(dtype)], "out")
+    col = layer.col
+    assert col is vars(layer)["col"]
+    for factor in (1.0, 3.0):
+        layer.factor = factor
+        layer.forward(x)
+        for mine, book in ((layer.backward(dout), ours.backward(dout)), (layer.db, ours.db)):
+            checks.close(mine, book, TOLERANCE[np.dtype(dtype)], "dx and db")
+        checks.close(layer.dW, factor * ours.dW, TOLERANCE[np.dtype(dtype)], "dW")
+        assert layer.dW.dtype == dtype
+    layer.col = col[:-1]
+    with pytest.raises(ValueError, match="col must have the shape of the forward pass"):
+        layer.backward(dout)
+    Convolution.forward(layer, 2 * x)
+    checks.close(layer.col, 2 * col, FLOAT64, "col, made anew after a forward of ours")

@@ -1,5 +1,7 @@
 """Pooling against the oracle; ties, NaN, pads, and what lies around the arrays."""
 
+from typing import Any
+
 import checks
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastbp import Pooling, layers, reference
+from fastbp.util import im2col
 
 
 @pytest.mark.parametrize(
@@ -102,3 +105,54 @@ def test_writes_and_reads_inside_alone(dtype: str, windows: tuple[int, ...]) -> 
         pooling_backward(dout.array, places.array, *windows, dx.array, scratch.array)
         np.testing.assert_array_equal(dx.array, oracle.backward(dout.array))
         assert all(each.untouched() for each in (out, places, dx, scratch))
+
+
+class Smallest(Pooling):
+    """A reader's own forward, which keeps what the book's does: of each window the smallest pixel."""
+
+    keeps_arg_max = True
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        size = [(side + 2 * self.pad - self.pool_h) // self.stride + 1 for side in x.shape[2:]]
+        col = im2col(x, self.pool_h, self.pool_w, self.stride, self.pad).reshape(-1, self.pool_h * self.pool_w)
+        self.x = x
+        if self.keeps_arg_max:
+            self.arg_max = col.argmin(axis=1)
+        return col.min(axis=1).reshape(len(x), *size, x.shape[1]).transpose(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize(("stride", "pad"), [(2, 0), (1, 1)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_forward_of_ones_own_may_keep_arg_max(stride: int, pad: int, dtype: str) -> None:
+    rng = np.random.default_rng(6)
+    x, earlier = rng.standard_normal((2, 3, 2, 8, 8)).astype(dtype)
+    layer, ours = Smallest(2, 2, stride, pad), Pooling(2, 2, stride, pad)
+    Pooling.forward(layer, earlier)
+    dout = rng.standard_normal(layer.forward(x).shape).astype(dtype)
+    arg_max = layer.arg_max
+    assert arg_max is vars(layer)["arg_max"]
+    ours.forward(-x)
+    np.testing.assert_array_equal(arg_max, ours.arg_max)
+    np.testing.assert_array_equal(layer.backward(dout), ours.backward(dout))
+    Pooling.forward(layer, -earlier)
+    layer.keeps_arg_max = False
+    layer.forward(-x)
+    np.testing.assert_array_equal(layer.backward(dout), ours.backward(dout), "nothing is left of the x before")
+    np.testing.assert_array_equal(layer.arg_max, arg_max)
+
+
+@pytest.mark.parametrize(
+    ("arg_max", "error", "message"),
+    [
+        (np.zeros(3, int), ValueError, r"arg_max must have a number for each of 8 windows, got shape \(3,\)"),
+        (np.full(8, 4), ValueError, "arg_max must hold numbers from 0 to 3"),
+        (np.full(8, -1), ValueError, "arg_max must hold numbers from 0 to 3"),
+        (np.zeros(8), TypeError, "arg_max must hold integers"),
+    ],
+)
+def test_an_arg_max_that_names_no_pixel_is_refused(arg_max: Any, error: type[Exception], message: str) -> None:
+    layer = Pooling(2, 2)
+    layer.forward(np.ones((1, 2, 4, 4)))
+    layer.arg_max = arg_max
+    with pytest.raises(error, match=message):
+        layer.backward(np.ones((1, 2, 2, 2)))

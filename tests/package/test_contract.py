@@ -15,6 +15,7 @@ from sources import KERNELS, PACKAGE, kernel_functions
 import fastbp
 from fastbp import layers, lazy, reference
 from fastbp.optimizers import Optimizer
+from fastbp.when_read import MadeWhenRead
 
 # Nodes of graphs, which no network passes batches through.
 WITHOUT_PARTS = {"AddLayer", "MulLayer"}
@@ -102,7 +103,7 @@ FLOORS = (
     ("boundary", "datasets"),
     ("threads",),
     ("system",),
-    ("reference", "originals", "reads", "lazy", "provided", "kernels"),
+    ("reference", "originals", "reads", "lazy", "provided", "when_read", "kernels"),
     ("",),  # fastbp itself: its version
 )
 
@@ -196,7 +197,7 @@ def test_oracle_has_the_same_names_and_parameters() -> None:
 def test_oracle_has_the_same_attributes(name: str) -> None:
     arguments = (1, 2) if name in ("Affine", "BatchNormalization", "Convolution", "Pooling") else ()
     ours, oracle = (getattr(namespace, name)(*arguments) for namespace in (layers, reference))
-    made_when_read = {key for key, value in vars(type(ours)).items() if isinstance(value, property)}
+    made_when_read = {key for key, value in vars(type(ours)).items() if isinstance(value, MadeWhenRead)}
     assert {key for key in vars(ours) if not key.startswith("_")} | made_when_read == set(vars(oracle))
 
 
