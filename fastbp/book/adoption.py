@@ -13,6 +13,7 @@ import numpy as np
 
 from fastbp import originals
 from fastbp.book.comparison import compared
+from fastbp.book.functions import of_dtype
 from fastbp.book.precision import converted
 from fastbp.book.unread import left_out
 from fastbp.layers import skipping
@@ -106,7 +107,8 @@ def _counted(function: Callable[..., Any]) -> FunctionType:
     def call(self: Any, *arguments: Any, **named: Any) -> Any:
         calls[0] += 1
         result = function(self, *arguments, **named)
-        # A loss: scripts round it, or ask for its shape.
-        return np.float64(result) if type(result) is float else result
+        if type(result) is float and "loss" in vars(self):  # scripts round it, or ask for its shape
+            self.loss = result = of_dtype(result, self.y.dtype)
+        return result
 
     return call  # type: ignore[return-value]  # what def makes

@@ -31,19 +31,27 @@ def relu_grad(x: ArrayLike) -> NDArray[Any]:
     return np.asarray(x >= 0, x.dtype)
 
 
-def sum_squared_error(y: ArrayLike, t: ArrayLike) -> np.float64:
+def of_dtype(value: float, dtype: Any) -> Any:
+    """A number that NumPy's own lines would have made of arrays of this dtype: np.float64, of float32 np.float32.
+
+    Of float32 NumPy before 2 makes np.float64 as soon as Python's numbers are in it: so does this.
+    """
+    return dtype.type(value) / 1 if dtype == np.float32 else np.float64(value)
+
+
+def sum_squared_error(y: ArrayLike, t: ArrayLike) -> Any:
     """½ Σ (y − t)² over all elements, under the name that the Japanese edition gives it."""
-    return np.float64(ours.sum_squared_error(y, t))
+    return of_dtype(ours.sum_squared_error(y, t), np.result_type(np.asarray(y), np.asarray(t)))
 
 
 mean_squared_error = squared_error = sum_squared_error  # the Korean edition's names
 
 
-def cross_entropy_error(y: ArrayLike, t: ArrayLike) -> np.float64:
+def cross_entropy_error(y: ArrayLike, t: ArrayLike) -> Any:
     """−Σ t·log(y + 1e-7) / N for probabilities y and labels t, class indices or one-hot."""
-    return np.float64(ours.cross_entropy_error(y, t))
+    return of_dtype(ours.cross_entropy_error(y, t), np.asarray(y).dtype)
 
 
-def softmax_loss(X: ArrayLike, t: ArrayLike) -> np.float64:
+def softmax_loss(X: ArrayLike, t: ArrayLike) -> Any:
     """The error above of softmax(X), with the book's 1e-7."""
     return cross_entropy_error(softmax(X), t)

@@ -86,6 +86,37 @@ def test_star_imports_bring_np_and_the_rest(project: Project) -> None:
     assert output == project.plain(script)
 
 
+@pytest.mark.parametrize("options", [(), ("--dtype", "float32")], ids=" ".join)
+def test_losses_and_shares_are_numbers_of_numpy(options: tuple[str, ...], project: Project) -> None:
+    """In the dtype that plain Python gives them, whatever kernels compute in."""
+    script = project.write(
+        TRAINING
+        + """
+import pickle
+from common.multi_layer_net import MultiLayerNet
+from common.multi_layer_net_extend import MultiLayerNetExtend
+def show(*values): print([(type(value).__name__, value.dtype.name, value.shape) for value in values])
+nets = [MultiLayerNet(64, [300], 10), MultiLayerNetExtend(64, [300], 10, weight_decay_lambda=0.1), net]
+for each in nets:
+    last = each.lastLayer if each is net else each.last_layer
+    show(each.loss(x, t), last.loss, each.accuracy(x, t), pickle.loads(pickle.dumps(last)).loss)
+last = SoftmaxWithLoss()
+for dtype in ('float32', 'float64'):
+    y = np.random.rand(2000, 10).astype(dtype)
+    loss = last.forward(y, np.arange(2000) % 10)
+    assert loss == last.loss
+    show(loss, last.loss, last.forward(y[0], np.array([1])))
+for dtype in ('float32', 'float64', 'int64'):
+    y = softmax(np.arange(20).reshape(2, 10).astype(dtype))
+    show(cross_entropy_error(y, np.array([1, 2])), cross_entropy_error(y, np.eye(10)[[1, 2]]))
+trainer = Trainer(nets[0], x, t, x, t, 1, 100, 'SGD', {'lr': 0.01}, verbose=False)
+trainer.train()
+show(*trainer.train_loss_list, *trainer.train_acc_list, *trainer.test_acc_list, nets[0].last_layer.loss)
+"""
+    )
+    assert project.fastbp(*options, script)[0] == project.plain(script)
+
+
 def test_layers_that_are_rebound_copied_and_asked_for(project: Project) -> None:
     script = project.write(
         TRAINING
