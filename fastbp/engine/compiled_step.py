@@ -254,9 +254,11 @@ class CompiledStep:
         work.take_averages()
         run.samples, run.N, run.stops = addressof(samples), batch, stops
         losses = np.full(len(order), np.nan)
-        taken = 0
+        taken = counted = 0
 
         def count(steps: int) -> None:  # also when Ctrl-C comes
+            nonlocal counted
+            counted += steps
             work.give_averages()
             optimizer.advance(steps)
             done(losses[taken : taken + steps])
@@ -266,15 +268,20 @@ class CompiledStep:
             part = order[taken : taken + (max(1, slice_ // launch.TRIAL) if tries else slice_)]
             now = optimizer.rates(len(part)) if rates is None else rates[taken : taken + len(part)]
             sizes = optimizer.step_sizes(now)
-            if work.drawn:
-                work.draw(len(part), batch)
             run.steps, run.order, run.rates = len(part), address(part), address(sizes)
             run.losses = address(losses[taken:])
-            begin = time.perf_counter()
-            steps = launch.run(run, self._dtype, n, count)
+            try:
+                if work.drawn:
+                    work.draw(len(part), batch)
+                begin = time.perf_counter()
+                steps = launch.run(run, self._dtype, n, count)
+            except BaseException:
+                work.draw_no_more_than(counted - taken, batch)
+                raise
             pace.took(n, steps, time.perf_counter() - begin)
             taken += steps
-            if steps < len(part):
+            if steps < len(part):  # a loss of NaN, whose forward pass has drawn too
+                work.draw_no_more_than(steps + 1, batch)
                 return losses[: taken + 1]
             if not goes_on():
                 break

@@ -75,8 +75,9 @@ class TrainingStep:
 
         `run(x, t, order)`, or `run(data, order)` with what `prepare` made: many short runs are faster so, as each run
         checks, and compresses, what it is given. A loss that is NaN is returned as such. Ctrl-C ends it after a whole
-        step. `lr` (steps,) has a learning rate for each step, instead of the optimizer's. Errors as in `prepare`,
-        ValueError and TypeError for indices of no sample, and for rates that are negative, NaN, or not one a step.
+        step, with the random numbers of layers drawn as far as those of the steps taken. `lr` (steps,) has a learning
+        rate for each step, instead of the optimizer's. Errors as in `prepare`, ValueError and TypeError for indices of
+        no sample, and for rates that are negative, NaN, or not one a step.
         """
         runner = self.runner(x, t, runs=True)
         if isinstance(runner, LayerStep):

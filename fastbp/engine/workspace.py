@@ -1,13 +1,14 @@
 """The memory of a compiled run: buffers for the largest batch, and the tables that say where everything lies."""
 
 import math
+from collections.abc import Callable
 from ctypes import addressof
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.engine import launch
+from fastbp.engine import launch, streams
 from fastbp.engine.addresses import Places, address
 from fastbp.engine.data import Data
 from fastbp.engine.operations import Operation
@@ -72,6 +73,7 @@ class Workspace:
         self._parameters: dict[str, NDArray[Any]] = {}
         self._states: dict[str, NDArray[np.int64]] = {}
         self._own: list[_Own] = []  # of each operation
+        self._back: list[Callable[[], object]] = []  # what undoes the last drawing
         self._averaging = [n for n, operation in enumerate(operations) if operation.compiled.averages]
         self._lay_out()
 
@@ -231,6 +233,9 @@ class Workspace:
             for n, operation in enumerate(self.operations)
             if operation.compiled.draws and self.learns
         ]
+        self._back = []
+        if steps > 1:  # of a single one none are drawn ahead
+            self._back = [streams.kept(operation.compiled.stream(operation.layer)) for _, operation, _ in drawing]
         for n, operation, _ in drawing:
             if self._own[n].draws.size < steps * batch * operation.D:
                 self._own[n].draws = np.empty(steps * batch * operation.D)
@@ -240,6 +245,14 @@ class Workspace:
                 size = batch * operation.D
                 drawn = draws(operation.layer, (batch, *(operation.inputs or ())))
                 self._own[n].draws[step * size : (step + 1) * size] = drawn.reshape(-1)
+
+    def draw_no_more_than(self, steps: int, batch: int) -> None:
+        """Puts back what was drawn ahead of so many steps: the streams are then as the layers themselves leave them."""
+        back, self._back = self._back, []
+        for each in back:
+            each()
+        if back:
+            self.draw(steps, batch)
 
     def run_for(
         self,

@@ -1,6 +1,8 @@
 """Dropout, batch normalization and a squared error in the compiled loop, beside the layers themselves."""
 
 import copy
+import signal
+import threading
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from nets import same_bits
 import fastbp
 from fastbp import Affine, BatchNormalization, Dropout, IdentityWithLoss, MultiLayerNetExtend, Relu, threads
 from fastbp.chain import NotCompilable
-from fastbp.engine import launch
+from fastbp.engine import compiled_step, launch
 from fastbp.engine.layer_step import LayerStep
 
 X, T = data(40, 6, 3)
@@ -78,6 +80,71 @@ def test_what_was_assigned_leaves_a_network_in_the_loop(value: Any) -> None:
     vars(network.layers["BatchNorm1"]).update(xc=value, xn=value)
     step = fastbp.compile(network, fastbp.SGD(), strict=True)
     assert np.isfinite(step.run(X, T, ORDER)).all()
+
+
+def states() -> Any:
+    key, place = np.random.get_state()[1:3]
+    return key.tolist(), place
+
+
+class Interrupted(np.random.Generator):
+    """Where Ctrl-C comes while the loop draws ahead."""
+
+    left = 3333
+
+    def random(self, *arguments: Any) -> Any:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+        return super().random(*arguments)
+
+
+@pytest.mark.skipif(not COMPILES, reason="as Python, a step takes a second")
+@pytest.mark.parametrize("when", ["drawing", "drawing from a generator", "any time"])
+def test_an_interrupted_run_has_drawn_for_its_steps_alone(when: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled_step, "MOST_STEPS_OF_A_SLICE", 500)
+    np.random.seed(4)
+    ours, timer = net(rng=None, use_dropout=True), threading.Timer(0.1, signal.raise_signal, [signal.SIGINT])
+    theirs, before, stream = copy.deepcopy(ours), np.random.get_state(), Interrupted(np.random.PCG64(1))
+    adam, order = fastbp.Adam(), np.tile(ORDER, (20_000, 1))
+    step = fastbp.compile(ours, adam, strict=True)
+    if when == "drawing from a generator":
+        ours.layers["Dropout1"].rng, theirs.layers["Dropout1"].rng = stream, np.random.default_rng(1)
+    elif when == "drawing":
+        rand = Interrupted(np.random.mtrand.get_bit_generator()).random
+        monkeypatch.setattr(np.random, "rand", lambda *shape: rand(shape))
+    step.run(X, T, order[:1])
+    if when == "any time":
+        timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        step.run(X, T, order[1:])
+    monkeypatch.undo()
+    if when == "any time":
+        timer.join()
+    assert 1 < adam.iter < len(order)
+    left = states()
+    np.random.set_state(before)
+    fastbp.compile(theirs, fastbp.Adam(), strict=True).run(X, T, order[: adam.iter])
+    same_bits(ours.params, theirs.params)
+    assert left == states()
+    if when == "drawing from a generator":
+        assert stream.bit_generator.state == theirs.layers["Dropout1"].rng.bit_generator.state
+
+
+def test_a_loss_of_nan_leaves_the_stream_where_the_layers_leave_it() -> None:
+    left = []
+    for compiled in (True, False):
+        np.random.seed(4)
+        network = net(rng=None, use_dropout=True)
+        x = X.copy()
+        x[ORDER[5]] = np.nan
+        trainer = fastbp.Trainer(network, x, T, X, T, epochs=1, mini_batch_size=4, verbose=False)
+        if not compiled:
+            network.layers["Dropout1"].forward = network.layers["Dropout1"].forward
+        with pytest.raises(FloatingPointError, match="the loss is NaN at step"):
+            trainer.train()
+        left.append((trainer.current_iter, states()))
+    assert left[0] == left[1]
 
 
 @pytest.mark.parametrize("sampling", ["shuffle", "choice"])
