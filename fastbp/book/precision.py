@@ -1,7 +1,7 @@
 """Kernels in another precision than the script's arrays: `--dtype`.
 
-The arrays that a method reads are converted for its time, what it returns and keeps goes back to the dtype that plain
-Python gives. The script's own arrays stay where they are: `layer.W` is `params["W1"]` before and after.
+The arrays that a method reads are converted for a copy of the layer, what that returns and keeps goes back to the dtype
+that plain Python gives. The script's own arrays stay where they are: `layer.W` is `params["W1"]` before and after.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.layers import Affine, skipping
+from fastbp.reads import MISSING
 
 Precision = np.dtype[Any]
 
@@ -20,7 +21,7 @@ SIZED_BEFORE = ("W", "x", "y")
 
 # What a layer holds in floating point: its parameters, what its forward pass kept, and the gradients.
 PARAMETERS = frozenset(("W", "b", "gamma", "beta", "running_mean", "running_var"))
-KEPT = frozenset(("x", "out", "y", "xc", "xn", "std"))
+KEPT = frozenset(("x", "out", "y", "xc", "xn", "std", "col", "col_W"))
 GRADIENTS = frozenset(("dW", "db", "dgamma", "dbeta"))
 
 # These choose among numbers, and compute next to nothing: converted they would be passed over three times, not once.
@@ -60,23 +61,25 @@ def converted(function: Callable[..., Any], cls: type, dtype: Precision) -> Call
         before = {n: v for n, v in own.items() if n in results and isinstance(v, np.ndarray)}
         plain = _plain_dtype(of_first, *(before[n].dtype for n in before if n in read))
         narrow = {n: v.astype(dtype) for n, v in before.items() if n in read and _differs(v.dtype, dtype)}
-        try:
-            own.update(narrow)
-            if of_first is not None and _differs(of_first, dtype):
-                arguments = (first.astype(dtype), *rest)
-            result = function(self, *arguments, **named)
-        finally:
-            own.update({n: before[n] for n in narrow if own.get(n) is narrow[n]})  # at once: Ctrl-C may come
-            _give_back(own, results, before, plain)
-        if not isinstance(result, np.ndarray) or not _differs(result.dtype, plain):
-            back = result
-        else:
-            back = result.astype(plain)
+        if of_first is not None and _differs(of_first, dtype):
+            arguments = (first.astype(dtype), *rest)
+        # A copy of the layer computes: whenever Ctrl-C comes, the script's own has no array of this dtype.
+        twin, was = object.__new__(type(self)), dict(own)
+        kept = vars(twin)
+        kept.update(was, **narrow)
+        result = function(twin, *arguments, **named)
+        back = result.astype(plain) if isinstance(result, np.ndarray) and _differs(result.dtype, plain) else result
+        kept.update({n: before[n] for n in narrow if kept.get(n) is narrow[n]})
+        _give_back(kept, results, before, plain)
         if forward:
-            if of_first is not None and "x" in own:
-                own["x"] = first.reshape(own["x"].shape)
-            if "out" in own:
-                own["out"] = back  # the very array that forward returned
+            if of_first is not None and "x" in kept:
+                kept["x"] = first.reshape(kept["x"].shape)
+            if "out" in kept:
+                kept["out"] = back  # the very array that forward returned
+        new = {n: v for n, v in kept.items() if v is not was.get(n, MISSING)}
+        for name in was.keys() - kept.keys():
+            own.pop(name, None)
+        own.update(new)
         return back
 
     return call

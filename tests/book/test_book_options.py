@@ -135,6 +135,51 @@ def test_later_layers_in_float32(japanese: Project) -> None:
     assert single != plain
 
 
+def test_an_interrupt_at_any_moment_leaves_the_scripts_own_arrays(japanese: Project) -> None:
+    """At each step of Python's that `--dtype` takes around a call."""
+    script = japanese.write(
+        """
+        from common.layers import *
+        rng = np.random.default_rng(4)
+        W, b, x, dout = rng.random((200, 100)), rng.random(100), rng.random((30, 200)), rng.random((30, 100))
+        gamma = np.ones(900)
+        affine, normalization = Affine(W, b), BatchNormalization(gamma, 0 * gamma)
+        left = [0]
+
+        def trace(frame, event, _):
+            if not frame.f_code.co_filename.endswith('precision.py'): return None
+            frame.f_trace_opcodes = True
+            if event == 'opcode':
+                left[0] -= 1
+                if left[0] == 0: raise KeyboardInterrupt
+            return trace
+
+        def interrupted(moment, call, argument):
+            left[0] = moment
+            sys.settrace(trace)
+            try: call(argument)
+            except KeyboardInterrupt: return True
+            finally: sys.settrace(None)
+            return False
+
+        images = rng.random((30, 900))
+        for layer, inputs in ((affine, x), (normalization, images)):
+            out = layer.forward(inputs)
+            layer.backward(out)
+            for call, argument in ((layer.forward, inputs), (layer.backward, out)):
+                moment = 1
+                while interrupted(moment, call, argument):
+                    moment += 1
+                    for name, value in vars(layer).items():
+                        if isinstance(value, np.ndarray) and name[0] != '_': assert value.dtype == np.float64, name
+                    assert affine.W is W and normalization.gamma is gamma
+                assert moment > 100
+        print(normalization.xc.dtype, normalization.xn.dtype, affine.x.dtype, np.shares_memory(affine.x, x))
+        """
+    )
+    assert japanese.fastbp("--dtype", "float32", script)[0] == "float64 float64 float64 True\n"
+
+
 def test_install_in_a_notebook(japanese: Project) -> None:
     script = japanese.write(
         """
