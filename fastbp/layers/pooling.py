@@ -25,6 +25,10 @@ class _Forward(NamedTuple):
     pad: int
     x: Any = None  # which a pickle of an earlier release lacks
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As a plain tuple: what `fastbp run` pickles is read where there is no fastbp."""
+        return tuple, (tuple(self),)
+
 
 def _output_shape(layer: Any, inputs: Shape) -> Shape:
     if len(inputs) != 3:
@@ -111,6 +115,8 @@ class Pooling:
     def _last(self) -> _Forward | None:
         """What backward needs: of our last forward, or of what a subclass's own, or a pickle of the book's, has set."""
         done, x = vars(self).get("_forward"), self.x
+        if type(done) is tuple:  # of a copy
+            done = _Forward(*done)
         if assigned(self, "arg_max"):
             return self._assigned(images.batch(arrays.after_forward(x, self)))
         if x is None or (done is not None and (done.x is None or done.x is x)):

@@ -213,6 +213,7 @@ def test_the_layers_of_later_chapters(project: Project) -> None:
     project.plain(script)  # writes the pickle again
     np.testing.assert_allclose(numbers(project.fastbp(script, "layers.pkl")[0]), plain, rtol=1e-9, atol=1e-11)
     project.fastbp(script)
+    assert b"fastbp" not in (project.chapter / "layers.pkl").read_bytes()
     np.testing.assert_allclose(numbers(project.plain(script, "layers.pkl")), plain, rtol=1e-9, atol=1e-11)
 
 

@@ -1,5 +1,7 @@
 """Pooling against the oracle; ties, NaN, pads, and what lies around the arrays."""
 
+import copy
+import pickle
 from typing import Any
 
 import checks
@@ -84,6 +86,15 @@ def test_what_changes_after_forward_leaves_backward_alone() -> None:
     expected = layer.backward(dout)
     layer.pad, layer.stride, layer.pool_w, layer.pool_h = 3, 1, 8, 8
     np.testing.assert_array_equal(layer.backward(dout), expected)
+
+
+def test_copies_and_pickles() -> None:
+    x, dout = np.random.default_rng(5).standard_normal((2, 3, 8, 8)), np.ones((2, 3, 4, 4))
+    layer = Pooling(2, 2)
+    layer.forward(x)
+    for twin in (copy.copy(layer), copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        np.testing.assert_array_equal(twin.backward(dout), layer.backward(dout))
+        np.testing.assert_array_equal(twin.arg_max, layer.arg_max)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
