@@ -64,9 +64,13 @@ class Reads:
         return self._vars.setdefault(cls, vars(cls))
 
     def dict_of(self, owner: Any) -> Mapping[str, Any]:
-        """The attributes that an object has of its own, those in slots left out."""
+        """The attributes that an object has of its own, those in slots left out. Of one that `has_plain_dict`."""
         attributes = self.attribute(owner, "__dict__")
         return attributes if type(attributes) is dict else {}
+
+    def has_plain_dict(self, owner: Any) -> bool:
+        """Whether the attributes that an object has of its own stand in a dict of no subclass, or in slots alone."""
+        return type(self.attribute(owner, "__dict__")) in (dict, _Missing)
 
     def body(self, function: Any) -> Any:
         """The code of a function, and with it the defaults of arguments; where there are none, none can be missing."""

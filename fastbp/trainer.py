@@ -172,7 +172,7 @@ class Trainer:
             or step.max_norm != max_norm
         ):
             step = self._step = TrainingStep(self.network, self.optimizer, max_norm=max_norm)
-        return step.runner(self.x_train, self.t_train, runs=True)
+        return step.runner(self.x_train, self.t_train)
 
     def _take(self, runner: CompiledStep | LayerStep, batch: NDArray[np.intp]) -> float:
         """A step on the samples of this batch."""

@@ -4,6 +4,7 @@ import math
 import operator
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -157,9 +158,9 @@ def check_plain(x: Any, t: Any) -> None:
 
 
 def check_apart(x: Any, t: Any, trained: list[NDArray[Any]]) -> None:
-    """NotCompilable for samples or labels that change while a run changes these arrays."""
+    """NotCompilable for samples or labels that change while steps change these arrays, as even one does as it goes."""
     for name, array in (("x", x), ("t", t)):
-        if isinstance(array, np.ndarray) and any(np.may_share_memory(array, each) for each in trained):
+        if isinstance(array, np.ndarray) and any(map(np.may_share_memory, repeat(array), trained)):
             raise NotCompilable(f"{name} shares memory with a parameter, or with the optimizer's state")
 
 

@@ -148,6 +148,8 @@ def says(cls: type, kind: type) -> bool:
 
 def check_unchanged(value: Any, cls: type, reads: Reads) -> None:
     """NotCompilable where a method of one of the library's classes was replaced, in the class or in the object."""
+    if not reads.has_plain_dict(value):
+        raise NotCompilable(f"__dict__ of the {type(value).__name__} is of a subclass of dict")
     own = reads.dict_of(value)
     for name in originals.attributes(cls):
         if isinstance(getattr(cls, name), MadeWhenRead):

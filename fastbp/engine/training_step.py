@@ -79,7 +79,7 @@ class TrainingStep:
         rate for each step, instead of the optimizer's. Errors as in `prepare`, ValueError and TypeError for indices of
         no sample, and for rates that are negative, NaN, or not one a step.
         """
-        runner = self.runner(x, t, runs=True)
+        runner = self.runner(x, t)
         if isinstance(runner, LayerStep):
             self._check_sparse(sparse)
         try:
@@ -101,7 +101,7 @@ class TrainingStep:
         runner = self.runner()
         return runner.flops(batch, share_used) if isinstance(runner, CompiledStep) else 0.0
 
-    def runner(self, x: Any = None, t: Any = None, *, runs: bool = False) -> CompiledStep | LayerStep:
+    def runner(self, x: Any = None, t: Any = None) -> CompiledStep | LayerStep:
         """Who takes the next step on such data, or all of a run, by what network and optimizer are now.
 
         NotCompilable where that must be the loop and can't. ValueError naming the parameters that came apart from their
@@ -121,8 +121,7 @@ class TrainingStep:
             compiled.bind()
             samples, labels = given_of(x, t)
             check_plain(samples, labels)
-            if runs:
-                check_apart(samples, labels, compiled.trained)
+            check_apart(samples, labels, compiled.trained)
         except NotCompilable as error:
             if self.strict:
                 raise

@@ -4,10 +4,13 @@ Three samples of three classes, on which most of them do what the layers do, don
 """
 
 import os
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
 from book_networks import BookNet, MultiLayerNet, OtherDecay
+
+from fastbp import BatchNormalization, Dropout
 
 WEIGHTS = np.array([1.0, 1.0, 1.0, 5.0, 9.0])
 CALLS: list[int] = []
@@ -379,6 +382,59 @@ class DecayInPlace(BookNet):
         return grads | {"W1": self.layers["Affine1"].dW + 0.1 * self.params["W1"]}
 
 
+class Regularized(Net):
+    """Layers whose forward pass draws or averages. As it is, it may run in the loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.params |= {"gamma": np.ones(5), "beta": np.zeros(5)}
+        affine, relu, last = self.layers.values()
+        norm = BatchNormalization(self.params["gamma"], self.params["beta"])
+        self.layers = OrderedDict(Affine1=affine, BatchNorm=norm, Relu1=relu, Dropout=Dropout(0.4), Affine2=last)
+
+    def predict(self, x: Any, train_flg: bool = False) -> Any:
+        for name, layer in self.layers.items():
+            x = layer.forward(x, train_flg) if name in ("BatchNorm", "Dropout") else layer.forward(x)
+        return x
+
+    def loss(self, x: Any, t: Any) -> Any:
+        return self.lastLayer.forward(self.predict(x, train_flg=True), t)
+
+    def gradient(self, x: Any, t: Any) -> Any:
+        norm = self.layers["BatchNorm"]
+        return super().gradient(x, t) | {"gamma": norm.dgamma, "beta": norm.dbeta}
+
+
+class TwoPasses(Regularized):
+    def gradient(self, x: Any, t: Any) -> Any:
+        self.predict(x, train_flg=True)
+        return super().gradient(x, t)
+
+
+class PartOfAPass(Regularized):
+    def gradient(self, x: Any, t: Any) -> Any:
+        self.layers["BatchNorm"].forward(self.layers["Affine1"].forward(x), True)
+        return super().gradient(x, t)
+
+
+class PredictingFirst(Regularized):
+    def gradient(self, x: Any, t: Any) -> Any:
+        self.predict(x, train_flg=False)
+        return super().gradient(x, t)
+
+
+class LossOfTwoPasses(Regularized):
+    def loss(self, x: Any, t: Any) -> Any:
+        self.predict(x, train_flg=True)
+        return super().loss(x, t)
+
+
+class TrainsToPredict(Regularized):
+    def predict(self, x: Any, train_flg: bool = False) -> Any:
+        super().predict(x, train_flg=True)
+        return super().predict(x, train_flg)
+
+
 def of_module(names: dict[str, Any], without: tuple[type, ...]) -> dict[str, Any]:
     """The networks that a module defines, by their names."""
     classes = [cls for cls in names.values() if isinstance(cls, type) and issubclass(cls, BookNet)]
@@ -387,4 +443,4 @@ def of_module(names: dict[str, Any], without: tuple[type, ...]) -> dict[str, Any
 
 # These don't run by hand either, or not at first.
 BROKEN: dict[str, Any] = {cls.__name__: cls for cls in (Earlier, HalfAChain, OnLabels, SamplesAsLabels, WithoutForward)}
-METHODS = of_module(globals(), (Net, *BROKEN.values()))
+METHODS = of_module(globals(), (Net, Regularized, *BROKEN.values()))

@@ -219,6 +219,24 @@ class PatchedLayer(Net):
         self.layers["Relu1"].forward = lambda x: forward(2 * x)
 
 
+class Attributes(dict[str, Any]):
+    """What an object's attributes may stand in."""
+
+
+class DictWithMethods(PatchedLayer):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers["Relu1"].__dict__ = Attributes(vars(self.layers["Relu1"]))
+
+
+class AttributesElsewhere(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        gradient = self.gradient
+        self.__dict__ = Attributes(vars(self))
+        self.gradient = lambda x, t: {name: 3 * g for name, g in gradient(x, t).items()}  # type: ignore[method-assign]
+
+
 class OwnLoss(Net):
     def __init__(self) -> None:
         super().__init__()

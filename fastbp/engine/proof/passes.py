@@ -51,6 +51,8 @@ def _forward(run: Any, place: int, x: Any, train_flg: Any = None) -> Opaque:
     if train_flg is not None:
         if type(train_flg) is not bool:
             raise run.refuse("a layer's forward gets a train_flg that is neither True nor False")
+        if place in run.flags:  # as a pass in training draws numbers, or changes averages, each time
+            raise run.refuse(f"it passes samples through {type(run.chain.layers[place]).__name__} more than once")
         run.flags[place] = train_flg
     if place == 0 and x is run.samples:
         run.passes += 1

@@ -17,6 +17,7 @@ So nothing that the method does can depend on the values, the shape or the dtype
 input what it did here, which is compared with the chain. Each call starts with layers that have passed nothing forward,
 `loss` must return the loss of its own samples and labels, `gradient` must make its own forward pass in the chain's
 order, start backward with 1, and return each parameter's own gradient, plus λ times that parameter for weight decay.
+A layer that takes train_flg, as it draws numbers or averages in training, must go forward once, with the right flag.
 What was read of the network, its class, its functions and their globals is kept, and looked at again whenever a run
 begins (`Reads.same`): where any of it has been exchanged, the proof is made anew.
 
@@ -84,6 +85,7 @@ def check_lookups(network: Any, reads: Reads) -> None:
         or reads.in_class(cls, "__getattribute__") is not object.__getattribute__
         or reads.in_class(cls, "__getattr__") is not MISSING
         or type(reads.in_class(cls, "__dict__")) not in (GetSetDescriptorType, type(MISSING))
+        or not reads.has_plain_dict(network)
     ):
         raise NotCompilable(f"{cls.__name__} has attributes that are not looked up as usual")
 
@@ -111,7 +113,7 @@ class _Run:
         self.self = Self(self)
         self.passes = 0  # forward passes begun
         self.forward = [0] * len(chain.layers)  # the pass that each layer made last
-        self.flags: dict[int, bool] = {}  # by the places of layers that take train_flg: what they got last
+        self.flags: dict[int, bool] = {}  # by the places of layers that take train_flg: what they got, once
         self.backward = [0] * len(chain.layers)  # and that of which it made the gradients
         self.gradients: dict[tuple[int, str], Any] = {}  # of the layers' parameters, as the last backward left them
         self.lost = 0  # the pass of the last loss

@@ -185,6 +185,25 @@ def test_samples_that_are_a_parameter() -> None:
         fastbp.fit_many([networks[2]], [SGD(0.1)], networks[2].params["W1"], t, order)
 
 
+@pytest.mark.parametrize("name", ["x", "t"])
+def test_a_step_on_a_parameter(name: str) -> None:
+    """A step reads large batches where they lie, while it changes the parameters."""
+    network, expected = BookNet((128, 128, 128)), BookNet((128, 128, 128))
+    rng = np.random.default_rng(4)
+    x, t, W = rng.standard_normal((128, 128)), np.arange(128), rng.dirichlet(np.ones(128), 128)
+    step = fastbp.compile(network, SGD(0.5))
+    for net in network, expected:
+        net.params["W1"][...] = W
+    given = {"x": x, "t": t}
+    step(**given | {name: network.params["W1"]})
+    by_hand(expected, **given | {name: W}, order=[slice(None)], optimizer=SGD(0.5))
+    assert not step.compiled
+    assert step.reason == f"{name} shares memory with a parameter, or with the optimizer's state"
+    same_bits(network.params, expected.params)
+    step(x, t)
+    assert step.compiled
+
+
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("by", ["step", "run", "prepared", "trainer"])
 def test_what_is_changed_later_counts(change: Any, by: str) -> None:
