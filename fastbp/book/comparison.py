@@ -100,6 +100,12 @@ def owner_module(fullname: str) -> ModuleType:
     return _modules[fullname]
 
 
+def forget(package: str) -> None:
+    """The owner changed a file of this package: its modules are imported anew when they are asked for."""
+    for name in [name for name in _modules if _within(name, package)]:
+        del _modules[name]
+
+
 @contextmanager
 def _without_hook(package: str) -> Any:
     finders = list(sys.meta_path)

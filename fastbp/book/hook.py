@@ -84,8 +84,12 @@ class BookFinder(MetaPathFinder):
     def _own_module(self, spec: ModuleSpec, package: str, module: str, path: Sequence[str]) -> ModuleSpec | None:
         """A module of the owner's, with what is the book's replaced; None where nothing of it is."""
         owner = self._owners.setdefault((package, *path), Owner(package, path))
+        if owner.read_again(module):
+            comparison.forget(package)
         source = owner.source(module)
         if source is None or not isinstance(spec.loader, SourceFileLoader):
+            if spec.submodule_search_locations is not None:
+                self.replaced.left[spec.name] = {"all": "a package"}
             return None
         if not owner.is_the_books:
             if package not in self.replaced.foreign:
@@ -160,9 +164,9 @@ class _MixedLoader(SourceFileLoader):
         self._source, self._ours, self._settings = source, ours, settings
 
     def exec_module(self, module: ModuleType) -> None:
-        tree = ast.parse(self.get_data(self.path), self.path)
-        tree.body = [self._replaced(statement) for statement in tree.body]
-        code = compile(ast.fix_missing_locations(tree), self.path, "exec", dont_inherit=True)
+        body = [self._replaced(statement) for statement in self._source.tree.body]
+        tree = ast.fix_missing_locations(ast.Module(body, type_ignores=[]))
+        code = compile(tree, self.path, "exec", dont_inherit=True)
         setattr(module, _STAND_INS, adoption.adopt(self._ours, module.__name__, self._settings, self._own))
         exec(code, module.__dict__)
         delattr(module, _STAND_INS)

@@ -35,7 +35,7 @@ class Source:
     name: str  # layers
     package: str  # common
     file: str
-    tree: ast.Module
+    tree: ast.Module  # of the text that was read, which is the one that runs
     definitions: dict[str, ast.stmt] = field(default_factory=dict)
     imports: dict[str, str] = field(default_factory=dict)  # the full name of what a name was imported from
     touched: set[str] = field(default_factory=set)  # bound again, changed, or handed to a function
@@ -47,6 +47,7 @@ class Owner:
 
     def __init__(self, name: str, path: Iterable[str]) -> None:
         self.name, self.path = name, list(path)
+        self._files: dict[str, tuple[str, str] | None] = {}  # of each module its path and its text
         self._sources: dict[str, Source | None] = {}
         self._verdicts: dict[tuple[str, str], str] = {}
 
@@ -56,6 +57,16 @@ class Owner:
             self._sources[module] = None  # modules that import each other
             self._sources[module] = self._read(module)
         return self._sources[module]
+
+    def read_again(self, module: str) -> bool:
+        """Reads the file of a module that is about to run; whether it holds another text than when it was read."""
+        now = self._file(module)
+        if self._files.setdefault(module, now) == now:
+            return False
+        self._files[module] = now
+        self._sources.clear()
+        self._verdicts.clear()
+        return True
 
     @property
     def is_the_books(self) -> bool:
@@ -120,16 +131,27 @@ class Owner:
         plain = (ast.Import, ast.ImportFrom, ast.Pass)
         return all(isinstance(s, plain) or _is_text(s) or _is_dunder(s) for s in ast.parse(text or "").body)
 
-    def _read(self, module: str) -> Source | None:
+    def _file(self, module: str) -> tuple[str, str] | None:
+        """The path and the text of a module; None where there is none, or a package: `.` means another one in there."""
         spec = PathFinder.find_spec(f"{self.name}.{module}", self.path)
-        if spec is None or not isinstance(spec.loader, SourceFileLoader):
+        if spec is None or not isinstance(spec.loader, SourceFileLoader) or spec.submodule_search_locations is not None:
             return None
         try:
-            text = spec.loader.get_source(spec.name) or ""
-            source = Source(module, self.name, spec.loader.path, ast.parse(text))
+            return spec.loader.path, spec.loader.get_source(spec.name) or ""
         except (SyntaxError, ImportError, ValueError):  # Python says so itself when the module is imported
             return None
-        self._read_body(source, source.tree.body)
+
+    def _read(self, module: str) -> Source | None:
+        if module not in self._files:
+            self._files[module] = self._file(module)
+        found = self._files[module]
+        try:
+            source = None if found is None else Source(module, self.name, found[0], ast.parse(found[1]))
+        except (SyntaxError, ValueError):
+            return None
+        if source is not None:
+            self._read_body(source, source.tree.body)
+            _read_rebinding(source)
         return source
 
     def _read_body(self, source: Source, body: Sequence[ast.stmt]) -> None:
@@ -175,6 +197,29 @@ class Owner:
         for name in {*other.definitions, *other.imports}:
             if not name.startswith("_"):
                 _bind_import(source, name, other.imports.get(name, f"{origin}.{name}"))
+
+
+def _read_rebinding(source: Source) -> None:
+    """Notes what functions bind in their module, whenever they run, and what expressions bind beside their value."""
+    read_only = {id(name) for node in ast.walk(source.tree) if (name := _looked_up_in(node)) is not None}
+    for each in ast.walk(source.tree):
+        match each:
+            case ast.Global(names=names):
+                source.touched |= set(names)
+            case ast.NamedExpr(target=target):
+                source.touched.add(target.id)
+            case ast.Name(id="globals" | "exec") if id(each) not in read_only:
+                source.opaque = True
+
+
+def _looked_up_in(node: ast.AST) -> ast.Name | None:
+    """The `globals` of globals()[name] and globals().get(name), which bind nothing."""
+    match node:
+        case ast.Subscript(value=ast.Call(func=ast.Name(id="globals") as name), ctx=ast.Load()):
+            return name
+        case ast.Attribute(value=ast.Call(func=ast.Name(id="globals") as name), attr="get"):
+            return name
+    return None
 
 
 def _bind_import(source: Source, name: str, target: str) -> None:

@@ -102,6 +102,14 @@ def test_the_published_forms_are_known(tmp_path: Path) -> None:
         (("return x\n", "return x\nsetattr(np, 'exp', abs)\n"), "sigmoid", "uses np"),
         (("return x\n", "return x\nidentity_function.note = 1\n"), "identity_function", "changed"),
         (("return x\n", "return x\ndef leaky(x):\n    return x\n"), "leaky", "added"),
+        (("return x\n", "return x\ndef setup():\n    global relu\n    relu = abs\n"), "relu", "changed"),
+        (("return x\n", "return x\ndef setup():\n    global np\n    import cupy as np\n"), "relu", "uses np"),
+        (("return x\n", "return x\nclass Setup:\n    global relu\n    relu = abs\n"), "relu", "changed"),
+        (("return x\n", "return x\ndef leaky(x, f=(relu := abs)):\n    return f(x)\n"), "relu", "changed"),
+        (("return x\n", "return x\ndef setup():\n    globals()['relu'] = abs\n"), "relu", "changed"),
+        (("return x\n", "return x\ndef setup():\n    globals().update(relu=abs)\n"), "relu", "changed"),
+        (("return x\n", "return x\ndef setup():\n    exec('relu = abs', globals())\n"), "relu", "changed"),
+        (("return x\n", "return x\ndef named(name):\n    return globals()[name]\n"), "relu", ""),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -112,6 +120,26 @@ def test_what_an_owner_changed(change: Any, name: str, why: str, tmp_path: Path)
     file.write_text(file.read_text().replace(*change, 1))
     owner = Owner("common", [str(tmp_path / "common")])
     assert owner.difference("functions", name) == why
+
+
+def test_a_file_that_was_edited_since(tmp_path: Path) -> None:
+    owner = written(tmp_path, **SHORT)
+    assert owner.difference("functions", "relu") == ""
+    file = tmp_path / "common" / "functions.py"
+    file.write_text(file.read_text().replace("np.maximum(0, x)", "np.maximum(1, x)"))
+    assert owner.difference("functions", "relu") == ""  # as it was when it was imported
+    assert [owner.read_again("optimizer"), owner.read_again("functions")] == [False, True]
+    assert [owner.difference("functions", name) for name in ("relu", "sigmoid")] == ["changed", ""]
+    assert not owner.read_again("functions")
+
+
+def test_a_package_in_the_place_of_a_module(tmp_path: Path) -> None:
+    """In there `.functions` is none of `common`."""
+    owner = written(tmp_path, **SHORT)
+    (tmp_path / "common" / "layers").mkdir()
+    (tmp_path / "common" / "layers" / "__init__.py").write_text("from .functions import *\n")
+    assert owner.source("layers") is None
+    assert owner.is_the_books
 
 
 def project(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: tuple[str, str]) -> Owner:
