@@ -116,6 +116,101 @@ print(dout.shape, dout.dtype, np.abs(dout).sum())
     np.testing.assert_allclose(numbers(output), numbers(plain), rtol=1e-9, atol=1e-15)
 
 
+# What `gradient` does when it is called otherwise than it was proved for: the class, and a call that returns dx.
+GRADIENT = """
+    def gradient(self, x, t{arguments}):
+        {begin}
+        self.loss(x, t)
+        dout = self.lastLayer.backward(1)
+        for layer in reversed(list(self.layers.values())): dout = layer.backward(dout)
+        {end}
+        return {{key: getattr(self.layers['Affine' + key[1]], 'd' + key[0]) for key in ('W1', 'b1', 'W2', 'b2')}}
+"""
+OTHER_CALLS = {
+    "an optional argument": (", input_too=False", "", "if input_too: return dout", "net.gradient(x, t, True)"),
+    "one by its name alone": (", *, store=None", "", "if store is not None: store.append(dout)", "stored()"),
+    "arguments without a name": (", *more", "", "if more: return dout", "net.gradient(x, t, 1)"),
+    "no labels": ("", "if t is None: return self.of(x)", "", "net.gradient(x, None)"),
+    "labels that it replaces": (
+        "",
+        "none = t is None\n        if none: t = self.labels",
+        "if none: return dout",
+        "net.gradient(x, None)",
+    ),
+    "another self": (
+        "",
+        "keep = self.keep\n        if self.inner is not None: self = self.inner",
+        "if keep: return dout",
+        "outer().gradient(x, t)",
+    ),
+    "the same code among other globals": ("", "", "if KEEP: return dout", "elsewhere()"),
+}
+
+
+@pytest.mark.parametrize("call", OTHER_CALLS)
+def test_a_call_that_the_proof_is_not_of(call: str, japanese: Project) -> None:
+    arguments, begin, end, reader = OTHER_CALLS[call]
+    gradient = GRADIENT.format(arguments=arguments, begin=begin or "pass", end=end or "pass")
+    script = japanese.write(
+        NET.replace("net = TwoLayerNet(64", "net = Net(64").replace(
+            "x, t = digits()",
+            f"""
+from types import FunctionType
+KEEP = False
+class Net(TwoLayerNet):
+    inner, keep, labels = None, False, None
+{gradient}
+    def of(self, x):
+        self.loss(x, Net.labels)
+        dout = self.lastLayer.backward(1)
+        for layer in reversed(list(self.layers.values())): dout = layer.backward(dout)
+        return dout
+x, t = digits()
+def stored():
+    store = []
+    net.gradient(x, t, store=store)
+    return store[0]
+def outer():
+    made = Net(64, 20, 10)
+    made.inner, made.keep = net, True
+    return made
+def elsewhere():
+    return FunctionType(Net.gradient.__code__, globals() | {{'KEEP': True}})(net, x, t)
+""",
+        )
+        + f"""
+Net.labels = t
+for _ in range(2): net.gradient(x, t)
+dx = {reader}
+print(dx.shape, np.abs(dx).sum(), np.abs(net.gradient(x, t)['W1']).sum())
+"""
+    )
+    np.testing.assert_allclose(numbers(japanese.fastbp(script)[0]), numbers(japanese.plain(script)), rtol=1e-9)
+
+
+def test_arguments_as_they_were_proved(japanese: Project) -> None:
+    """By position, by name and left out, dx is still not computed."""
+    gradient = GRADIENT.format(
+        arguments=", input_too=False, *, note=None", begin="pass", end="if input_too: return dout"
+    )
+    script = japanese.write(
+        NET.replace("net = TwoLayerNet(64", f"class Net(TwoLayerNet):{gradient}\nnet = Net(64").replace(
+            "net.gradient(x, t)", "call()"
+        )
+        + """
+for call in (
+    lambda: net.gradient(x, t),
+    lambda: net.gradient(x, t, False),
+    lambda: net.gradient(t=t, x=x, input_too=False),
+    lambda: net.gradient(x, t, note=None),
+    lambda: net.gradient(x, t, note=0),
+):
+    print(made()[0])
+"""
+    )
+    assert japanese.fastbp(script)[0].split() == ["True"] * 4 + ["False"]
+
+
 def test_networks_that_rebind_their_parameters_and_come_by_the_dozen(japanese: Project) -> None:
     script = japanese.write(
         NET
