@@ -1,7 +1,8 @@
 """The book's stateless functions in plain NumPy: clear, correct, and stable for any finite input.
 
 Scores and probabilities have shape (classes,) or (batch, classes); labels are class indices or probabilities, as in
-`SoftmaxWithLoss`. float32 stays float32, float16 becomes float32, integers are computed in float64.
+`SoftmaxWithLoss`. float32 stays float32, float16 becomes float32, integers are computed in float64. What keeps the
+shape makes a number, NumPy's, of a number.
 """
 
 from typing import Any
@@ -14,9 +15,9 @@ from fastbp.boundary import arrays
 Array = NDArray[Any]
 
 
-def identity_function(x: ArrayLike) -> Array:
+def identity_function(x: ArrayLike) -> Any:
     """x itself, any shape: the output activation of a regression (the book's section 3.5)."""
-    return arrays.real_array(x, "x")
+    return _number_or_array(arrays.real_array(x, "x"))
 
 
 def step_function(x: ArrayLike) -> NDArray[np.int64]:
@@ -24,29 +25,30 @@ def step_function(x: ArrayLike) -> NDArray[np.int64]:
     return np.asarray(arrays.real_array(x, "x") > 0, np.int64)
 
 
-def sigmoid(x: ArrayLike) -> Array:
+def sigmoid(x: ArrayLike) -> Any:
     """1 / (1 + exp(−x)), any shape; never overflows (the book's section 3.2)."""
     x = arrays.inputs(x)
     with np.errstate(under="ignore"):
         z = np.exp(-np.abs(x))
-        return np.asarray(np.where(x < 0, z, z.dtype.type(1)) / (1 + z))
+        return np.where(x < 0, z, z.dtype.type(1)) / (1 + z)
 
 
-def sigmoid_grad(x: ArrayLike) -> Array:
+def sigmoid_grad(x: ArrayLike) -> Any:
     """The derivative of sigmoid at x, (1 − sigmoid(x)) · sigmoid(x), any shape."""
     y = sigmoid(-np.abs(arrays.inputs(x)))  # it is even, and on this side 1 − y loses no digits
-    return np.asarray((1 - y) * y)
+    return (1 - y) * y
 
 
-def relu(x: ArrayLike) -> Array:
-    """max(x, 0), any shape; NaN stays NaN (the book's section 3.2)."""
-    return np.asarray(np.maximum(arrays.inputs(x), 0))
+def relu(x: ArrayLike) -> Any:
+    """max(x, 0), any shape; NaN stays NaN, integers stay integers (the book's section 3.2)."""
+    array = arrays.real_array(x, "x")
+    return np.maximum(array if array.dtype.kind in "iub" else arrays.inputs(array), 0)
 
 
-def relu_grad(x: ArrayLike) -> Array:
+def relu_grad(x: ArrayLike) -> Any:
     """The derivative of relu at x, any shape: 0 where x <= 0, as the layer's mask has it, else 1."""
     x = arrays.inputs(x)
-    return np.asarray(np.where(x <= 0, x.dtype.type(0), x.dtype.type(1)))
+    return _number_or_array(np.where(x <= 0, x.dtype.type(0), x.dtype.type(1)))
 
 
 def softmax(x: ArrayLike) -> Array:
@@ -93,6 +95,10 @@ def softmax_loss(X: ArrayLike, t: ArrayLike) -> float:
     with np.errstate(under="ignore"):
         log_y = shifted - np.log(np.sum(np.exp(shifted), axis=-1, keepdims=True))
     return _cross_entropy(log_y, arrays.targets(t, shape, rows.dtype))
+
+
+def _number_or_array(x: Array) -> Any:
+    return x if x.ndim else x[()]
 
 
 def _shifted(x: Array) -> Array:

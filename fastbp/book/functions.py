@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp import functions as ours
-from fastbp.functions import identity_function, relu, sigmoid, sigmoid_grad, softmax, step_function
+from fastbp.functions import relu, sigmoid, sigmoid_grad, step_function
 
 __all__ = [
     "cross_entropy_error",
@@ -23,6 +23,16 @@ __all__ = [
     "step_function",
     "sum_squared_error",
 ]
+
+
+def identity_function(x: Any) -> Any:
+    """x itself, whatever it is."""
+    return x
+
+
+def softmax(x: ArrayLike) -> Any:
+    """exp(x) / Σ exp(x) along the last axis; of a single number 1, as the book has it."""
+    return ours.softmax(x) if np.ndim(x) else ours.softmax(np.reshape(x, 1))[0]
 
 
 def relu_grad(x: ArrayLike) -> NDArray[Any]:

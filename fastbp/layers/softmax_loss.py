@@ -28,6 +28,8 @@ class SoftmaxWithLoss:
         numbers=("eps",),
     )
 
+    eps: float = 0.0  # of a subclass whose constructor doesn't call this one
+
     def __init__(self, eps: float = 0.0) -> None:
         if not (0 <= eps < np.inf):
             raise ValueError(f"eps must be a finite number, zero or positive, got {eps}")

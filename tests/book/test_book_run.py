@@ -117,6 +117,34 @@ show(*trainer.train_loss_list, *trainer.train_acc_list, *trainer.test_acc_list, 
     assert project.fastbp(*options, script)[0] == project.plain(script)
 
 
+def test_functions_of_numbers(project: Project) -> None:
+    """Chapter 3 draws and prints these number by number: they are numbers, no arrays without dimensions."""
+    script = project.write(
+        """
+        import json
+        from common.functions import *
+        print(json.dumps([sigmoid(2.0), relu(2.5), identity_function(1)]), {relu(3): 1}, [10, 20, 30][relu(2)])
+        print([sigmoid(v) for v in (1.0, 2.0)], isinstance(relu(2.5), float), softmax(np.float64(3.0)))
+        print(relu(np.array([-1, 2])).dtype, identity_function('x'), sigmoid_grad(0.0))
+        """
+    )
+    assert project.fastbp(script)[0] == project.plain(script)
+
+
+def test_a_loss_whose_constructor_does_not_call_the_books(project: Project) -> None:
+    script = project.write(
+        """
+        from common.layers import *
+        class Quiet(SoftmaxWithLoss):
+            def __init__(self):
+                self.calls = 0
+        layer = Quiet()
+        print(layer.forward(np.ones((2, 3)), np.array([0, 1])), layer.backward())
+        """
+    )
+    np.testing.assert_allclose(numbers(project.fastbp(script)[0]), numbers(project.plain(script)), rtol=1e-9)
+
+
 def test_layers_that_are_rebound_copied_and_asked_for(project: Project) -> None:
     script = project.write(
         TRAINING

@@ -99,12 +99,13 @@ def test_inputs_are_not_changed(function: Function) -> None:
 
 @every_function
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int64", "uint64", "bool"])
-def test_integers_are_computed_in_float64(function: Function, dtype: str) -> None:
+def test_integers_are_computed_in_float64_where_they_become_others(function: Function, dtype: str) -> None:
     x = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [1, 1, 1]], dtype)
     got = np.asarray(call(function, x))
     np.testing.assert_array_equal(got, call(function, x.astype(np.float64)))
     np.testing.assert_array_equal(got, call(function, x.tolist()))
-    kept = {step_function: np.dtype(np.int64), identity_function: x.dtype}
+    chosen = np.dtype(np.int64) if dtype == "bool" else x.dtype
+    kept = {step_function: np.dtype(np.int64), identity_function: x.dtype, relu: chosen}
     assert got.dtype == kept.get(function, np.dtype(np.float64))
 
 
@@ -115,6 +116,22 @@ def test_float16_is_computed_in_float32(function: Function) -> None:
     np.testing.assert_array_equal(got, call(function, x.astype(np.float32)))
     if function in (sigmoid, sigmoid_grad, relu, relu_grad, softmax):
         assert got.dtype == np.float32
+
+
+@pytest.mark.parametrize("function", [identity_function, sigmoid, sigmoid_grad, relu, relu_grad], ids=name)
+@pytest.mark.parametrize("x", [2, 2.5, np.float32(2.5), np.array(2.5), True], ids=repr)
+def test_a_number_of_a_number(function: Function, x: Any) -> None:
+    """As the book's: it is a key of a dict, and goes into JSON where it is a float."""
+    y = function(x)
+    assert isinstance(y, np.generic)
+    assert {y: 1}[y] == 1
+    np.testing.assert_array_equal(y, function(np.array([x]))[0])
+    assert y.dtype == function(np.array([x])).dtype
+
+
+def test_relu_of_an_integer_is_an_index() -> None:
+    assert [10, 20, 30][relu(2)] == 30
+    assert isinstance(relu(2.5), float)
 
 
 def test_smallest_int8_has_no_positive_counterpart() -> None:
