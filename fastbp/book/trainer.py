@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp import originals
 from fastbp.book import adoption, comparison
 from fastbp.book.optimizer import *  # noqa: F403  # as in the book, for scripts that import * from here
 from fastbp.engine.compiled_step import CompiledStep
@@ -17,6 +18,7 @@ from fastbp.layers import skipping
 __all__ = ["SGD", "AdaGrad", "Adam", "Momentum", "Nesterov", "RMSprop", "Trainer", "np", "os", "sys"]  # noqa: F405
 
 
+@originals.original
 class Trainer:
     """Trains a network on batches that NumPy's global state draws with replacement, as the book's does.
 
@@ -59,15 +61,20 @@ class Trainer:
     def train(self) -> None:
         """All `max_iter` steps, then the accuracy on all test samples.
 
-        Steps whose network and optimizer are known to do the same run in the compiled loop. The layers take those that
-        are compared and the last one, so that they hold what it left in them.
+        Steps whose network and optimizer are known to do the same run in the compiled loop: those of the moment, as
+        `accuracy` may exchange them. The layers take those that are compared and the last one, so that they hold what
+        it left in them.
         """
-        compiled = TrainingStep(self.network, self.optimizer) if self._may_be_compiled() else None
-        for step in range(self.max_iter):
-            if compiled is None:
+        compiled = None
+        steps = self.max_iter
+        for step in range(steps):
+            if not self._may_be_compiled():
                 self.train_step()
-            else:
-                self._step(compiled if comparison.batches[0] <= step < self.max_iter - 1 else None)
+                continue
+            if compiled is None:
+                compiled = TrainingStep(self.network, self.optimizer)
+            compiled.network, compiled.optimizer = self.network, self.optimizer
+            self._step(compiled if comparison.batches[0] <= step < steps - 1 else None)
         accuracy = self.network.accuracy(self.x_test, self.t_test)
         if self.verbose:
             print("=============== Final Test Accuracy ===============")
@@ -91,13 +98,13 @@ class Trainer:
         self.current_iter += 1
 
     def _may_be_compiled(self) -> bool:
-        """Not where a subclass has its own step, nor where --dtype asks for another precision than parameters have.
+        """Not with the script's own `train_step`, nor where --dtype asks for another precision than the parameters'.
 
         The compiled loop computes in that of the parameters. With float64 weights and `--dtype float32` the layers take
         0.77 to 1.04 times as long (784-50-10 to 784-512-512-10, EPYC of Zen 4).
         """
         asked = skipping.precision
-        if type(self).train_step is not Trainer.train_step:
+        if "train_step" in vars(self) or not originals.defines(type(self), "train_step"):
             return False
         return asked is None or all(np.asarray(each).dtype == asked for each in self.network.params.values())
 

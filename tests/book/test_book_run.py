@@ -68,6 +68,62 @@ print(net.layers['Affine1'].dW.sum(), np.random.rand())
     assert "common.trainer" not in last
 
 
+TRAINER = TRAINING + "trainer = Trainer(net, x, t, x, t, 4, 50, 'Momentum', {'lr': 0.05}, verbose=False)\n"
+STEPS = {
+    "of the object": "trainer.train_step = mine",
+    "of the class": "Trainer.train_step = lambda self: mine()",
+    "of a subclass": "class Own(Trainer):\n    def train_step(self): mine()\ntrainer.__class__ = Own",
+    "of the object, while it trains": "later = True",
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_trainer_calls_the_scripts_own_train_step(step: str, japanese: Project) -> None:
+    script = japanese.write(
+        TRAINER
+        + f"""
+from types import MethodType
+calls, later, original = [], False, MethodType(Trainer.train_step, trainer)
+def mine():
+    calls.append(1)
+    trainer.optimizer.lr *= 0.9
+    original()
+{STEPS[step]}
+accuracy = net.accuracy
+def asked(x, t):
+    if later: trainer.train_step = mine
+    return accuracy(x, t)
+net.accuracy = asked
+trainer.train()
+print(len(calls), float(trainer.optimizer.lr), sum(map(float, trainer.train_loss_list)), np.random.rand())
+"""
+    )
+    output, _ = japanese.fastbp(script)
+    plain = japanese.plain(script)
+    assert output.split()[0] == plain.split()[0] != "0"
+    np.testing.assert_allclose(numbers(output), numbers(plain), rtol=1e-9)
+
+
+@pytest.mark.parametrize("what", ["optimizer", "network", "max_iter"])
+def test_what_is_exchanged_while_trainer_trains(what: str, japanese: Project) -> None:
+    script = japanese.write(
+        TRAINER
+        + f"""
+class Net(TwoLayerNet):
+    def accuracy(self, x, t):
+        if trainer.current_epoch == 2: trainer.{what} = other
+        return super().accuracy(x, t)
+net = trainer.network = Net(64, 20, 10)
+other = {{'optimizer': SGD(1e-6), 'network': Net(64, 20, 10), 'max_iter': 100}}[{what!r}]
+trainer.train()
+last = trainer.network
+print(*trainer.train_loss_list, *[np.abs(each.params['W1']).sum() for each in (net, last)])
+print(len(trainer.train_loss_list), np.abs(last.layers['Affine1'].dW).sum(), np.random.rand())
+"""
+    )
+    np.testing.assert_allclose(numbers(japanese.fastbp(script)[0]), numbers(japanese.plain(script)), rtol=1e-9)
+
+
 def test_star_imports_bring_np_and_the_rest(project: Project) -> None:
     script = project.write(
         """
