@@ -11,8 +11,7 @@ from fastbp.kernels.tiles.target import TARGET
 
 I8 = ir.IntType(8)
 
-# With AVX, FMA comes with AVX2 on all processors that have it.
-PACKS = TARGET.vector_bytes == 64 or (TARGET.vector_bytes == 32 and TARGET.fma)
+PACKS = TARGET.avx2
 
 
 def at_once(values):

@@ -1,5 +1,6 @@
 """The processor that Numba compiles for: its vectors, how many registers hold them, its cache lines."""
 
+import re
 from typing import NamedTuple
 
 import llvmlite.binding as llvm
@@ -14,10 +15,11 @@ class Target(NamedTuple):
     registers: int
     fma: bool  # fused multiply-add
     compresses_bytes: bool = False  # AVX-512 VBMI2: moves the bytes of a mask to the front
+    avx2: bool = False  # or more: integers in whole vectors, permuted by others. Some with AVX and FMA lack it (bdver2)
 
 
 def find_target() -> Target:
-    """Ask the code generator itself: compile one fma of 16 floats and read which registers it took; one double shift.
+    """Ask the code generator itself: compile an fma, a double shift and a sum of integers; read what registers it took.
 
     Names and feature strings (NUMBA_CPU_NAME, NUMBA_CPU_FEATURES) add up in LLVM in ways not worth repeating here.
     """
@@ -36,14 +38,20 @@ def find_target() -> Target:
             %y = call <32 x i16> @llvm.fshl.v32i16(<32 x i16> %x, <32 x i16> %x, <32 x i16> %x)
             store <32 x i16> %y, ptr %p
             ret void
+        }
+        define void @sum(ptr %p) {
+            %x = load <8 x i32>, ptr %p
+            %y = add <8 x i32> %x, %x
+            store <8 x i32> %y, ptr %p
+            ret void
         }""")
     module.triple = codegen._tm.triple
     assembly = codegen._tm.emit_assembly(module)
     fma = "fmaf" not in assembly  # without the instruction LLVM calls the C library
     if "zmm" in assembly:
-        return Target(64, 32, fma, "vpshldvw" in assembly)
+        return Target(64, 32, fma, "vpshldvw" in assembly, True)
     if "ymm" in assembly:
-        return Target(32, 16, fma)
+        return Target(32, 16, fma, False, re.search(r"vpaddd\s.*ymm", assembly) is not None)
     return Target(16, 32 if module.triple.startswith(("aarch64", "arm64")) else 16, fma)
 
 

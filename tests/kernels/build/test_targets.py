@@ -14,11 +14,12 @@ if config.DISABLE_JIT:
 
 # Without feature strings Numba adds the features of the machine below to a name.
 TARGETS = {
-    "haswell": ({"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": ""}, (32, 16, True, False)),
-    "skylake-avx512": ({"NUMBA_CPU_NAME": "skylake-avx512", "NUMBA_CPU_FEATURES": ""}, (64, 32, True, False)),
-    "znver4": ({"NUMBA_CPU_NAME": "znver4", "NUMBA_CPU_FEATURES": ""}, (64, 32, True, True)),
-    "x86-64": ({"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": ""}, (16, 16, False, False)),
-    "generic": ({"NUMBA_CPU_NAME": "generic"}, (16, 16, False, False)),
+    "haswell": ({"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": ""}, (32, 16, True, False, True)),
+    "skylake-avx512": ({"NUMBA_CPU_NAME": "skylake-avx512", "NUMBA_CPU_FEATURES": ""}, (64, 32, True, False, True)),
+    "znver4": ({"NUMBA_CPU_NAME": "znver4", "NUMBA_CPU_FEATURES": ""}, (64, 32, True, True, True)),
+    "x86-64": ({"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": ""}, (16, 16, False, False, False)),
+    "bdver2": ({"NUMBA_CPU_NAME": "bdver2", "NUMBA_CPU_FEATURES": ""}, (32, 16, True, False, False)),  # no AVX2
+    "generic": ({"NUMBA_CPU_NAME": "generic"}, (16, 16, False, False, False)),
 }
 LAYERS_RUN = ("haswell", "x86-64")
 x86_only = pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names of x86 processors")
@@ -43,6 +44,24 @@ for n, d, m in ((1, 7, 3), (3, 70, 18), (13, 65, 31), (40, 33, 100)):
 print(tuple(TARGET))
 """
 
+# Machine code of what finds and packs numbers that aren't zero, which is not run: the processor need not be here.
+SKIPPING = """
+from numba import types
+from fastbp.kernels.affine_skipping import forward_rows_skipping
+from fastbp.kernels.loop import compress
+from fastbp.kernels.packing import PACKS
+
+long, x, columns = types.int64, *map(types.CPointer, (types.float32, types.int32))
+functions = [
+    *compress.functions("float32", "int32", "float32"),
+    *compress.functions("float64", "uint16", "float64"),
+    *compress.functions("uint8", "uint16", "uint8"),
+    forward_rows_skipping.of(*[long] * 4, x, x, x, long, x, x, columns, types.CPointer(long)),
+]
+assert all(len(function.compiled()[1]) > 500 for function in functions)
+print(PACKS)
+"""
+
 
 def python(*arguments: str, cache: Path, **settings: str) -> str:
     """What a process prints that compiles for another processor, into a cache of its own."""
@@ -60,6 +79,14 @@ def test_target(name: str, tmp_path: Path) -> None:
     settings, expected = TARGETS[name]
     code = "from fastbp.kernels.tiles.target import TARGET; print(tuple(TARGET))"
     assert python("-c", code, cache=tmp_path, **settings).strip() == str(expected)
+
+
+@x86_only
+@pytest.mark.command
+def test_code_that_skips_zeros_without_avx2(tmp_path: Path) -> None:
+    """A processor may have FMA and not the permutations that pack numbers: LLVM ended the process."""
+    settings, _ = TARGETS["bdver2"]
+    assert python("-c", SKIPPING, cache=tmp_path, **settings) == "False\n"
 
 
 @x86_only
