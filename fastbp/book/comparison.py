@@ -2,9 +2,12 @@
 
 import copy
 import importlib
+import io
+import random
 import sys
-from collections.abc import Callable
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import wraps
 from types import ModuleType
@@ -94,7 +97,7 @@ def owner_module(fullname: str) -> ModuleType:
     """A module of the script's as its owner wrote it, all that it imports of its package likewise; apart from ours."""
     if fullname not in _modules:
         package = fullname.partition(".")[0]
-        with _without_hook(package):
+        with _without_hook(package), _unnoticed():
             importlib.import_module(fullname)
             _modules.update({name: module for name, module in sys.modules.items() if _within(name, package)})
     return _modules[fullname]
@@ -118,6 +121,19 @@ def _without_hook(package: str) -> Any:
         for name in [name for name in sys.modules if _within(name, package)]:
             del sys.modules[name]
         sys.modules.update(kept)
+
+
+@contextmanager
+def _unnoticed() -> Iterator[None]:
+    """For modules that the script has imported already: what they print and set stays as the script has it by now."""
+    streams = np.random.get_state(), random.getstate()
+    with np.errstate(), np.printoptions(), warnings.catch_warnings():
+        try:
+            with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+                yield
+        finally:
+            np.random.set_state(streams[0])
+            random.setstate(streams[1])
 
 
 def _within(name: str, package: str) -> bool:

@@ -48,7 +48,7 @@ def run(arguments: list[str] | None = None) -> int | Callable[[], int]:
 
     Of a command that hands over to a user's script it returns what runs that, for a stack without the command line's.
     """
-    errors = getattr(sys.stdout, "errors", None)
+    errors, hook = getattr(sys.stdout, "errors", None), sys.excepthook
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a terminal that can't show "·" still gets its results
     try:
@@ -57,6 +57,7 @@ def run(arguments: list[str] | None = None) -> int | Callable[[], int]:
         if callable(outcome):
             if hasattr(sys.stdout, "reconfigure"):
                 sys.stdout.reconfigure(errors=errors)
+            sys.excepthook = hook  # the app has set its own
             return outcome
         status = int(outcome or 0)
         if sys.stdout is not None:

@@ -41,6 +41,34 @@ def test_compare_tells_of_a_difference(japanese: Project) -> None:
     )
 
 
+def test_compare_imports_the_owners_modules_unnoticed(japanese: Project) -> None:
+    """They print and set something as they are imported, which the script, whose own import is over, sets anew."""
+    japanese.change(
+        "util",
+        "import numpy as np",
+        "import random, warnings\nimport numpy as np\nprint('util is imported')\nnp.random.seed(0)\nrandom.seed(0)\n"
+        "np.set_printoptions(precision=3)\nnp.seterr(all='raise')\nwarnings.simplefilter('error')",
+    )
+    script = japanese.write(
+        """
+        import random, warnings
+        from common.layers import *
+        np.random.seed(7)
+        random.seed(7)
+        np.set_printoptions(precision=5)
+        np.seterr(all='ignore')
+        warnings.simplefilter('ignore')
+        layer = Dropout(0.5)
+        print(layer.forward(np.ones((2, 4))), layer.forward(np.ones((2, 4))), np.random.rand(), random.random())
+        warnings.warn('ignored')
+        print(np.ones(2) / 3, np.geterr())
+        """
+    )
+    output, last = japanese.fastbp("--compare", 2, script)
+    assert output == japanese.plain(script)
+    assert "on the first 2 batches: 0.0e+00 (Dropout.forward)" in last
+
+
 def test_kernels_in_float32(project: Project) -> None:
     script = project.write(
         TRAINING
@@ -108,6 +136,22 @@ def test_trainer_in_float32(optimizer: str, japanese: Project) -> None:
     np.testing.assert_allclose(double, plain, rtol=1e-9)
     np.testing.assert_allclose(single, plain, rtol=1e-4)
     assert single == same != double
+
+
+def test_what_float64_weights_give_with_float32_arrays(japanese: Project) -> None:
+    """dx as in plain Python, and the parameters' gradients in the dtype of the parameters."""
+    script = japanese.write(
+        """
+        from common.layers import *
+        W, x = np.random.rand(128, 128), np.random.rand(3, 128).astype(np.float32)
+        layer = Affine(W, np.zeros(128))
+        out = layer.forward(x)
+        print(out.dtype, layer.backward(x).dtype, layer.dW.dtype, layer.db.dtype)
+        """
+    )
+    assert japanese.plain(script).split() == ["float64", "float64", "float32", "float32"]
+    for options in ((), ("--dtype", "float32")):
+        assert japanese.fastbp(*options, script)[0].split() == ["float64"] * 4
 
 
 def test_later_layers_in_float32(japanese: Project) -> None:

@@ -132,6 +132,7 @@ def test_arguments_names_and_files(japanese: Project) -> None:
         ("x = [1]\ndef f(): return x[3]\nf()", 1),
         ("Affine(np.ones((2, 3)), np.zeros(3)).forward('text')", 1),
         ("import atexit; atexit.register(print, 'last'); 1 / 0", 1),
+        ("print(sys.excepthook is sys.__excepthook__, sys.displayhook is sys.__displayhook__)", 0),
         ("sys.excepthook = lambda *error: print(error[0].__name__); raise ValueError", 1),
         ("def f(:", 1),
         ("raise ValueError('a') from KeyError('b')", 1),

@@ -224,6 +224,26 @@ print(np.round(net.loss(x, t), 6), net.loss(x, np.eye(10)[t]))
     assert output.splitlines()[0] == plain.splitlines()[0]
 
 
+def test_what_layers_make_of_overflows_integers_and_matrices(japanese: Project) -> None:
+    """The rows of docs/book.md."""
+    script = japanese.write(
+        """
+        from common.layers import *
+        def raises(function, *arguments):
+            try: print(function(*arguments), end=' ')
+            except FloatingPointError: print('raises', end=' ')
+        ones = np.ones((2, 2), int)
+        print(Affine(ones, ones[0]).forward(ones).dtype, Relu().forward(ones).dtype, end=' ')
+        print(type(Affine(np.matrix(ones), ones[0]).forward(np.matrix(ones))).__name__, end=' ')
+        np.seterr(all='raise')
+        raises(Affine(np.full((1, 1), 1e300), 0).forward, np.full((1, 1), 1e300))
+        raises(np.multiply, 1e300, 1e300)
+        """
+    )
+    assert japanese.plain(script).split() == ["int64", "int64", "matrix", "raises", "raises"]
+    assert japanese.fastbp(script)[0].split() == ["float64", "float64", "ndarray", "[[inf]]", "raises"]
+
+
 def test_pickles_cross_both_ways(project: Project) -> None:
     write = project.write(
         TRAINING
