@@ -15,7 +15,7 @@ class SoftmaxWithLoss(_layers.SoftmaxWithLoss):  # type: ignore[no-redef]  # ins
     """Softmax and cross-entropy with the book's 1e-7 inside the logarithm, which its gradient leaves out."""
 
     compiled = _layers.SoftmaxWithLoss.compiled
-    eps = 1e-7
+    _eps = 1e-7
 
     def __init__(self) -> None:
         super().__init__(eps=1e-7)

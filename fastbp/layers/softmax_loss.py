@@ -28,7 +28,7 @@ class SoftmaxWithLoss:
         numbers=("eps",),
     )
 
-    eps: float = 0.0  # of a subclass whose constructor doesn't call this one
+    _eps = 0.0  # of a subclass whose constructor doesn't call this one
 
     def __init__(self, eps: float = 0.0) -> None:
         if not (0 <= eps < np.inf):
@@ -60,7 +60,7 @@ class SoftmaxWithLoss:
         checked = arrays.network_targets if getattr(self, "_of_network", False) else arrays.targets
         labels = checked(t, shape, rows.dtype)
         y = np.empty(rows.shape, rows.dtype)
-        loss = softmax_loss_forward(rows, labels, float(self.eps), y)
+        loss = softmax_loss_forward(rows, labels, float(getattr(self, "eps", self._eps)), y)
         self.y, self.t, self.loss = y if len(shape) == 2 else y[0], t, float(loss)
         self._t, self._given, self._shape = labels, t, shape
         return self.loss
