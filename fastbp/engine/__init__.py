@@ -23,6 +23,9 @@ def compile(network: Any, optimizer: Any, *, strict: bool = False, max_norm: flo
     what is returned says why, and with `strict` a `NotCompilable` (a ValueError) is raised, here or when steps are
     taken of a network that was changed since.
 
+    In the loop the loss is that of the pass that `gradient` makes, and denormal numbers are 0; a network that takes the
+    steps itself is asked for its `loss` too, which is another pass.
+
     With `max_norm` all gradients of a step are multiplied by min(1, max_norm / (norm + 1e-6)) first, norm being that of
     all of them together, weight decay included: PyTorch's `clip_grad_norm_`. Zeros of the samples aren't skipped then.
 

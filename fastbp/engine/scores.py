@@ -38,7 +38,8 @@ def predict(network: Any, x: ArrayLike | Data, *, scale: float = 1.0) -> NDArray
 
     x may be float32, float64 or, with `scale` to multiply it with, uint8; a scipy.sparse matrix; or what `prepare` of
     a step made. In compiled code where `fastbp.compile` knows the layers and `network.predict`, if there is one, is
-    proved to pass the samples through them; else by `network.predict`. ValueError and TypeError when x doesn't fit.
+    proved to pass the samples through them, denormal numbers taken for 0; else by `network.predict`. ValueError and
+    TypeError when x doesn't fit.
     """
     scale = finite(scale, "scale")
     if isinstance(x, Data | LayerData) and scale != 1:

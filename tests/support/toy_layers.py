@@ -153,6 +153,7 @@ class Noise:
         keeps={"drawn": (None, None)},
         has_flag=True,
         draws=lambda layer, shape: layer.rng.random(shape),
+        stream=lambda layer: layer.rng.bit_generator,
     )
 
     def __init__(self, seed: int) -> None:
