@@ -2,7 +2,7 @@
 
 import ast
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
@@ -11,7 +11,7 @@ from importlib.util import spec_from_file_location, spec_from_loader
 from types import ModuleType
 from typing import Any
 
-from fastbp.book import adoption, comparison
+from fastbp.book import adoption, bindings, comparison
 from fastbp.book.known import MODULES, OF_DIALECT, forms
 from fastbp.book.mnist import or_the_owners
 from fastbp.book.owner import Owner, Source
@@ -68,6 +68,8 @@ class BookFinder(MetaPathFinder):
         source = owner.source(module)
         assert source is not None
         found = lookup(self._spelling(module, name, source))
+        if isinstance(found, type) and found in bindings.gave_way:
+            return None, f"uses {bindings.gave_way[found]}"
         return found, "" if found is not None else "not in fastbp"
 
     def _spelling(self, module: str, name: str, source: Source) -> str:
@@ -112,7 +114,12 @@ class BookFinder(MetaPathFinder):
             return None
         if package == "dataset":
             ours = {name: self._or_the_owners(spec.name, name, found) for name, found in ours.items()}
-        loader = _MixedLoader(spec.name, source, ours, self.settings)
+
+        def note(name: str, reason: str) -> None:
+            self.replaced.stand_ins[spec.name] = [each for each in self.replaced.stand_ins[spec.name] if each != name]
+            self.replaced.left.setdefault(spec.name, {})[name] = reason
+
+        loader = _MixedLoader(spec.name, owner, source, ours, self.settings, note)
         return spec_from_file_location(spec.name, source.file, loader=loader)
 
     def _whole_module(self, fullname: str, module: str, path: Sequence[str] | None) -> ModuleSpec | None:
@@ -159,17 +166,29 @@ _PLACE = "(fastbp)"  # the search path of a package that only fastbp has
 class _MixedLoader(SourceFileLoader):
     """Runs an owner's module with some of its definitions taken from fastbp, each in its place."""
 
-    def __init__(self, fullname: str, source: Source, ours: dict[str, Any], settings: Settings) -> None:
+    def __init__(
+        self,
+        fullname: str,
+        owner: Owner,
+        source: Source,
+        ours: dict[str, Any],
+        settings: Settings,
+        note: Callable[[str, str], None],
+    ) -> None:
         super().__init__(fullname, source.file)
-        self._source, self._ours, self._settings = source, ours, settings
+        self._owner, self._source, self._ours = owner, source, ours
+        self._settings, self._note = settings, note
 
     def exec_module(self, module: ModuleType) -> None:
         body = [self._replaced(statement) for statement in self._source.tree.body]
         tree = ast.fix_missing_locations(ast.Module(body, type_ignores=[]))
         code = compile(tree, self.path, "exec", dont_inherit=True)
-        setattr(module, _STAND_INS, adoption.adopt(self._ours, module.__name__, self._settings, self._own))
+        ours = adoption.adopt(self._ours, module.__name__, self._settings, self._own)
+        ours = bindings.stand_ins(self._owner, self._source, ours, module.__dict__, self._note)
+        setattr(module, _STAND_INS, ours)
         exec(code, module.__dict__)
         delattr(module, _STAND_INS)
+        bindings.follow(self._owner, module)
 
     def _replaced(self, statement: ast.stmt) -> ast.stmt:
         name = getattr(statement, "name", "")
@@ -196,6 +215,7 @@ class _WholeLoader(Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         module.__dict__.update(adoption.adopt(self._ours, module.__name__, self._settings, None))
+        bindings.follow_whole(module)
 
 
 def lookup(spelling: str) -> Any:

@@ -86,7 +86,7 @@ class Owner:
     def uses(self, module: str, name: str) -> list[tuple[str, str]]:
         """The (module, name) of each of the package's definitions that this one uses."""
         source = self.source(module)
-        found = [] if source is None else [self._home(source, used) for used in names_in(source.definitions[name])]
+        found = [] if source is None else [self.home(source, used) for used in names_in(source.definitions[name])]
         return sorted(home for home in found if home is not None)
 
     def _difference(self, module: str, name: str) -> str:
@@ -105,14 +105,14 @@ class Owner:
         """Whether a name means in this module what it means in the book's."""
         if name in source.touched or source.opaque:
             return False
-        home = self._home(source, name)
+        home = self.home(source, name)
         if home is not None:
             return not self.difference(*home)
         if name in source.imports:
             return source.imports[name] == OUTSIDE.get(name)
         return hasattr(builtins, name) or name in ("__file__", "__name__")
 
-    def _home(self, source: Source, name: str) -> tuple[str, str] | None:
+    def home(self, source: Source, name: str) -> tuple[str, str] | None:
         """The (module, name) of a definition of the package that a name stands for; None for one from outside."""
         if name in source.definitions:
             return source.name, name
@@ -122,7 +122,7 @@ class Owner:
         other = self.source(parts[1])
         if other is None or parts[2] not in {*other.definitions, *other.imports}:
             return parts[1], parts[2]
-        return self._home(other, parts[2])
+        return self.home(other, parts[2])
 
     def _init_is_plain(self) -> bool:
         """Whether the package's `__init__` does nothing but import."""

@@ -4,7 +4,7 @@ import os
 import sys
 import time
 
-from fastbp.book import adoption, comparison
+from fastbp.book import adoption, bindings, comparison
 from fastbp.book.hook import BookFinder
 
 
@@ -33,6 +33,7 @@ def text(finder: BookFinder, seconds: float) -> str:
         left = "; ".join(_left(module, names) for module, names in sorted(replaced.left.items()))
         parts.append(f"left to the script's own code: {left}")
     parts += [f"the package {name!r} is not the book's and was left alone" for name in replaced.foreign]
+    parts += [f"{name} was replaced, and {users} did not use it" for name, users in bindings.unseen().items()]
     if finder.settings.compare:
         parts.append(_comparison(finder.settings.compare))
     return "; ".join([", ".join(parts[:2]), *parts[2:]])
