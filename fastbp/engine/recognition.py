@@ -150,11 +150,10 @@ def check_unchanged(value: Any, cls: type, reads: Reads) -> None:
     """NotCompilable where a method of one of the library's classes was replaced, in the class or in the object."""
     if not reads.has_plain_dict(value):
         raise NotCompilable(f"__dict__ of the {type(value).__name__} is of a subclass of dict")
-    own, numbers = reads.dict_of(value), getattr(vars(cls).get("compiled"), "numbers", ())
+    own = reads.dict_of(value)
     for name in originals.attributes(cls):
-        # The loop reads nothing of a forward pass that ran before it, and numbers of the object alone.
-        if name in numbers or isinstance(getattr(cls, name), MadeWhenRead):
-            continue
+        if isinstance(getattr(cls, name), MadeWhenRead):
+            continue  # the loop reads nothing of a forward pass that ran before it
         if reads.item(own, name) is not MISSING:
             raise NotCompilable(f"the {type(value).__name__} has its own {name}")
     replaced = originals.changed(cls)
