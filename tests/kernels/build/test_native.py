@@ -18,10 +18,12 @@ if config.DISABLE_JIT:
     pytest.skip("nothing is compiled", allow_module_level=True)
 
 from numba import types
+from numba.core.typing import Context
 
 from fastbp.engine.all_functions import all_functions
 from fastbp.kernels import relu
 from fastbp.kernels.build import cache, objects, workshop
+from fastbp.kernels.build.frontend import Part
 from fastbp.kernels.build.native import CFunction
 from fastbp.kernels.build.signatures import declared
 from fastbp.kernels.build.tables import TableType
@@ -179,3 +181,26 @@ def test_a_warning_that_is_an_error_ends_the_compilation(tmp_path: Path) -> None
         print("can't be kept" in str(error))
     """
     assert python(code, FASTBP_CACHE_DIR=str(tmp_path / "file")) == "True\n"
+
+
+def test_how_an_operator_is_typed_is_found_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numba's own context isn't asked again by a second function with the same operators, but by other types."""
+    asked, find = [], Context.resolve_function_type
+
+    def counted(self: Context, function: Any, *arguments: Any) -> Any:
+        asked.append(function)
+        return find(self, function, *arguments)
+
+    def compiled(*arguments: types.Type) -> tuple[types.Type, int]:
+        part, before = Part(lambda x, y: x - y - y, {}), len(asked)
+        part.compile(arguments)
+        return part.overloads[arguments].signature.return_type, len(asked) - before
+
+    monkeypatch.setattr(Context, "resolve_function_type", counted)
+    result, calls = compiled(types.int16, types.float32)
+    assert result == types.float32
+    assert calls > 0
+    assert compiled(types.int16, types.float32) == (types.float32, 0)
+    result, calls = compiled(types.int16, types.float64)
+    assert result == types.float64
+    assert calls > 0
