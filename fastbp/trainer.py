@@ -16,7 +16,7 @@ from fastbp.engine.clipping import clipped, max_norm_of
 from fastbp.engine.compiled_step import CompiledStep
 from fastbp.engine.data import Data, LayerData
 from fastbp.engine.followed import Followed
-from fastbp.engine.labels import Check, check_of
+from fastbp.engine.labels import Check, check_of, check_samples
 from fastbp.engine.layer_step import LayerStep
 from fastbp.engine.training_step import TrainingStep
 from fastbp.networks.accuracy import share_right
@@ -24,6 +24,8 @@ from fastbp.optimizers.by_name import optimizer_of
 from fastbp.originals import original
 from fastbp.reads import Reads
 from fastbp.system.compilation import says_it_compiles
+
+_SCORING = ("accuracy", "_scores", "predict")  # the methods of a network that say how many samples are right
 
 
 @original
@@ -39,7 +41,7 @@ class Trainer:
     that is NaN raises FloatingPointError before the step changes anything, unless `on_nan="ignore"`. `max_norm` clips
     the gradients of a step, as in `fastbp.compile`.
 
-    ValueError and TypeError for arguments that don't fit, among them labels that the network is sure to refuse;
+    ValueError and TypeError for arguments that don't fit, among them data that the network is sure to refuse;
     ValueError from the training, naming the parameter, when one came apart from its layer, which has another array in
     its place: it would not be trained.
 
@@ -79,9 +81,14 @@ class Trainer:
         if on_nan not in ("raise", "ignore"):
             raise ValueError(f'on_nan must be "raise" or "ignore", got {on_nan!r}')
         self.network = network
-        labels = check_of(Chain(network), Reads())
+        chain = Chain(network)
+        labels = check_of(chain, Reads())
         self.x_train, self.t_train = _data(labels, x_train, t_train, "train")
         self.x_test, self.t_test = _data(labels, x_test, t_test, "test")
+        if labels is not None and not self._has_own_steps():  # which may make others of them
+            _check_samples(chain, self.x_train, "x_train")
+            if _accuracy_takes_samples_as_they_are(network):
+                _check_samples(chain, self.x_test, "x_test")
         self.train_size = len(self.x_train)
         self.epochs = whole_number(epochs, "epochs", 0)
         self.batch_size = min(whole_number(mini_batch_size, "mini_batch_size", 1), len(self.x_train))
@@ -287,8 +294,13 @@ def epoch_line(trainer: Trainer) -> str:
 
 def _accuracy_is_ours(network: Any) -> bool:
     """Whether the network's accuracy is that of the scores which `fastbp.predict` computes."""
-    own, names = getattr(network, "__dict__", {}), ("accuracy", "_scores", "predict")
-    return originals.defines(type(network), *names) and not own.keys() & set(names)
+    return originals.defines(type(network), *_SCORING) and not getattr(network, "__dict__", {}).keys() & set(_SCORING)
+
+
+def _accuracy_takes_samples_as_they_are(network: Any) -> bool:
+    """Whether what scores the network's samples is the library's, here or there."""
+    cls, own = type(network), getattr(network, "__dict__", {})
+    return all(originals.defines(cls, name) for name in _SCORING) and not own.keys() & set(_SCORING)
 
 
 def _data(check: Check | None, samples: ArrayLike, labels: ArrayLike, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -310,3 +322,10 @@ def _data(check: Check | None, samples: ArrayLike, labels: ArrayLike, name: str)
         except (TypeError, ValueError) as error:
             raise type(error)(f"t_{name} doesn't go with the network: {error}") from None
     return x, t
+
+
+def _check_samples(chain: Chain, x: NDArray[Any], name: str) -> None:
+    try:
+        check_samples(chain, x)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}, of shape {x.shape}, doesn't go with the network: {error}") from None

@@ -1,4 +1,4 @@
-"""Which labels a network takes, where its layers and its loss say that: to be checked before any step is taken."""
+"""Which samples and labels a network takes, where its layers and its loss say that: checked before a step is taken."""
 
 from collections.abc import Callable
 from typing import Any
@@ -38,6 +38,22 @@ def check_of(chain: Chain, reads: Reads) -> Check | None:
     except NotCompilable:
         return None
     return lambda t: loss.targets(t, (len(t), *outputs), arrays.FLOAT64)
+
+
+def check_samples(chain: Chain, x: NDArray[Any]) -> None:
+    """ValueError and TypeError for samples that the first layers, as far as they are the library's, can't take."""
+    arrays.real_array(x, "x")
+    if x.ndim < 2:
+        raise ValueError(f"expected shape (samples, features) or (samples, C, H, W), got {x.shape}")
+    shape: Shape = x.shape[1:]
+    for layer in chain.layers:
+        compiled = _said_of(layer, Compiled)
+        if compiled is None:
+            return
+        try:
+            shape = tuple(compiled.output_shape(layer, shape))
+        except (AttributeError, IndexError, TypeError):  # its parameters are no arrays that go together
+            return
 
 
 def _said_of(layer: Any, kind: type) -> Any:

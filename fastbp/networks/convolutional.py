@@ -19,6 +19,7 @@ ConvParam = Mapping[str, int]
 CONV_PARAM = ("filter_num", "filter_size", "pad", "stride")
 
 
+@original
 class _Convolutional(Network):
     """What the two share: how samples are scored, and how parameters are kept."""
 

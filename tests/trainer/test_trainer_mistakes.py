@@ -117,6 +117,52 @@ def test_labels_of_every_form_pass(labels: np.ndarray) -> None:
     Trainer(classifier(), X, labels, X, labels.tolist(), 1, verbose=False).train()
 
 
+@pytest.mark.parametrize("name", ["x_train", "x_test"])
+@pytest.mark.parametrize(
+    ("samples", "error", "message"),
+    [
+        (X[:, :3], ValueError, r", of shape \(4, 3\), .*: W of shape \(5, 4\) .* don't go with 3 inputs"),
+        (X[:, 0], ValueError, r", of shape \(4,\), .*: expected shape \(samples, features\)"),
+        (X + 0j, TypeError, ".* must hold real numbers"),
+    ],
+    ids=["features", "one dimension", "complex"],
+)
+def test_samples_are_checked_before_the_training(name: str, samples: Any, error: Any, message: str) -> None:
+    data = {"x_train": X, "x_test": X} | {name: samples}
+    with pytest.raises(error, match=f"^{name}{message}"):
+        Trainer(classifier(), data["x_train"], GOOD, data["x_test"], GOOD)
+
+
+def test_images_are_checked_before_the_training() -> None:
+    net = fastbp.SimpleConvNet((1, 12, 12), output_size=3)
+    images = np.zeros((4, 1, 12, 12))
+    for wrong in (images.reshape(4, -1), np.zeros((4, 3, 12, 12)), np.zeros((4, 1, 16, 16))):
+        with pytest.raises(ValueError, match=r"^x_test, of shape \(4, .*\), doesn't go with the network"):
+            Trainer(net, images, GOOD, wrong, GOOD)
+
+
+class Cropping(TwoLayerNet):
+    """Its test samples may have other features."""
+
+    def accuracy(self, x: Any, t: Any) -> float:
+        return super().accuracy(x[:, :5], t)
+
+
+class CroppingTrainer(Trainer):
+    """Its training samples may have other features."""
+
+    def train_step(self) -> Any:
+        return self.network.loss(self.x_train[:, :5], self.t_train)
+
+
+def test_samples_of_every_form_pass() -> None:
+    wide = np.zeros((4, 7))
+    Trainer(Cropping(5, 4, 3), X, GOOD, wide, GOOD, 1, verbose=False).train()
+    CroppingTrainer(Cropping(5, 4, 3), wide, GOOD, wide, GOOD, 1, verbose=False).train()
+    six = TwoLayerNet(6, 4, 3)
+    Trainer(six, np.zeros((4, 1, 2, 3), np.uint8), GOOD, np.zeros((4, 6)), GOOD, 1, verbose=False).train()
+
+
 class Another(TwoLayerNet):
     """Its labels may be anything."""
 
