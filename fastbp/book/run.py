@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, ModuleType, TracebackType
 
 from fastbp.book import children, hook, report
 from fastbp.book.settings import Settings
@@ -108,9 +108,32 @@ def _show(error: BaseException) -> None:
     shown = error.__traceback__
     while shown is not None and shown.tb_frame.f_code.co_filename == __file__:
         shown = shown.tb_next
+    if isinstance(error, KeyboardInterrupt):
+        error.__suppress_context__ |= _cut_behind_script(shown)
     error.__traceback__ = shown
     sys.last_type, sys.last_value, sys.last_traceback = type(error), error, shown
     sys.excepthook(type(error), error, shown)
+
+
+def _cut_behind_script(shown: TracebackType | None) -> bool:
+    """Ends a traceback at the script's line that called fastbp, which may be compiling: whether there was such a line.
+
+    Plain Python would show a few lines of the book's layers there; Numba's are a hundred.
+    """
+    last, ours = None, False
+    while shown is not None:
+        package = str(shown.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
+        if package == "fastbp":
+            ours = True
+        elif not (ours and package in _BEHIND_FASTBP):
+            last, ours = shown, False
+        shown = shown.tb_next
+    if ours and last is not None:
+        last.tb_next = None
+    return ours
+
+
+_BEHIND_FASTBP = {*sys.stdlib_module_names, "numpy", "numba", "llvmlite"} - {"__main__"}
 
 
 def _imported_names(path: str) -> set[str]:

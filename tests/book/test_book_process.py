@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -166,6 +167,28 @@ def test_an_interrupt(japanese: Project) -> None:
     assert process.returncode == -signal.SIGINT
     assert "KeyboardInterrupt" in said
     assert said.splitlines()[-1].startswith("fastbp: ")
+
+
+def test_an_interrupt_while_kernels_compile(japanese: Project) -> None:
+    """The traceback ends in the script, at the line that was waiting, without fastbp's lines and Numba's."""
+    script = japanese.write(
+        "from common.layers import *\nlayer = Affine(np.ones((9, 9)), 0)\nlayer.forward(np.ones((9, 9)))\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-m", "fastbp", "run", script],
+        cwd=japanese.chapter,
+        env=japanese.environment | {"FASTBP_CACHE_DIR": str(japanese.folder / "cache")},
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("fastbp: compiling the kernels")
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        traceback = process.stderr.read()
+    assert process.returncode == -signal.SIGINT
+    assert re.findall('File "(.*)", line (.*), in', traceback) == [(str(japanese.chapter / script), "5")]
+    assert "\nKeyboardInterrupt\nfastbp: " in traceback
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
