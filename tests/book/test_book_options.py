@@ -264,7 +264,7 @@ def test_what_is_the_same_is_ours() -> None:
 
     assert layers.Affine is fastbp.Affine
     assert optimizer.Adam is fastbp.Adam
-    assert functions.softmax is fastbp.functions.softmax
+    assert functions.sigmoid is fastbp.functions.sigmoid
     assert util.im2col is fastbp.util.im2col
     assert layers.np is np
     assert (util.conv_output_size(28, 5), util.conv_output_size(6, 3, 2)) == (24.0, 2.5)  # the book's are floats
