@@ -150,14 +150,26 @@ def train(
         verbose=False,
         rng=rng,
     )
-    with at_most(threads or get_num_threads()):
-        seconds = train_with_progress(trainer, quiet=quiet)
-    if save:
+    interrupted, seconds = False, 0.0
+    try:
+        with at_most(threads or get_num_threads()):
+            seconds = train_with_progress(trainer, quiet=quiet)
+    except KeyboardInterrupt:
+        if not (save or plot):
+            raise
+        interrupted = True
+    written = []
+    if save and trainer.current_iter:
         save_params(save, net)
-    if plot:
+        written.append(save)
+    if plot and trainer.current_epoch:
         from fastbp.command.plots import plot_learning_curves
 
         plot_learning_curves(trainer, plot)
+        written.append(plot)
+    if interrupted:
+        _print_interrupted(trainer, written)
+        raise typer.Exit(130)
     _print_result(trainer, seconds)
 
 
@@ -167,11 +179,11 @@ def evaluate(
     data: Data = "digits",
 ) -> None:
     """Print the accuracy of saved parameters, of whichever network of `fastbp train`."""
-    from fastbp.system.compilation import says_it_compiles
+    from fastbp.command.progress import working
 
     (x_train, t_train), (x_test, t_test) = _load(data)
     network = saved_network(load, x_train.shape[1:], int(max(t_train.max(), t_test.max())))
-    with says_it_compiles(print):
+    with working(f"scoring {len(x_test)} and {len(x_train)} samples"):
         test, train = (network.accuracy(_samples(network, x), t) for x, t in ((x_test, t_test), (x_train, t_train)))
     print(f"test accuracy {test:.4f} · train accuracy {train:.4f} · {len(x_test)} and {len(x_train)} samples")
 
@@ -271,6 +283,11 @@ def _print_result(trainer: Any, seconds: float) -> None:
         f"test accuracy {trainer.test_acc_list[-1]:.4f} · {trainer.current_iter} steps · {seconds:.1f} s · "
         f"{speed:,.0f} samples/s · {trainer.runs}"
     )
+
+
+def _print_interrupted(trainer: Any, written: list[Path]) -> None:
+    kept = f"{' and '.join(map(str, written))} written as of now" if written else "no file was written"
+    print(f"interrupted after {trainer.current_iter} of {trainer.max_iter} steps: {kept}", file=sys.stderr)
 
 
 def _load(data: str, samples: int | None = None) -> Any:

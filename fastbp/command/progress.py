@@ -13,7 +13,7 @@ from fastbp.command.warmup import Helper, steps, take
 from fastbp.engine import compile
 from fastbp.kernels.build.cache import cache_folder, cached_kernels
 from fastbp.kernels.build.folder import is_nowhere
-from fastbp.system.compilation import COMPILING, says_it_compiles
+from fastbp.system.compilation import COMPILING, EACH_TIME, CompilingClock, compiling_now, says_it_compiles
 from fastbp.system.interrupts import interrupts_raised
 from fastbp.system.threads import get_num_threads
 from fastbp.trainer import Trainer
@@ -23,13 +23,28 @@ def train_with_progress(trainer: Trainer, quiet: bool = False) -> float:
     """Trains to the end and returns the seconds that it took, the compilation of kernels not counted."""
     console = Console(highlight=False, soft_wrap=True)
     shown = console.file.isatty() and not quiet
-    with nullcontext() if quiet else _compiling(console) if shown else says_it_compiles(console.print):
-        _use_all_kernels(trainer)
-    trainer.verbose, trainer._say = not quiet, lambda line: None if line == COMPILING else console.print(line)  # told
-    start = time.perf_counter()
-    with interrupts_raised(), _ended(_TrainingProgress(trainer, console)) if shown else nullcontext():
-        trainer.train()
-    return time.perf_counter() - start
+    with CompilingClock() as clock:
+        with nullcontext() if quiet else _compiling(console) if shown else says_it_compiles(console.print):
+            _use_all_kernels(trainer)
+        trainer.verbose, told = not quiet, clock.compiled > 0 or shown
+        trainer._say = lambda line: None if told and line in (COMPILING, EACH_TIME) else console.print(line)
+        start, before = time.perf_counter(), clock.seconds
+        with interrupts_raised(), _ended(_TrainingProgress(trainer, console, clock)) if shown else nullcontext():
+            trainer.train()
+    return time.perf_counter() - start - (clock.seconds - before)
+
+
+@contextmanager
+def working(text: str) -> Iterator[None]:
+    """On a terminal a spinner with a text while the block works; a word of compiling, there or in a line of its own."""
+    console = Console(highlight=False, soft_wrap=True)
+    if not console.file.isatty():
+        with says_it_compiles(console.print):
+            yield
+        return
+    with console.status(text) as status, says_it_compiles(status.update):
+        console.show_cursor(True)  # as below
+        yield
 
 
 @contextmanager
@@ -81,7 +96,7 @@ class _WarmupProgress(Progress):
 
 @contextmanager
 def _compiling(console: Console) -> Iterator[None]:
-    with console.status(COMPILING):
+    with console.status(compiling_now()):
         console.show_cursor(True)  # Ctrl-C ends the process here, with nobody left to show it again
         yield
 
@@ -101,8 +116,12 @@ def _use_all_kernels(trainer: Trainer) -> None:
 class _TrainingProgress(Progress):
     """A bar that looks at the trainer whenever it is drawn, so that steps cost nothing."""
 
-    def __init__(self, trainer: Trainer, console: Console) -> None:
-        self._trainer = trainer  # first of all: Progress draws itself when it is made
+    def __init__(self, trainer: Trainer, console: Console, clock: CompilingClock) -> None:
+        self._trainer, self._clock, self._compiled = (
+            trainer,
+            clock,
+            clock.seconds,
+        )  # first of all: Progress draws itself when it is made
         self._start = time.perf_counter()
         columns = (
             TextColumn("step"),
@@ -117,8 +136,11 @@ class _TrainingProgress(Progress):
     def get_renderables(self) -> Any:
         trainer = self._trainer
         steps, losses = trainer.current_iter, trainer.train_loss_list[-100:]
-        if losses:
-            rate = steps * trainer.batch_size / (time.perf_counter() - self._start)
+        if self._clock.runs:
+            self.update(self.task_ids[0], completed=steps, figures="compiling")
+        elif losses:
+            seconds = time.perf_counter() - self._start - (self._clock.seconds - self._compiled)
+            rate = steps * trainer.batch_size / max(seconds, 1e-9)
             figures = f"loss {sum(losses) / len(losses):.4f} {rate:,.0f} samples/s"
             self.update(self.task_ids[0], completed=steps, figures=figures)
         yield from super().get_renderables()

@@ -51,6 +51,17 @@ def check_writable(path: Path) -> None:
             pass
 
 
+def why_not_writable(folder: Path) -> str:
+    """What the system says against files in a folder, which need not be there yet: a full disk too; "" for nothing."""
+    try:
+        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        with tempfile.TemporaryFile(dir=existing) as stream:
+            stream.write(bytes(1 << 16))
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
 @contextmanager
 def _errors_name(path: str | os.PathLike[str]) -> Iterator[None]:
     """An OSError of the block names the path that the user gave, instead of a temporary file's."""

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import tempfile
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +13,7 @@ from fastbp import __version__
 from fastbp.kernels.build.cache import cached_kernels
 from fastbp.kernels.build.folder import NO_HOME, cache_folder, is_nowhere
 from fastbp.kernels.build.trusted import Untrusted, trusted_folder
+from fastbp.system.files import why_not_writable
 from fastbp.system.threads import get_num_threads, launched, threading_layer
 
 PACKAGES = ("numpy", "numba", "llvmlite", "typer", "rich", "platformdirs", "pooch")
@@ -92,10 +92,12 @@ def _writable(folder: Path) -> str:
     try:
         with suppress(FileNotFoundError):
             trusted_folder(folder)
-        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-        with tempfile.TemporaryFile(dir=existing):
-            return "writable"
     except Untrusted as error:
-        return f"not used: {error.strerror}, or set FASTBP_CACHE_DIR"
+        return f"not used: {error.strerror}, or set FASTBP_CACHE_DIR{_ANOTHER}"
     except OSError as error:
-        return f"not writable: {error.strerror}; set FASTBP_CACHE_DIR"
+        return f"not writable: {error.strerror}; set FASTBP_CACHE_DIR{_ANOTHER}"
+    reason = why_not_writable(folder)
+    return f"not writable: {reason}; set FASTBP_CACHE_DIR{_ANOTHER}" if reason else "writable"
+
+
+_ANOTHER = " to another folder"  # it may be set already

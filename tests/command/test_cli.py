@@ -280,7 +280,7 @@ def test_info_tells_where_kernels_are_kept(command: Any, tmp_path: Path) -> None
     assert not facts["data folder"].startswith(str(there))
     file.touch()
     named = info(command, FASTBP_CACHE_DIR=f"{file}/cache")["cache folder"]
-    assert named == f"{file}/cache/kernels (not writable: Not a directory; set FASTBP_CACHE_DIR)"
+    assert named == f"{file}/cache/kernels (not writable: Not a directory; set FASTBP_CACHE_DIR to another folder)"
 
 
 def test_info_knows_what_kernels_are_compiled_for(command: Any) -> None:

@@ -43,8 +43,26 @@ def interrupted(started: Any, moment: float, times: int = 1) -> str:
 def test_interrupt(command: Any, tmp_path: Path, moment: float, times: int) -> None:
     pytest.importorskip("matplotlib")
     started = command.start(*ENDLESS, "--save", "net.npz", "--plot", "curves.png", python=MAIN)
-    assert interrupted(started, moment, times).strip() == ""
-    assert list(tmp_path.iterdir()) == []
+    said = interrupted(started, moment, times).strip()
+    if said:  # it was training: what there is was written, and that is said
+        assert re.fullmatch(
+            r"interrupted after \d+ of \d+ steps: (no file was written|net.npz .*written as of now)", said
+        )
+    names = [name for name in ("curves.png", "net.npz") if name in said]
+    assert times > 1 or sorted(file.name for file in tmp_path.iterdir()) == names
+
+
+def test_what_there_is_when_a_training_is_interrupted(command: Any, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    with command.start(*ENDLESS, "--save", "net.npz", "--plot", "curves.png") as process:
+        while not process.stdout.readline().startswith("epoch   3 "):
+            pass
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert re.fullmatch(r"interrupted after \d+ of 15000000 steps: net.npz and curves.png written as of now\n", error)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["curves.png", "net.npz"]
+    assert command("evaluate", "--load", "net.npz").splitlines()[-1].startswith("test accuracy 0.")
 
 
 @pytest.mark.parametrize("moment", [0.7, 1.2])
@@ -109,6 +127,25 @@ def test_bar_on_a_terminal(command: Any) -> None:
     assert [line.split()[1] for line in lines if line.startswith("epoch ")] == [str(i) for i in range(1, 151)]
     assert lines[-2].startswith("test accuracy 0.9")
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")  # the cursor is there again
+
+
+def test_what_is_compiled_is_shown_and_not_counted(command: Any, tmp_path: Path) -> None:
+    command.environment = command.environment | {"FASTBP_CACHE_DIR": str(tmp_path / "cache")}
+    status, shown = on_terminal(command, "train", "--epochs", 2)
+    assert status == 0
+    assert "fastbp warmup" in shown
+    assert re.search(r"step .*0/30.*compiling", shown)
+    found = re.search(r"30 steps · (.*) s · .* samples/s", shown)
+    assert found
+    assert float(found[1]) < 2
+
+
+def test_a_spinner_while_samples_are_scored(command: Any) -> None:
+    command("train", "--epochs", 1, "--save", "net.npz")
+    status, shown = on_terminal(command, "evaluate", "--load", "net.npz")
+    assert status == 0
+    assert "scoring 360 and 1437 samples" in shown
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
 
 
 def test_no_bar_on_a_terminal_when_quiet(command: Any) -> None:

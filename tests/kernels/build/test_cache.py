@@ -13,7 +13,7 @@ from processes import copy_package, python, python_from, start
 from fastbp.kernels.build import cache
 from fastbp.kernels.build.flags import kernel
 from fastbp.kernels.relu import relu_forward
-from fastbp.system.compilation import says_it_compiles
+from fastbp.system.compilation import COMPILING, says_it_compiles
 
 pytestmark = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled")
 
@@ -161,7 +161,7 @@ def test_what_is_compiled_is_announced_once(tmp_path: Path) -> None:
     first, second = (python(code, FASTBP_CACHE_DIR=str(tmp_path)).splitlines() for _ in range(2))
     said = [
         "relu.relu_forward",
-        "compiling the kernels: once, for up to a minute, then they are kept",
+        COMPILING,
         "relu.relu_backward",
         "sigmoid.sigmoid_forward",
     ]
