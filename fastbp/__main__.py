@@ -3,11 +3,11 @@
 import os
 import sys
 
-from fastbp.system.interrupts import interrupts_end
-
 
 def main() -> None:
     """Runs the command line; Ctrl-C ends it with status 130, also while the imports below still run."""
+    from fastbp.system.interrupts import interrupts_end
+
     interrupts_end()
     from fastbp.command.cli import run
 
@@ -26,4 +26,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    # python -m: the working directory is the first for imports. A dis.py there is its owner's, and none of ours.
+    if getattr(__spec__, "name", "") == "fastbp.__main__" and not sys.flags.safe_path:
+        sys.path.append(sys.path.pop(0))
     main()

@@ -14,7 +14,7 @@ from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
 
-from fastbp.book import children, hook, report
+from fastbp.book import children, hook, report, shadows
 from fastbp.book.settings import Settings
 
 
@@ -35,11 +35,14 @@ def run_script(script: str, arguments: Sequence[str], settings: Settings) -> int
     path = os.path.realpath(script)
     started = time.perf_counter()
     finder = hook.install(settings, _imported_names(path))
-    children.follow(settings)
+    folder = "" if sys.flags.safe_path else os.path.dirname(path)
+    children.follow(settings, folder)
     ending = _Ending()
     atexit.register(ending.last)  # before those of the script, so that it runs after them
     atexit.register(report.print_once, finder, started, os.getpid())
-    _take_place(script, path, arguments)
+    _take_place(script, folder, arguments)
+    if folder:
+        shadows.give_way(folder)
     gc.freeze()  # fastbp's own objects, and Numba's, which the script's collections would look at again and again
     return ending.status_of(script)
 
@@ -71,13 +74,17 @@ class _Ending:
             os.kill(os.getpid(), signal.SIGINT)
 
 
-def _take_place(script: str, path: str, arguments: Sequence[str]) -> None:
+def _take_place(script: str, folder: str, arguments: Sequence[str]) -> None:
     """Everything as Python sets it up for a script."""
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv[:] = [script, *arguments]
-    if not getattr(sys.flags, "safe_path", False):
-        sys.path[0] = os.path.dirname(path)
+    if folder:
+        if (
+            getattr(sys.modules["__main__"].__spec__, "name", "") == "fastbp.__main__"
+        ):  # which put its own first one last
+            sys.path.insert(0, sys.path.pop())
+        sys.path[0] = folder
     module, place = ModuleType("__main__"), os.path.abspath(script)
     module.__dict__.update(
         __file__=place, __cached__=None, __builtins__=builtins, __loader__=SourceFileLoader("__main__", place)

@@ -1,11 +1,13 @@
 """`fastbp run`: what is the script's own stays so, and it is a process like any other."""
 
+import os
 import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from textwrap import dedent
 
 import numpy as np
 import pytest
@@ -120,6 +122,73 @@ def test_arguments_names_and_files(japanese: Project) -> None:
     japanese.chapter, chapter = elsewhere, japanese.chapter
     (elsewhere / "data.txt").write_text("there")
     assert japanese.fastbp(chapter / script)[0] == japanese.plain(chapter / script)
+
+
+def test_modules_named_as_pythons_own(japanese: Project) -> None:
+    """The script's folder is the first for imports: fastbp has imported some of these, and goes on with its own."""
+    names = ["uuid", "calendar", "html", "fractions", "queue", "colorsys", "typer"]
+    for name in names:
+        (japanese.chapter / f"{name}.py").write_text("mine = True\n")
+    japanese.real = True
+    script = japanese.write(
+        "import uuid, importlib\nprint(uuid.mine, sys.path[1:])\n"
+        + TRAINING
+        + f"""
+print([hasattr(importlib.import_module(name), 'mine') for name in {names}])
+print(float(net.loss(x, t)), net.gradient(x, t)['W1'].sum(), os.path is importlib.import_module('os.path'))
+import html, queue, colorsys
+print(html.mine, queue.mine, colorsys.mine, 'html.entities' in sys.modules)
+"""
+    )
+    output, last = japanese.fastbp(script)
+    plain = japanese.plain(script)
+    np.testing.assert_allclose(numbers(output), numbers(plain), rtol=1e-9)
+    assert re.sub(r"-?\d+\.\d+", "", output) == re.sub(r"-?\d+\.\d+", "", plain)
+    assert "served by kernels" in last
+
+
+def test_a_module_that_our_imports_need(japanese: Project) -> None:
+    """`python -m fastbp` in a folder with a dis.py, which is first on its path."""
+    japanese.real = True
+    (japanese.chapter / "dis.py").write_text("mine = True\n")
+    (japanese.chapter / "ast.py").write_text("mine = True\n")
+    script = japanese.write("import dis, ast\nprint(dis.mine, ast.mine, sys.path[1:])\n")
+    assert japanese.fastbp(script)[0] == japanese.plain(script)
+    info = japanese.run("-m", "fastbp", "info")
+    assert (info.returncode, info.stderr) == (0, "")
+
+
+def test_imports_of_fastbps_own_beside_the_scripts(tmp_path: Path) -> None:
+    """What fastbp and Numba import later on, too."""
+    for name in ("colorsys", "html", "textwrap", "encodings", "os", "sys"):
+        (tmp_path / f"{name}.py").write_text("mine = True\n")
+    (tmp_path / "wave").mkdir()
+    (tmp_path / "wave" / "__init__.py").write_text("mine = True\n")
+    code = """
+        import html.entities, numpy, os, sys, fastbp.book.shadows as shadows
+        entities = html.entities
+        sys.path.insert(0, os.getcwd())
+        shadows.give_way(os.getcwd())
+        import colorsys, html, wave
+        print([getattr(module, "mine", False) for module in (colorsys, html, wave)])
+        ours = {"__name__": "numba.core"}
+        exec("import colorsys, wave, html.entities, html.parser, os, sys, encodings, numpy.ma", ours)
+        print([getattr(ours[name], "mine", False) for name in ("colorsys", "html", "wave", "os", "sys", "encodings")])
+        print(ours["html"].entities is entities, sys.path[0] == os.getcwd(), ours["html"].parser.__name__)
+        import html, wave
+        print(html.mine, wave.mine, "html.parser" in sys.modules)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", dedent(code)], cwd=tmp_path, env=os.environ | {"PYTHONSAFEPATH": "1"},
+        capture_output=True, encoding="utf-8", check=False,
+    )  # fmt: skip
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "[True, True, True]",
+        "[False, False, False, False, False, False]",
+        "True True html.parser",
+        "True True False",
+    ]
 
 
 @pytest.mark.parametrize(
