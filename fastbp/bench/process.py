@@ -57,12 +57,17 @@ def selected(suite: str, quick: bool, only: str) -> list[Row]:
         raise ValueError("NUMBA_DISABLE_JIT is set: nothing is compiled that could be measured")
     rows: list[Row] = import_module(suite).rows(quick)
     try:
-        found = [row for row in rows if re.search(only, f"{row.section}: {row}")]
+        found = [row for row in rows if any(re.search(only, name) for name in _names(row))]
     except re.error as error:
         raise ValueError(f"{only!r} is no regular expression: {error}") from None
     if not found:
         raise ValueError(f"no row matches {only!r}: they are called, for instance, {rows[0]}")
     return found
+
+
+def _names(row: Row) -> tuple[str, str]:
+    """Its full name, and how the tables of `fastbp bench` have it."""
+    return f"{row.section}: {row}", f"{row.label} {row.dtype}"
 
 
 def _take(report: Report, message: dict[str, Any], progress: Progress | None) -> None:

@@ -32,6 +32,13 @@ class Row:
         return f"{self.operation} {self.size} {self.dtype}"
 
     @property
+    def label(self) -> str:
+        """What `fastbp bench` calls it: a layer and its widths, or how the network is trained."""
+        if self.section == "training":
+            return self.operation
+        return f"{self.operation} {' → '.join(map(str, self.shape[1:]))}"
+
+    @property
     def size(self) -> str:
         return "×".join(map(str, self.shape))
 

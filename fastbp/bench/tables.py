@@ -38,10 +38,7 @@ def shown(report: Report) -> Iterator[RenderableType]:
 
 def label(result: Result) -> str:
     """A layer and its widths, or how the network is trained."""
-    row = result.row
-    if row.section == "training":
-        return row.operation
-    return f"{row.operation} {' → '.join(map(str, row.shape[1:]))}"
+    return result.row.label
 
 
 def _table(results: list[Result]) -> Table:

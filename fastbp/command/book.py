@@ -47,7 +47,11 @@ def run(
     from fastbp.book.run import check_script, run_script
     from fastbp.book.settings import Settings, modules_of
 
-    settings = Settings(dialect.value, modules_of(only), compare, dtype.value if dtype else "")
+    try:
+        modules = modules_of(only)
+    except ValueError as error:
+        raise ValueError(f"--{error}") from None
+    settings = Settings(dialect.value, modules, compare, dtype.value if dtype else "")
     check_script(script)
     forms("layers")  # whatever FASTBP_BOOK_FORMS names is read before the script begins
     return partial(run_script, str(script), arguments or [], settings)

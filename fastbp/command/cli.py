@@ -1,6 +1,7 @@
 """The command `fastbp`. A user's mistake is one line on stderr and exit status 2."""
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from enum import StrEnum
@@ -17,6 +18,7 @@ from fastbp.command.networks import (
     Architecture,
     OptimizerName,
     make_network,
+    number,
     saved_network,
     sizes,
     takes_images,
@@ -101,7 +103,10 @@ def train(
     hidden: Hidden = None,
     optimizer: Annotated[OptimizerName, typer.Option(help="What changes the weights.")] = SGD,
     lr: Annotated[
-        float | None, typer.Option(help="Learning rate: 0.1 for sgd, 0.001 for adam, else 0.01, by default.")
+        Any,
+        typer.Option(
+            parser=number, metavar="FLOAT", help="Learning rate: 0.1 for sgd, 0.001 for adam, else 0.01, by default."
+        ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="200 for digits, else 17, by default.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Samples in a step.")] = 100,
@@ -124,9 +129,13 @@ def train(
     deep-conv    six convolutions, two affine layers, dropout (chapter 8), likewise
     """
     _check_outputs({"--save": save, "--plot": plot}, picture="--plot")
+    if save and save.suffix not in ("", ".npz"):
+        raise ValueError(f"--save {save}: expected a file name that ends in .npz")
     rate = RATES.get(optimizer.value, 0.01) if lr is None else lr
     _check_rate(rate)
     (x_train, t_train), (x_test, t_test) = _load(data, train_samples)
+    if batch_size > max(100, len(x_train)):  # 100 where none is given
+        print(f"--batch-size {batch_size}: there are {len(x_train)} samples, all in each step", file=sys.stderr)
 
     import numpy as np
 
@@ -307,7 +316,10 @@ def _read(data: str) -> Any:
         return datasets.load_mnist(flatten=False)
     if not data or not Path(os.path.expanduser(data)).exists():
         raise ValueError(f"unknown data {data!r}: expected digits, mnist, or a folder that holds a data set")
-    return datasets.load_mnist(data, flatten=False)
+    try:
+        return datasets.load_mnist(data, flatten=False)
+    except (FileNotFoundError, ValueError) as error:
+        raise ValueError(re.sub("^path: ", "--data: ", str(error))) from None
 
 
 def _samples(network: Any, images: Any) -> Any:
@@ -332,7 +344,7 @@ def _check_outputs(files: dict[str, Path | None], picture: str) -> None:
         raise ValueError(f"{' and '.join(given)} both name {next(iter(given.values()))}: expected two files")
     if picture in given:
         if find_spec("matplotlib") is None:
-            raise ValueError(f"{picture} needs matplotlib, which is not installed: pip install matplotlib")
+            raise ValueError(f"{picture} needs matplotlib, which is not installed: pip install 'fastbp[plot]'")
         from fastbp.command.plots import check_format
 
         check_format(given[picture])

@@ -37,6 +37,14 @@ def sizes(text: str) -> tuple[int, ...]:
     return tuple(map(int, found))
 
 
+def number(text: str) -> float:
+    """`--lr 0.1` as a number. A usage error for anything else."""
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no number.") from None
+
+
 def make_network(
     architecture: Architecture, image: Sequence[int], hidden: tuple[int, ...] | None, classes: int, dtype: str, rng: Any
 ) -> Any:

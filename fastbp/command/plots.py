@@ -44,4 +44,4 @@ def plot_learning_curves(trainer: Trainer, path: Path) -> None:
 
 
 def _format(path: Path) -> str:
-    return path.suffix.lstrip(".").lower() or "png"
+    return path.suffix.lstrip(".").lower()

@@ -42,6 +42,8 @@ def named_arrays(named: str | os.PathLike[str], origin: str) -> Arrays:
     Raises FileNotFoundError when something is missing, ValueError when it is damaged; both name the file.
     """
     path = Path(os.path.expanduser(named))
+    if os.path.isfile(path) and path.name.removesuffix(".gz").replace(".idx", "-idx") in NAMES:
+        raise ValueError(f"{origin}: {path} is one of four files: name the folder that holds them")
     if os.path.isfile(path):
         files: FileSet = (path,)
     elif not os.path.isdir(path):

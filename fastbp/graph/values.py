@@ -110,7 +110,7 @@ def size_of(value: Value) -> str:
         return f"integers, {np.min(value)} to {np.max(value)}"
     with quiet():
         size = np.abs(np.asarray(value, np.float64))
-        return f"mean {np.mean(size):.3g}, largest {np.max(size):.3g}"
+        return f"|x|: mean {np.mean(size):.3g}, max {np.max(size):.3g}"
 
 
 def printable(name: str) -> str:

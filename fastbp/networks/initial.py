@@ -1,6 +1,6 @@
 """Initial weights of networks of affine layers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -14,7 +14,9 @@ VARIANCES = {"relu": 2.0, "he": 2.0, "sigmoid": 1.0, "xavier": 1.0}
 
 
 def layer_sizes(input_size: int, hidden_size_list: Sequence[int], output_size: int) -> list[int]:
-    """The numbers of inputs, of each hidden layer, and of outputs. ValueError for one below 1."""
+    """The numbers of inputs, of each hidden layer, and of outputs. ValueError for one below 1, TypeError for none."""
+    if not isinstance(hidden_size_list, Iterable):
+        raise TypeError(f"hidden_size_list must be a list of sizes, as [50] is, got {hidden_size_list!r}")
     hidden = [whole_number(size, f"hidden_size_list[{n}]", 1) for n, size in enumerate(hidden_size_list)]
     return [whole_number(input_size, "input_size", 1), *hidden, whole_number(output_size, "output_size", 1)]
 

@@ -32,6 +32,8 @@ def convert_params(source: str | os.PathLike[str], target: str | os.PathLike[str
 def read_params(source: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
     """The parameters of a pickle by name. Errors as above."""
     content = Path(source).read_bytes()
+    if content.startswith(b"PK"):
+        raise ValueError(f"{source} is an npz file, not a pickle: load_params reads it as it is")
     try:
         loaded = _Unpickler(io.BytesIO(content)).load()
     except MemoryError:

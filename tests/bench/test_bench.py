@@ -273,6 +273,16 @@ def test_mistakes(command: Any, arguments: tuple[str, ...], message: str) -> Non
     assert message in command.mistake("bench", *arguments)
 
 
+@pytest.mark.parametrize(
+    ("only", "count"), [("Relu 50", 1), ("784 → 50", 1), ("^layers: Affine 100×784×50", 1), ("", 2)]
+)
+def test_rows_are_found_by_the_names_that_are_shown(only: str, count: int) -> None:
+    from fastbp.bench.process import selected
+
+    found = selected("fastbp.bench.suite", True, only)
+    assert len(found) == count if only else len(found) > count
+
+
 @pytest.mark.command
 def test_nothing_to_measure_without_compilation(command: Any) -> None:
     assert "NUMBA_DISABLE_JIT is set" in command.mistake("bench", NUMBA_DISABLE_JIT="1")

@@ -210,7 +210,7 @@ def test_plot_in_another_format(command: Any, tmp_path: Path) -> None:
 def test_plot_without_matplotlib(command: Any, tmp_path: Path) -> None:
     code = "import sys; sys.modules['matplotlib'] = None; from fastbp.__main__ import main; main()"
     message = command.mistake("train", "--plot", "curves.png", python=("-c", code))
-    assert "pip install matplotlib" in message
+    assert "pip install 'fastbp[plot]'" in message
     assert list(tmp_path.iterdir()) == []
 
 

@@ -48,7 +48,7 @@ ARGUMENTS = {
     "train --threads 0": "--threads",
     "train --threads many": "--threads",
     "train --dtype float16": "float16",
-    "train --lr x": "--lr",
+    "train --lr x": "Invalid value for '--lr': 'x' is no number",
     "train --lr nan": "lr must be a finite number, zero or positive, got nan",
     "train --lr inf": "lr must be a finite number, zero or positive, got inf",
     "train --lr -0.1": "lr must be a finite number, zero or positive, got -0.1",
@@ -57,7 +57,11 @@ ARGUMENTS = {
     "train --save empty": "empty is a folder",
     "train --save missing/net.npz": "missing/net.npz: can't write there (No such file or directory)",
     "train --save file/net.npz": "file/net.npz: can't write there (Not a directory)",
-    "train --save net.png --plot ./net.png": "--save and --plot both name net.png",
+    "train --save net.npz --plot ./net.npz": "--save and --plot both name net.npz",
+    "train --save net.txt": "--save net.txt: expected a file name that ends in .npz",
+    "train --plot curves": "can't draw curves: expected a file name that ends in one of",
+    "train --data half": "--data: half lacks train-labels-idx1-ubyte, t10k-images-idx3-ubyte",
+    "train --data half/train-images-idx3-ubyte.gz": "is one of four files: name the folder that holds them",
     "train --plot empty": "empty is a folder",
     "train --plot missing/curves.png": "missing/curves.png: can't write there",
     "train --plot curves.xyz": "can't draw curves.xyz: expected a file name that ends in one of",
@@ -83,6 +87,8 @@ def test_mistake(command: Any, tmp_path: Path, arguments: str) -> None:
     (tmp_path / "broken").mkdir()
     for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
         (tmp_path / "broken" / f"{name}-ubyte.gz").write_bytes(gzip.compress(b"nothing of the kind"))
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "train-images-idx3-ubyte.gz").touch()
     (tmp_path / "file").write_text("no data")
     before = sorted(tmp_path.rglob("*"))
     assert ARGUMENTS[arguments] in command.mistake(*arguments.split())

@@ -27,7 +27,7 @@ NUMBERS = {
     ),
     "affine": (["[[1, 2, 3], [11, 12, 13]]", "[5, 7, 9]", "dX = dY · Wᵀ"], ["[[0, 0, 0], [10, 10, 10]]", "dot(X, W)"]),
     "softmax": (["[5.3, 3.2, 10.1]", "[0.008154, 0.0009986, -0.009153]", "y − t"], ["[0.008154, 0.0009986, 0.9908]"]),
-    "network": (["Affine1(x, W1, b1)", "Relu1((1))", "loss = SoftmaxWithLoss((3), t)", "(4, 5) mean"], ["dot(x, W1)"]),
+    "network": (["Affine1(x, W1, b1)", "Relu1((1))", "loss = SoftmaxWithLoss((3), t)", "(4, 5) |x|: mean"], ["dot(x, W1)"]),
 }
 
 

@@ -283,6 +283,6 @@ def test_a_gradient_that_its_layers_don_t_compute() -> None:
 
 def test_text_of_a_network() -> None:
     text = str(graph.from_network(net(), X, LABELS["index"]))
-    assert "(5, 6) mean " in text
-    assert "largest " in text
+    assert "(5, 6) |x|: mean " in text
+    assert ", max " in text
     assert "Affine1(x, W1, b1)" in text

@@ -237,6 +237,11 @@ def test_sizes_are_at_least_1(cls: type, sizes: Any, message: str) -> None:
         cls(*sizes)
 
 
+def test_one_size_is_no_list_of_them() -> None:
+    with pytest.raises(TypeError, match=r"hidden_size_list must be a list of sizes, as \[50\] is, got 50"):
+        MultiLayerNet(784, 50, 10)  # type: ignore[arg-type]
+
+
 def test_positional_arguments_are_the_books() -> None:
     network = MultiLayerNetExtend(6, [5], 3, "sigmoid", 0.1, 0.2, True, 0.4, True)
     assert (network.weight_decay_lambda, network.layers["Dropout1"].dropout_ratio) == (0.2, 0.4)

@@ -106,6 +106,12 @@ def test_hand_made_pickles(code: bytes, tmp_path: Path, monkeypatch: pytest.Monk
     assert not Path("ran").exists()
 
 
+def test_an_npz_file_needs_no_conversion(tmp_path: Path) -> None:
+    np.savez(tmp_path / "params.npz", W1=np.zeros(2))
+    with pytest.raises(ValueError, match=r"params\.npz is an npz file, not a pickle: load_params reads it"):
+        read_params(tmp_path / "params.npz")
+
+
 @pytest.mark.parametrize("protocol", [0, 2, 5])
 def test_load_params_names_the_command(protocol: int, tmp_path: Path) -> None:
     source = saved(tmp_path / "params.pkl", {"W": np.ones(2)}, protocol)
