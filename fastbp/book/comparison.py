@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
 from types import ModuleType
 from typing import Any
@@ -27,6 +27,7 @@ class _Seen:
     """How often methods of one of our objects were compared, and the owner's object beside it, as far as it follows."""
 
     twin: Any = None
+    left: dict[str, Any] = field(default_factory=dict)  # what our object had after its forward pass
     forward: int = 0
     backward: int = 0
     update: int = 0
@@ -56,6 +57,8 @@ def compared(function: Callable[..., Any], own: Callable[[type], Any]) -> Callab
                 _note(parameter, theirs[0][key], f"{where} of {key}")
             return result
         _note(result, expected, where)
+        if name == "forward":
+            _seen[self].left = _public(self)
         if name == "backward":
             for key, value in vars(twin).items():
                 if key.startswith("d") and isinstance(value, np.ndarray):
@@ -75,9 +78,25 @@ def _twin(seen: _Seen, layer: Any, name: str, own: Callable[[type], Any]) -> Any
         if cls is None:
             return None
         seen.twin = cls.__new__(cls)
-        vars(seen.twin).update(copy.deepcopy({k: v for k, v in vars(layer).items() if not k.startswith("_")}))
+        vars(seen.twin).update(_public(layer))
+    elif seen.twin is not None:  # what a subclass, or the script, has changed since goes for both
+        changed = {key: value for key, value in _public(layer).items() if not _same(value, seen.left.get(key))}
+        vars(seen.twin).update(changed)
     setattr(seen, name, getattr(seen, name) + 1)
     return seen.twin
+
+
+def _public(layer: Any) -> dict[str, Any]:
+    """Copies of what an object keeps under names that the book has."""
+    return copy.deepcopy({key: value for key, value in vars(layer).items() if not key.startswith("_")})
+
+
+def _same(some: Any, other: Any) -> bool:
+    if type(some) is not type(other):
+        return False
+    if isinstance(some, np.ndarray):
+        return bool(some.dtype == other.dtype and np.array_equal(some, other, equal_nan=some.dtype.kind == "f"))
+    return not isinstance(some, int | float | str | tuple) or some == other
 
 
 def _note(ours: Any, theirs: Any, where: str) -> None:

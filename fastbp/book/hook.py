@@ -237,7 +237,7 @@ def contents(module: str, dialect: str) -> dict[str, Any]:
 def install(settings: Settings, names: Iterable[str] = ()) -> BookFinder:
     """Puts the hook in place, once: a finder that is there already gets the new settings for what is imported next."""
     comparison.batches[0] = settings.compare
-    found = next((finder for finder in sys.meta_path if isinstance(finder, BookFinder)), None)
+    found = installed()
     if found is not None:
         found.settings = settings
         return found
@@ -246,6 +246,6 @@ def install(settings: Settings, names: Iterable[str] = ()) -> BookFinder:
     return finder
 
 
-def is_installed() -> bool:
-    """Whether this process has the hook."""
-    return any(isinstance(finder, BookFinder) for finder in sys.meta_path)
+def installed() -> BookFinder | None:
+    """The hook of this process, if it has one."""
+    return next((finder for finder in sys.meta_path if isinstance(finder, BookFinder)), None)

@@ -19,16 +19,16 @@ def print_once(finder: BookFinder, started: float, process: int) -> None:
     print(f"fastbp: {text(finder, time.perf_counter() - started)}", file=sys.stderr, flush=True)
 
 
-def text(finder: BookFinder, seconds: float) -> str:
-    """What was replaced and what was not, and how often kernels ran."""
+def text(finder: BookFinder, seconds: float | None = None) -> str:
+    """What was replaced and what was not, how often kernels ran, and in which time."""
     replaced = finder.replaced
-    parts = [f"{seconds:.1f} s"]
+    parts = []
     if any(replaced.stand_ins.values()):
         edition = f" ({replaced.dialect} edition)" if replaced.dialect else ""
         count = adoption.calls[0]
         parts.append(f"{count:,} call{'s' * (count != 1)} served by kernels{edition}")
     else:
-        parts.append("nothing was replaced")
+        parts.append("nothing was replaced" if seconds is not None else "nothing was replaced yet")
     if replaced.left:
         left = "; ".join(_left(module, names) for module, names in sorted(replaced.left.items()))
         parts.append(f"left to the script's own code: {left}")
@@ -36,7 +36,7 @@ def text(finder: BookFinder, seconds: float) -> str:
     parts += [f"{name} was replaced, and {users} did not use it" for name, users in bindings.unseen().items()]
     if finder.settings.compare:
         parts.append(_comparison(finder.settings.compare))
-    return "; ".join([", ".join(parts[:2]), *parts[2:]])
+    return "; ".join(parts) if seconds is None else f"{seconds:.1f} s, {'; '.join(parts)}"
 
 
 def _left(module: str, names: dict[str, str]) -> str:

@@ -30,6 +30,33 @@ print(net.loss(x, t), np.random.rand())
     assert 0 < float(found[1]) < 1e-12
 
 
+def test_compare_follows_what_a_subclass_changes(japanese: Project) -> None:
+    script = japanese.write(
+        """
+        from common.layers import *
+        class Other(Relu):
+            def forward(self, x):
+                out = super().forward(x)
+                self.mask = ~self.mask
+                return out
+        class Doubled(Sigmoid):
+            def forward(self, x):
+                out = super().forward(x)
+                self.out[:] *= 2
+                return out
+        x = np.random.RandomState(0).randn(5, 6)
+        for layer in (Other(), Doubled()):
+            layer.forward(x)
+            print(layer.backward(np.ones((5, 6))).sum())
+        """
+    )
+    output, last = japanese.fastbp("--compare", 3, script)
+    np.testing.assert_allclose(numbers(output), numbers(japanese.plain(script)), rtol=1e-9)
+    found = re.search(r"on the first 3 batches: (\S+) ", last)
+    assert found
+    assert float(found[1]) < 1e-12
+
+
 def test_compare_tells_of_a_difference(japanese: Project) -> None:
     """An owner says that a layer is the book's, and it isn't."""
     japanese.change("layers", "np.dot(self.x, self.W) + self.b", "np.dot(self.x, self.W) + 2 * self.b")
@@ -232,11 +259,31 @@ def test_install_in_a_notebook(japanese: Project) -> None:
         from common.layers import *
         from common.optimizer import SGD
         print(Relu.__module__, Relu.forward.__code__.co_filename.split(os.sep)[-2], np.ones(2))
-        fastbp.book.install(only=['layers'])
-        fastbp.book.install(only='layers, common.optimizer, dataset.mnist')
+        fastbp.book.install()
         """
     )
     assert japanese.plain(script).split()[0] == "common.layers"
+    report = japanese.write(
+        """
+        import fastbp.book
+        done = fastbp.book.install(only=['layers'], compare=2)
+        print(done)
+        done = fastbp.book.install(only='common.layers, functions', compare=2)
+        from common.layers import *
+        Relu().forward(np.ones(2))
+        print(done)
+        fastbp.book.install(only='layers,functions', compare=2, dtype='float32')
+        """,
+        "report.py",
+    )
+    again = japanese.run(report)
+    assert again.stdout.splitlines()[0] == "fastbp: nothing was replaced yet; nothing was compared"
+    assert re.fullmatch(
+        r"fastbp: 1 call served by kernels \(ja edition\); .*largest difference .* 0\.0e\+00 \(Relu.forward\)",
+        again.stdout.splitlines()[1],
+    )
+    assert "common.functions was imported by Settings(" in again.stderr
+    assert "for other arguments call fastbp.book.install() before the first import" in again.stderr
     late = japanese.write("import common.layers, fastbp.book\nfastbp.book.install()\n", "late.py")
     assert "common.functions was imported before: call fastbp.book.install() first" in japanese.run(late).stderr
     wrong = japanese.write("import fastbp.book\nfastbp.book.install('fr')\n", "wrong.py")
