@@ -9,10 +9,12 @@ import os
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
+from typing import Any
 
 from fastbp.book import children, hook, report, shadows
 from fastbp.book.settings import Settings
@@ -43,6 +45,7 @@ def run_script(script: str, arguments: Sequence[str], settings: Settings) -> int
     _take_place(script, folder, arguments)
     if folder:
         shadows.give_way(folder)
+    _show_own_warnings_in_one_line()
     gc.freeze()  # fastbp's own objects, and Numba's, which the script's collections would look at again and again
     return ending.status_of(script)
 
@@ -72,6 +75,19 @@ class _Ending:
         if self.interrupted and os.name == "posix":
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGINT)
+
+
+def _show_own_warnings_in_one_line() -> None:
+    """Of kernels that can't be kept: without the line of fastbp's that warns. The script's look as Python has them."""
+    before = warnings.showwarning
+
+    def show(message: Any, *rest: Any, **named: Any) -> None:
+        if str(message).startswith("compiled kernels"):
+            print(f"fastbp: warning: {message}", file=sys.stderr)
+        else:
+            before(message, *rest, **named)
+
+    warnings.showwarning = show
 
 
 def _take_place(script: str, folder: str, arguments: Sequence[str]) -> None:

@@ -238,6 +238,19 @@ def test_an_interrupt(japanese: Project) -> None:
     assert said.splitlines()[-1].startswith("fastbp: ")
 
 
+def test_kernels_that_cannot_be_kept(japanese: Project) -> None:
+    (japanese.folder / "file").touch()
+    script = japanese.write(
+        "from common.layers import *\nimport warnings\nRelu().forward(np.ones(2))\nwarnings.warn('mine')\n"
+    )
+    done = japanese.run("-m", "fastbp", "run", script, FASTBP_CACHE_DIR=f"{japanese.folder}/file/cache")
+    compiling, warning, *own, last = done.stderr.splitlines()
+    assert compiling == "fastbp: compiling the kernels, up to a minute: they can't be kept"
+    assert warning.startswith("fastbp: warning: compiled kernels can't be kept in ")
+    assert own == [f"{japanese.chapter / script}:6: UserWarning: mine", "  warnings.warn('mine')"]
+    assert last.startswith("fastbp: ")
+
+
 def test_an_interrupt_while_kernels_compile(japanese: Project) -> None:
     """The traceback ends in the script, at the line that was waiting, without fastbp's lines and Numba's."""
     script = japanese.write(
