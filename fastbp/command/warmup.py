@@ -98,15 +98,17 @@ def steps(dtypes: Any) -> list[Step]:
     """(Name, what compiles it) for each C function of the compiled loop and each kernel, any of them alone.
 
     First what takes long, the products, each with a part of the compiled loop; then the kernels that call these, then
-    all others: so a helper, which begins at the end, seldom waits for a product, or compiles one that this process is
-    compiling.
+    all others; of a second dtype the other way round. So a helper, which begins at the end, has a dtype to itself,
+    whose parts the other process hardly compiles: 5 to 7 % less work than dtype by dtype in each (Ice Lake).
     """
-    found: list[tuple[int, Step]] = []
-    for dtype in map(np.dtype, dtypes or DTYPES):
+    found: dict[str, Callable[[], None]] = {}
+    for number, dtype in enumerate(dict.fromkeys(map(np.dtype, dtypes or DTYPES))):
         if dtype.name not in DTYPES:
             raise TypeError(f"dtype must be float32 or float64, got {dtype}")
-        found += _steps(dtype.name)
-    return list(dict(step for _, step in sorted(found, key=lambda each: each[0])).items())
+        in_order = sorted(_steps(dtype.name), key=lambda each: each[0])
+        for _, (name, step) in reversed(in_order) if number else in_order:
+            found.setdefault(name, step)
+    return list(found.items())
 
 
 def _steps(dtype: str) -> Iterator[tuple[int, Step]]:
