@@ -97,7 +97,8 @@ def test_what_is_prepared() -> None:
     assert step.prepare(many, t, sparse=True).skips_zeros
     for x, scale, compresses in ((few, 1.0, not PACKS), (few, 0.5, True), (few.astype("float32"), 1.0, True)):
         assert step.prepare(x, t, scale=scale).is_sparse == compresses
-    assert few.size > 1000 == engine_data.LOOKED_AT
+    assert len(few) > 4 * engine_data.LOOKED_AT
+    assert step.prepare(few, t).share_used == pytest.approx(0.24, abs=0.01)
 
 
 @pytest.mark.parametrize("source", DTYPES)
