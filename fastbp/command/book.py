@@ -48,10 +48,9 @@ def run(
     from fastbp.book.settings import Settings, modules_of
 
     try:
-        modules = modules_of(only)
-    except ValueError as error:
+        settings = Settings(dialect.value, modules_of(only), compare, dtype.value if dtype else "")
+    except ValueError as error:  # "only must name modules of ...": typer has checked the other options
         raise ValueError(f"--{error}") from None
-    settings = Settings(dialect.value, modules, compare, dtype.value if dtype else "")
     check_script(script)
     forms("layers")  # whatever FASTBP_BOOK_FORMS names is read before the script begins
     return partial(run_script, str(script), arguments or [], settings)

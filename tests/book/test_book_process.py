@@ -52,7 +52,7 @@ def test_only_some_modules(japanese: Project) -> None:
     assert "common" not in layers
     assert Path(optimizer).parts[-2:] == ("common", "optimizer.py")
     assert "common.optimizer (--only)" in last
-    assert "only must name modules of functions" in japanese.run("-m", "fastbp", "run", "--only", "x", script).stderr
+    assert "--only must name modules of functions" in japanese.run("-m", "fastbp", "run", "--only", "x", script).stderr
 
 
 def test_dialect(japanese: Project) -> None:
