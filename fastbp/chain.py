@@ -26,7 +26,7 @@ LOSS_NAMES = ("last_layer", "lastLayer")
 # though their shape may be that of one.
 _NO_PARAMETERS = {
     *("x", "out", "y", "t", "mask", "col", "col_W", "xc", "xn", "std", "arg_max", "loss"),
-    *("running_mean", "running_var", "_mean", "_x", "_t", "_given", "_forward", "grads", "grad"),
+    *("running_mean", "running_var", "_mean", "_std", "_x", "_t", "_given", "_forward", "grads", "grad"),
 }
 # What a search for arrays doesn't enter.
 _CLOSED = (str, bytes, int, float, complex, type, ModuleType, FunctionType, BuiltinFunctionType, MethodType, np.generic)

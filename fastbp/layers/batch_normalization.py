@@ -58,8 +58,9 @@ class BatchNormalization:
 
     After a forward pass in training: `input_shape` and `batch_size`, `std` = √(σ² + 1e-6); and, computed when they are
     read, from the x of that pass, which is the caller's own memory where a kernel can read it as it is: `xc` = x − μ
-    and `xn` = xc / std. Where a subclass's own forward assigns one of these, `backward` takes it. `dgamma` and `dbeta`
-    are the gradients of the last backward. ValueError for a momentum that is not from 0 to 1.
+    and `xn` = xc / std. Where a subclass's own forward assigns one of the three, `backward` takes it, and the others as
+    forward left them. `dgamma` and `dbeta` are the gradients of the last backward. ValueError for a momentum that is
+    not from 0 to 1.
     """
 
     compiled = Compiled(
@@ -94,10 +95,12 @@ class BatchNormalization:
         self.std: NDArray[Any] | None = None
         self.dgamma: NDArray[Any] | None = None
         self.dbeta: NDArray[Any] | None = None
-        # Of the last forward in training: x as (N, C, S), its shape, and the means.
+        # Of the last forward in training: x as (N, C, S), its shape, the means, and std, of which the caller may change
+        # his own.
         self._x: NDArray[Any] | None = None
         self._shape: tuple[int, ...] = ()
         self._mean: NDArray[Any] | None = None
+        self._std: NDArray[Any] | None = None
 
     def forward(self, x: ArrayLike, train_flg: bool = True) -> NDArray[Any]:
         """A new array in the shape of x. float32 x with float64 gamma computes in float64.
@@ -120,7 +123,7 @@ class BatchNormalization:
         batch_normalization_forward(rows, gamma, beta, momentum, mean, var, out, found, std, new_mean, new_var)
         self.running_mean, self.running_var = new_mean, new_var
         self.batch_size, self.std = rows.shape[0], std
-        self._x, self._shape, self._mean = rows, shape, found
+        self._x, self._shape, self._mean, self._std = rows, shape, found, std.copy()
         forget(self, "xc", "xn")
         return out.reshape(shape)
 
@@ -129,7 +132,7 @@ class BatchNormalization:
 
         RuntimeError before forward in training; ValueError when dout has not the shape of the output.
         """
-        if assigned(self, "xc", "xn"):
+        if assigned(self, "xc", "xn") or self._std_changed():
             return self._backward_of_assigned(dout)
         x = arrays.saved(getattr(self, "_x", None), self, "x")
         mean, std = arrays.saved(self._mean, self, "mean"), arrays.saved(self.std, self, "std")
@@ -159,11 +162,14 @@ class BatchNormalization:
         self.dbeta = dbeta.reshape(np.shape(self.beta) or -1)
         return np.asarray(dx.reshape(np.shape(dout)))
 
-    @MadeWhenRead
-    def xc(self) -> NDArray[Any] | None:
-        """x − μ of the last forward in training: (N, D), or (N, C, H, W) where a feature is a channel."""
-        if assigned(self, "xn"):
-            return None if self.std is None else np.asarray(self.xn * _along_features(self.std, self.xn))
+    def _std_changed(self) -> bool:
+        """Whether `std` is another than our last forward left, assigned or changed in place."""
+        kept = getattr(self, "_std", None)
+        if kept is None or self.std is None:
+            return False
+        return bool(np.asarray(self.std, kept.dtype).tobytes() != kept.tobytes())
+
+    def _centered(self) -> NDArray[Any] | None:
         if getattr(self, "_x", None) is None or self._x is None or self._mean is None:
             return None
         centered = self._x - self._mean[:, None]
@@ -172,12 +178,25 @@ class BatchNormalization:
         return np.asarray(centered, None if self.std is None else self.std.dtype)
 
     @MadeWhenRead
+    def xc(self) -> NDArray[Any] | None:
+        """x − μ of the last forward in training: (N, D), or (N, C, H, W) where a feature is a channel.
+
+        Where only a subclass's own forward has run, xn · std of what it left.
+        """
+        centered = self._centered()
+        if centered is None and assigned(self, "xn") and self.std is not None:
+            return np.asarray(self.xn * _along_features(self.std, self.xn))
+        return centered
+
+    @MadeWhenRead
     def xn(self) -> NDArray[Any] | None:
-        """(x − μ) / std of the last forward in training, in the shape of xc."""
-        xc = self.xc
-        if xc is None or self.std is None:
-            return None
-        return np.asarray(xc / _along_features(self.std, xc))
+        """(x − μ) / std of the last forward in training, in the shape of xc; else xc / std of what there is."""
+        centered, std = self._centered(), getattr(self, "_std", None)
+        if centered is None:
+            centered = vars(self).get("xc")
+        if std is None:  # as in a pickle of an earlier release
+            std = self.std
+        return None if centered is None or std is None else np.asarray(centered / _along_features(std, centered))
 
 
 def _along_features(std: NDArray[Any], values: Any) -> NDArray[Any]:

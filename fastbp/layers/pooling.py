@@ -23,7 +23,6 @@ class _Forward(NamedTuple):
     pool_w: int
     stride: int
     pad: int
-    x: Any = None  # which a pickle of an earlier release lacks
 
     def __reduce__(self) -> tuple[Any, ...]:
         """As a plain tuple: what `fastbp run` pickles is read where there is no fastbp."""
@@ -49,7 +48,7 @@ class Pooling:
 
     Images are padded with `pad` zeros on each side, which count as pixels. NaN counts as the largest number, and of
     equal ones the first is taken. `x` is the (N, C, H, W) input of the last forward. `arg_max` is made when it is read;
-    where a subclass's own forward assigns it, or another x, `backward` goes by that.
+    where a subclass's own forward assigns it, `backward` goes by that.
     """
 
     compiled = Compiled(
@@ -110,16 +109,16 @@ class Pooling:
         out = np.empty((*x.shape[:2], *size), x.dtype)
         places = np.empty(out.shape, x.dtype)
         pooling_forward(x, *window, stride, pad, out, places, threads.scratch(_padded_size(x.shape, pad), x.dtype))
-        return out, _Forward(places, x.shape, *window, stride, pad, x)
+        return out, _Forward(places, x.shape, *window, stride, pad)
 
     def _last(self) -> _Forward | None:
         """What backward needs: of our last forward, or of what a subclass's own, or a pickle of the book's, has set."""
         done, x = vars(self).get("_forward"), self.x
         if type(done) is tuple:  # of a copy
-            done = _Forward(*done)
+            done = _Forward(*done[: len(_Forward._fields)])
         if assigned(self, "arg_max"):
             return self._assigned(images.batch(arrays.after_forward(x, self)))
-        if x is None or (done is not None and (done.x is None or done.x is x)):
+        if x is None or (done is not None and done.shape == np.shape(x)):
             return done
         return self._pooled(images.batch(x))[1]
 
@@ -129,7 +128,7 @@ class Pooling:
         rows, columns = images.window_places(x.shape[2:], window, stride, pad)
         which = images.pixels_of_windows(self.arg_max, (len(x), rows, columns, x.shape[1]), window)
         places = which // self.pool_w * (x.shape[3] + 2 * pad) + which % self.pool_w
-        return _Forward(arrays.kernel_array(places.transpose(0, 3, 1, 2), x.dtype), x.shape, *window, stride, pad, x)
+        return _Forward(arrays.kernel_array(places.transpose(0, 3, 1, 2), x.dtype), x.shape, *window, stride, pad)
 
 
 def _padded_size(shape: tuple[int, ...], pad: int) -> int:

@@ -294,7 +294,8 @@ def test_a_forward_of_ones_own_may_keep_values(
     x, dout, earlier = (RNG.standard_normal(shape).astype(dtype) for _ in range(3))
     layer, ours = AsInTheBook(gamma, beta), BatchNormalization(gamma, beta)
     layer.keeps = keeps
-    BatchNormalization.forward(layer, earlier)
+    if len(keeps) == 2:  # else the other is that of the earlier pass, as in the book
+        BatchNormalization.forward(layer, earlier)
     tolerance = 10 * TOLERANCE[np.dtype(dtype)]
     checks.close(layer.forward(x), ours.forward(x), tolerance, "out")
     for name in keeps:
@@ -311,12 +312,61 @@ def test_a_forward_of_ones_own_may_keep_values(
     np.testing.assert_array_equal(layer.backward(dout), ours.backward(dout))
 
 
+def book_backward(xc: Any, xn: Any, std: Any, gamma: Any, dout: Any) -> tuple[Any, Any]:
+    """dx and dgamma in the book's lines."""
+    dgamma = np.sum(xn * dout, axis=0)
+    dxn = gamma * dout
+    dxc = dxn / std
+    dstd = -np.sum((dxn * xc) / (std * std), axis=0)
+    dvar = 0.5 * dstd / std
+    dxc += (2.0 / len(xc)) * xc * dvar
+    return dxc - np.sum(dxc, axis=0) / len(xc), dgamma
+
+
+@pytest.mark.parametrize("pickled", [False, True], ids=["as it is", "pickled"])
+@pytest.mark.parametrize("name", ["xc", "xn", "std"])
+def test_one_that_is_assigned_leaves_the_others(name: str, pickled: bool) -> None:
+    gamma, x, dout = RNG.standard_normal(7), *RNG.standard_normal((2, 9, 7))
+    layer = BatchNormalization(gamma, np.zeros(7))
+    layer.forward(x)
+    plain = layer.backward(dout)
+    kept = {each: getattr(layer, each).copy() for each in ("xc", "xn", "std")}
+    kept[name] = 3 * kept[name]
+    setattr(layer, name, kept[name])
+    if pickled:
+        layer = pickle.loads(pickle.dumps(layer))
+    dx, dgamma = book_backward(**kept, gamma=gamma, dout=dout)
+    checks.close(layer.backward(dout), dx, 1e-12, "dx")
+    checks.close(layer.dgamma, dgamma, 1e-12, "dgamma")
+    for each, value in kept.items():
+        checks.close(getattr(layer, each), value, 1e-12, each)
+    layer.forward(x)
+    np.testing.assert_array_equal(layer.backward(dout), plain)
+
+
+def test_std_may_be_changed_in_place_and_what_is_made_when_read_not() -> None:
+    gamma, x, dout = RNG.standard_normal(7), *RNG.standard_normal((2, 9, 7))
+    layer = BatchNormalization(gamma, np.zeros(7))
+    layer.forward(x)
+    xc, xn, std = layer.xc, layer.xn, layer.std.copy()
+    for made in (xc, xn):
+        with pytest.raises(ValueError, match="read-only"):
+            made[:] = 0
+    layer.std *= 2
+    checks.close(layer.backward(dout), book_backward(xc, xn, 2 * std, gamma, dout)[0], 1e-12, "dx")
+    np.testing.assert_array_equal(layer.xn, xn)
+    layer.xn = 2 * xn  # what is assigned is its owner's
+    layer.xn[:] = 0
+    layer.backward(dout)
+    assert not layer.dgamma.any()
+
+
 def test_values_that_do_not_fit_are_refused() -> None:
     layer = BatchNormalization(np.ones(3), np.zeros(3))
     layer.forward(RNG.standard_normal((4, 3)))
     layer.xn = np.ones((5, 3))
-    with pytest.raises(ValueError, match=r"dout must go with xc of shape \(5, 3\), got \(4, 3\)"):
-        layer.backward(np.ones((4, 3)))
-    layer.xc = np.ones((4, 3))
     with pytest.raises(ValueError, match="xc and xn must have one shape"):
+        layer.backward(np.ones((4, 3)))
+    layer.xc = np.ones((5, 3))
+    with pytest.raises(ValueError, match=r"dout must go with xc of shape \(5, 3\), got \(4, 3\)"):
         layer.backward(np.ones((4, 3)))

@@ -96,6 +96,14 @@ def test_results_are_contiguous_and_what_the_book_keeps_is_made_when_read() -> N
     assert layer.dW.flags.c_contiguous
     assert not any("col" in name for name in vars(layer))
     checks.close(np.dot(layer.col, layer.col_W), out.transpose(0, 2, 3, 1).reshape(-1, 4), FLOAT64, "col @ col_W")
+    with pytest.raises(ValueError, match="read-only"):
+        layer.col[:] = 0
+    layer.col = np.ones_like(layer.col)
+    layer.col[:] = 2  # what is assigned is its owner's
+    layer.backward(out)
+    checks.close(layer.dW[:, 0, 0, 0], 2 * out.sum(axis=(0, 2, 3)), FLOAT64, "dW")
+    layer.col_W[:] = 0  # which lies in W, as in the book
+    assert not layer.W.any()
 
 
 def test_weights_are_read_at_each_call() -> None:

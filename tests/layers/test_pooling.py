@@ -146,10 +146,39 @@ def test_a_forward_of_ones_own_may_keep_arg_max(stride: int, pad: int, dtype: st
     np.testing.assert_array_equal(arg_max, ours.arg_max)
     np.testing.assert_array_equal(layer.backward(dout), ours.backward(dout))
     Pooling.forward(layer, -earlier)
+    ours.forward(-earlier)
     layer.keeps_arg_max = False
-    layer.forward(-x)
-    np.testing.assert_array_equal(layer.backward(dout), ours.backward(dout), "nothing is left of the x before")
-    np.testing.assert_array_equal(layer.arg_max, arg_max)
+    layer.forward(x)  # which leaves the arg_max before, as in the book
+    np.testing.assert_array_equal(layer.backward(dout), ours.backward(dout))
+    np.testing.assert_array_equal(layer.arg_max, ours.arg_max)
+
+
+class OtherX(Pooling):
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        out = super().forward(x)
+        self.x = np.zeros_like(x)
+        return out
+
+
+def test_of_another_x_the_shape_is_taken() -> None:
+    x = np.random.default_rng(7).standard_normal((3, 2, 8, 8))
+    layer, ours = OtherX(2, 2), Pooling(2, 2)
+    out = layer.forward(x)
+    np.testing.assert_array_equal(out, ours.forward(x))
+    np.testing.assert_array_equal(layer.arg_max, ours.arg_max)
+    np.testing.assert_array_equal(layer.backward(out), ours.backward(out))
+    layer.x = x[:, :, :6]
+    assert layer.backward(out[:, :, :3]).shape == layer.x.shape
+
+
+def test_what_is_made_when_read_is_not_changed_in_place() -> None:
+    layer = Pooling(2, 2)
+    out = layer.forward(np.random.default_rng(7).standard_normal((3, 2, 8, 8)))
+    with pytest.raises(ValueError, match="read-only"):
+        layer.arg_max[:] = 0
+    layer.arg_max = np.zeros_like(layer.arg_max)
+    layer.arg_max[:] = 3
+    np.testing.assert_array_equal(layer.backward(out)[:, :, 1::2, 1::2], out)
 
 
 @pytest.mark.parametrize(
