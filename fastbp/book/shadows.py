@@ -22,10 +22,8 @@ KEEP = ("fastbp", "numba", "llvmlite", "numpy")
 
 def give_way(folder: str) -> None:
     """From now on imports find the folder's modules, but for those of `KEEP`; where all do anyway, nothing is done."""
-    loaded = {name.partition(".")[0] for name in sys.modules}
-    names = {
-        name for name in _modules_in(folder) & (loaded | sys.stdlib_module_names) - STAY if _is_found(name, folder)
-    }
+    loaded = {name.partition(".")[0] for name in list(sys.modules)}
+    names = {name for name in _found_in(folder, (loaded | sys.stdlib_module_names) - STAY) if _is_found(name, folder)}
     if names:
         vars(builtins)["__import__"] = _Import(folder, names)
 
@@ -64,7 +62,9 @@ class _Import:
         if level or top not in self._names:
             return self._import(name, globals, locals, fromlist, level)
         if name in self._kept:
-            return self._kept[name if fromlist else top]
+            kept = self._kept[name if fromlist else top]
+            if all(hasattr(kept, each) for each in fromlist or ()):
+                return kept
         path, the_scripts = sys.path[:], self._taken()
         sys.path[:] = [entry for entry in path if os.path.realpath(entry) != self._folder]
         sys.modules.update(self._kept)
@@ -77,18 +77,23 @@ class _Import:
 
     def _taken(self) -> dict[str, ModuleType]:
         """What has these names now, taken out of `sys.modules`."""
-        found = [name for name in sys.modules if name.partition(".")[0] in self._names]
+        found = [name for name in list(sys.modules) if name.partition(".")[0] in self._names]
         return {name: sys.modules.pop(name) for name in found}
 
 
-def _modules_in(folder: str) -> set[str]:
-    """The names that an import would find in a folder."""
-    found = set()
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            suffix = next((each for each in all_suffixes() if entry.name.endswith(each)), "")
-            if suffix or os.path.isfile(os.path.join(entry.path, "__init__.py")):
-                found.add(entry.name.removesuffix(suffix))
+def _found_in(folder: str, names: set[str]) -> set[str]:
+    """Those of the names that an import would find in a folder, which may hold many other files."""
+    found, suffixes = set(), all_suffixes()
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name, dot, rest = entry.name.partition(".")
+                if name in names and (
+                    dot + rest in suffixes if dot else os.path.isfile(os.path.join(entry.path, "__init__.py"))
+                ):
+                    found.add(name)
+    except OSError:  # a folder that may be entered, but not listed
+        return set()
     return found
 
 

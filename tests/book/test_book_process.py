@@ -1,5 +1,6 @@
 """`fastbp run`: what is the script's own stays so, and it is a process like any other."""
 
+import builtins
 import os
 import re
 import signal
@@ -13,6 +14,8 @@ import numpy as np
 import pytest
 from book_scripts import TRAINING, Project, numbers
 from mnist_real import REAL
+
+from fastbp.book import shadows
 
 pytestmark = pytest.mark.command
 
@@ -158,14 +161,39 @@ def test_a_module_that_our_imports_need(japanese: Project) -> None:
     assert (info.returncode, info.stderr) == (0, "")
 
 
+def test_a_folder_of_many_files_and_one_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("queue.py", "wave.abi3.so", "html.png", "image", "image.7.png"):
+        (tmp_path / name).touch()
+    for name in ("json", "xml"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "json" / "__init__.py").touch()
+    looked: list[str] = []
+    isfile = os.path.isfile
+    with monkeypatch.context() as patch:
+        patch.setattr(os.path, "isfile", lambda path: looked.append(path) or isfile(path))
+        names = {"queue", "wave", "html", "json", "xml"}
+        assert shadows._found_in(str(tmp_path), names) == {"queue", "json"} | (
+            {"wave"} if os.name == "posix" else set()
+        )
+    assert len(looked) == 2
+
+    def refuse(folder: str) -> None:
+        raise PermissionError(13, "Permission denied", folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    before = builtins.__import__
+    shadows.give_way(str(tmp_path))
+    assert builtins.__import__ is before
+
+
 def test_imports_of_fastbps_own_beside_the_scripts(tmp_path: Path) -> None:
     """What fastbp and Numba import later on, too."""
-    for name in ("colorsys", "html", "textwrap", "encodings", "os", "sys"):
+    for name in ("colorsys", "html", "textwrap", "encodings", "os", "sys", "xml"):
         (tmp_path / f"{name}.py").write_text("mine = True\n")
     (tmp_path / "wave").mkdir()
     (tmp_path / "wave" / "__init__.py").write_text("mine = True\n")
     code = """
-        import html.entities, numpy, os, sys, fastbp.book.shadows as shadows
+        import html.entities, numpy, os, sys, xml, fastbp.book.shadows as shadows
         entities = html.entities
         sys.path.insert(0, os.getcwd())
         shadows.give_way(os.getcwd())
@@ -175,6 +203,8 @@ def test_imports_of_fastbps_own_beside_the_scripts(tmp_path: Path) -> None:
         exec("import colorsys, wave, html.entities, html.parser, os, sys, encodings, numpy.ma", ours)
         print([getattr(ours[name], "mine", False) for name in ("colorsys", "html", "wave", "os", "sys", "encodings")])
         print(ours["html"].entities is entities, sys.path[0] == os.getcwd(), ours["html"].parser.__name__)
+        exec("from xml import sax; from html import parser", ours)
+        print(ours["sax"].__name__, ours["parser"] is ours["html"].parser)
         import html, wave
         print(html.mine, wave.mine, "html.parser" in sys.modules)
     """
@@ -187,6 +217,7 @@ def test_imports_of_fastbps_own_beside_the_scripts(tmp_path: Path) -> None:
         "[True, True, True]",
         "[False, False, False, False, False, False]",
         "True True html.parser",
+        "xml.sax True",
         "True True False",
     ]
 
