@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from functools import wraps
 from types import ModuleType
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 import numpy as np
 
 batches = [0]  # how many are compared
 largest: list[tuple[float, str]] = []  # the largest difference so far and where; none before the first comparison
-_seen: "WeakKeyDictionary[Any, _Seen]" = WeakKeyDictionary()
+_seen: dict[int, "_Seen"] = {}  # by the id of an object, which a subclass of the script's may leave without a hash
 _modules: dict[str, ModuleType] = {}
 
 
@@ -26,6 +26,7 @@ _modules: dict[str, ModuleType] = {}
 class _Seen:
     """How often methods of one of our objects were compared, and the owner's object beside it, as far as it follows."""
 
+    of: "ref[Any]"
     twin: Any = None
     left: dict[str, Any] = field(default_factory=dict)  # what our object had after its forward pass
     forward: int = 0
@@ -43,7 +44,8 @@ def compared(function: Callable[..., Any], own: Callable[[type], Any]) -> Callab
 
     @wraps(function)
     def both(self: Any, *arguments: Any, **named: Any) -> Any:
-        twin = _twin(_seen.setdefault(self, _Seen()), self, name, own)
+        seen = _seen_of(self)
+        twin = _twin(seen, self, name, own)
         if twin is None:
             return function(self, *arguments, **named)
         theirs = copy.deepcopy(arguments)
@@ -58,7 +60,7 @@ def compared(function: Callable[..., Any], own: Callable[[type], Any]) -> Callab
             return result
         _note(result, expected, where)
         if name == "forward":
-            _seen[self].left = _public(self)
+            seen.left = _public(self)
         if name == "backward":
             for key, value in vars(twin).items():
                 if key.startswith("d") and isinstance(value, np.ndarray):
@@ -68,11 +70,18 @@ def compared(function: Callable[..., Any], own: Callable[[type], Any]) -> Callab
     return both
 
 
+def _seen_of(layer: Any) -> _Seen:
+    key = id(layer)
+    if key not in _seen:
+        _seen[key] = _Seen(ref(layer, lambda _: _seen.pop(key, None)))
+    return _seen[key]
+
+
 def _twin(seen: _Seen, layer: Any, name: str, own: Callable[[type], Any]) -> Any:
     """The owner's object for this call, with what it needs; None where the call is not compared."""
     # A prediction is a forward pass without a backward one: there may be some in each batch.
     if seen.backward >= batches[0] or seen.update >= batches[0] or seen.forward >= 10 * batches[0]:
-        seen.twin = None
+        seen.twin, seen.left = None, {}
     elif name != "backward":  # which needs what the twin's own forward kept
         cls = own(type(layer))
         if cls is None:

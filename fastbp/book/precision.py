@@ -73,7 +73,8 @@ def converted(function: Callable[..., Any], cls: type, dtype: Precision) -> Call
         _give_back(kept, results, before, plain)
         if forward:
             if of_first is not None and "x" in kept:
-                kept["x"] = first.reshape(kept["x"].shape)
+                shape = kept["x"].shape
+                kept["x"] = first if first.shape == shape else first.reshape(shape)
             if "out" in kept:
                 kept["out"] = back  # the very array that forward returned
         new = {n: v for n, v in kept.items() if v is not was.get(n, MISSING)}

@@ -57,6 +57,29 @@ def test_compare_follows_what_a_subclass_changes(japanese: Project) -> None:
     assert float(found[1]) < 1e-12
 
 
+def test_compare_of_layers_without_a_hash(japanese: Project) -> None:
+    """And what is kept of a layer to compare it: nothing when its turns are over, or it is no more."""
+    script = japanese.write(
+        """
+        from common.layers import *
+        class Equal(Relu):
+            def __eq__(self, other): return isinstance(other, Equal)
+        x = np.random.RandomState(0).randn(5, 6)
+        layers = [Equal(), Equal(), Relu()]
+        for _ in range(3):
+            for layer in layers: print(layer.backward(layer.forward(x) * 0.5).sum())
+        if 'fastbp' in sys.modules:
+            from fastbp.book.comparison import _seen
+            assert [(each.twin, each.left) for each in _seen.values()] == [(None, {})] * 3
+            del layer, layers[1:]
+            assert list(_seen) == [id(layers[0])]
+        """
+    )
+    output, last = japanese.fastbp("--compare", 2, script)
+    np.testing.assert_allclose(numbers(output), numbers(japanese.plain(script)), rtol=1e-9)
+    assert "on the first 2 batches: 0.0e+00" in last
+
+
 def test_compare_tells_of_a_difference(japanese: Project) -> None:
     """An owner says that a layer is the book's, and it isn't."""
     japanese.change("layers", "np.dot(self.x, self.W) + self.b", "np.dot(self.x, self.W) + 2 * self.b")
@@ -114,6 +137,10 @@ s = Sigmoid()
 out = s.forward(np.ones((2, 3)))
 assert s.out is out and out.dtype == s.backward(out).dtype == np.float64
 assert Relu().forward(x).dtype == np.float32
+images = np.ones((3, 2, 80, 80))
+convolution = Convolution(np.ones((2, 2, 3, 3)), np.zeros(2))
+convolution.forward(images)
+assert convolution.x is images
 print(net.loss(x, t), grads['W1'].sum())
 """
     )
