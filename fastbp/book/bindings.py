@@ -5,6 +5,8 @@ knows the owner's definition that it stands in for, and gives way to it, where i
 uses means something else: a class takes over the owner's methods, a function calls the owner's.
 """
 
+import __future__
+
 import ast
 import sys
 from collections.abc import Callable
@@ -43,7 +45,9 @@ class StandIn:
         space: dict[str, Any] = {}
         ahead = [each for each in self.source.tree.body if isinstance(each, ast.ImportFrom) and _is_future(each)]
         tree = ast.Module([*ahead, self.statement], type_ignores=[])
-        exec(compile(tree, self.source.file, "exec", dont_inherit=True), self.space, space)
+        # Its annotations were read when the module ran: now the names in them may have nothing of what they had.
+        flags = __future__.annotations.compiler_flag
+        exec(compile(tree, self.source.file, "exec", flags, dont_inherit=True), self.space, space)
         self.own = space[self.name]
         self.note(self.name, f"uses {name}")
         if isinstance(self.ours, type):

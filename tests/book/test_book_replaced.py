@@ -152,6 +152,17 @@ def test_by_the_owners_package(module: str, text: str, japanese: Project) -> Non
     assert "Sigmoid (uses sigmoid)" in last
 
 
+def test_what_only_an_annotation_needs(japanese: Project) -> None:
+    japanese.change("functions", "def sigmoid(x)", "def sigmoid(x: np.ndarray)")
+    script = japanese.write(
+        "import types, numpy\nimport common.functions as F\nF.np = types.SimpleNamespace(exp=numpy.exp)\n"
+        "print(F.sigmoid(0.0))\n"
+    )
+    output, last = japanese.fastbp(script)
+    assert output == japanese.plain(script) == "0.5\n"
+    assert "(uses np)" in last
+
+
 def test_a_package_that_is_imported_anew(japanese: Project) -> None:
     script = japanese.write(
         "import common.layers as L\nimport numpy as np\nL.sigmoid = abs\nprint(L.Sigmoid().forward(np.ones(2)))\n"
