@@ -96,9 +96,9 @@ def _take_place(script: str, folder: str, arguments: Sequence[str]) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv[:] = [script, *arguments]
     if folder:
-        if (
-            getattr(sys.modules["__main__"].__spec__, "name", "") == "fastbp.__main__"
-        ):  # which put its own first one last
+        spec = sys.modules["__main__"].__spec__
+        # Under `python -m fastbp`, fastbp/__main__.py has moved the working directory to the end of sys.path.
+        if getattr(spec, "name", "") == "fastbp.__main__":
             sys.path.insert(0, sys.path.pop())
         sys.path[0] = folder
     module, place = ModuleType("__main__"), os.path.abspath(script)

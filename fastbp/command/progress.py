@@ -117,11 +117,10 @@ class _TrainingProgress(Progress):
     """A bar that looks at the trainer whenever it is drawn, so that steps cost nothing."""
 
     def __init__(self, trainer: Trainer, console: Console, clock: CompilingClock) -> None:
-        self._trainer, self._clock, self._compiled = (
-            trainer,
-            clock,
-            clock.seconds,
-        )  # first of all: Progress draws itself when it is made
+        # First of all: Progress draws itself when it is made.
+        self._trainer = trainer
+        self._clock = clock
+        self._compiled = clock.seconds
         self._start = time.perf_counter()
         columns = (
             TextColumn("step"),

@@ -181,6 +181,8 @@ form_of = attrgetter("shape", "dtype", "flags.carray")  # what of an array can b
 def _number(layer: Any, key: str, name: str, reads: Reads) -> float:
     """An attribute that is a plain number, as those of the class may be. NotCompilable for anything else."""
     value = reads.item(reads.dict_of(layer), key)
+    if value is MISSING:
+        raise NotCompilable(f"{name} has no attribute {key}")
     if type(value) not in _NUMBERS:
         raise NotCompilable(f"{key} of {name} is no plain number")
     return float(value)

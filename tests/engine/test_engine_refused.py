@@ -35,6 +35,16 @@ def with_layers(layers: Any, params: Any = None) -> Any:
     return network
 
 
+def with_loss_of_own_constructor() -> Any:
+    class Quiet(fastbp.SoftmaxWithLoss):
+        def __init__(self) -> None:
+            self.calls = 0
+
+    network = net()
+    network.last_layer = Quiet()
+    return network
+
+
 W1 = np.random.default_rng(97).standard_normal((6, 5))
 NETWORKS: dict[str, tuple[Any, str]] = {
     "widths that don't meet": (
@@ -51,6 +61,7 @@ NETWORKS: dict[str, tuple[Any, str]] = {
     "a list": (edited(b1=[0.0] * 5), "b1 is no writable, C-contiguous array"),
     "no layers": (without(net(), "layers"), "Chain has no layers and params"),
     "no loss": (without(net(), "last_layer"), "Chain has no last_layer"),
+    "no eps": (with_loss_of_own_constructor(), "the loss has no attribute eps"),
     "no affine layer": (with_layers([fastbp.Relu()]), "the network has no layer with parameters"),
     "empty": (with_layers([]), "the network has no layer with parameters"),
 }

@@ -133,6 +133,8 @@ def test_a_number_that_is_none_is_found() -> None:
     network, _ = with_center()
     network.layers[1].momentum = "much"
     assert fastbp.compile(network, fastbp.SGD(0.1)).reason == "momentum of Center is no plain number"
+    del network.layers[1].momentum
+    assert fastbp.compile(network, fastbp.SGD(0.1)).reason == "Center has no attribute momentum"
 
 
 def test_what_a_class_inherits_is_not_taken_for_its_own() -> None:
