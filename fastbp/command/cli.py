@@ -1,17 +1,15 @@
 """The command `fastbp`. A user's mistake is one line on stderr and exit status 2."""
 
-import os
-import re
 import sys
 from collections.abc import Callable
 from enum import StrEnum
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from fastbp.command import book, messages
+from fastbp.command.inputs import check_outputs, check_rate, load_data, samples_for
 from fastbp.command.networks import (
     RATES,
     SGD,
@@ -21,7 +19,6 @@ from fastbp.command.networks import (
     number,
     saved_network,
     sizes,
-    takes_images,
 )
 
 app = typer.Typer(
@@ -128,12 +125,12 @@ def train(
     simple-conv  one convolution and two affine layers (chapter 7), likewise
     deep-conv    six convolutions, two affine layers, dropout (chapter 8), likewise
     """
-    _check_outputs({"--save": save, "--plot": plot}, picture="--plot")
+    check_outputs({"--save": save, "--plot": plot}, picture="--plot")
     if save and save.suffix not in ("", ".npz"):
         raise ValueError(f"--save {save}: expected a file name that ends in .npz")
     rate = RATES.get(optimizer.value, 0.01) if lr is None else lr
-    _check_rate(rate)
-    (x_train, t_train), (x_test, t_test) = _load(data, train_samples)
+    check_rate(rate)
+    (x_train, t_train), (x_test, t_test) = load_data(data, train_samples)
     if batch_size > max(100, len(x_train)):  # 100 where none is given
         print(f"--batch-size {batch_size}: there are {len(x_train)} samples, all in each step", file=sys.stderr)
 
@@ -148,7 +145,7 @@ def train(
     rng = np.random.default_rng(seed)
     classes = int(max(t_train.max(), t_test.max(), 9)) + 1
     net = make_network(network, x_train.shape[1:], hidden, classes, dtype.value, rng)
-    x_train, x_test = (_samples(net, x).astype(dtype.value, copy=False) for x in (x_train, x_test))
+    x_train, x_test = (samples_for(net, x).astype(dtype.value, copy=False) for x in (x_train, x_test))
     trainer = Trainer(
         net,
         *(x_train, t_train, x_test, t_test),
@@ -190,10 +187,10 @@ def evaluate(
     """Print the accuracy of saved parameters, of whichever network of `fastbp train`."""
     from fastbp.command.progress import working
 
-    (x_train, t_train), (x_test, t_test) = _load(data)
+    (x_train, t_train), (x_test, t_test) = load_data(data)
     network = saved_network(load, x_train.shape[1:], int(max(t_train.max(), t_test.max())))
     with working(f"scoring {len(x_test)} and {len(x_train)} samples"):
-        test, train = (network.accuracy(_samples(network, x), t) for x, t in ((x_test, t_test), (x_train, t_train)))
+        test, train = (network.accuracy(samples_for(network, x), t) for x, t in ((x_test, t_test), (x_train, t_train)))
     print(f"test accuracy {test:.4f} · train accuracy {train:.4f} · {len(x_test)} and {len(x_train)} samples")
 
 
@@ -210,7 +207,7 @@ def gradcheck(
     from fastbp.networks import TwoLayerNet
     from fastbp.system.compilation import says_it_compiles
 
-    (x, t), _ = _load(data)
+    (x, t), _ = load_data(data)
     x = x.reshape(len(x), -1)
     classes = int(max(t.max(), 9)) + 1
     network = TwoLayerNet(x.shape[1], hidden, classes, rng=np.random.default_rng(seed))
@@ -240,7 +237,7 @@ def bench(
     json: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write the raw figures.")] = None,
 ) -> None:
     """Measure how many times faster than NumPy the layers and the training are on this machine."""
-    _check_outputs({"--json": json, "--save": save}, picture="--save")
+    check_outputs({"--json": json, "--save": save}, picture="--save")
     from fastbp.bench.command import bench as measure
 
     measure(quick, threads, only, save, json)
@@ -297,54 +294,3 @@ def _print_result(trainer: Any, seconds: float) -> None:
 def _print_interrupted(trainer: Any, written: list[Path]) -> None:
     kept = f"{' and '.join(map(str, written))} written as of now" if written else "no file was written"
     print(f"interrupted after {trainer.current_iter} of {trainer.max_iter} steps: {kept}", file=sys.stderr)
-
-
-def _load(data: str, samples: int | None = None) -> Any:
-    """(x_train, t_train), (x_test, t_test), with x as images (N, C, H, W); the first samples to train on, or all."""
-    (x, t), test = _read(data)
-    if samples and samples > len(x):
-        raise ValueError(f"--train-samples {samples}: the data has {len(x)} to train on")
-    return (x[:samples], t[:samples]), test
-
-
-def _read(data: str) -> Any:
-    from fastbp import datasets
-
-    if data == "digits":
-        return datasets.load_digits(flatten=False)
-    if data == "mnist":
-        return datasets.load_mnist(flatten=False)
-    if not data or not Path(os.path.expanduser(data)).exists():
-        raise ValueError(f"unknown data {data!r}: expected digits, mnist, or a folder that holds a data set")
-    try:
-        return datasets.load_mnist(data, flatten=False)
-    except (FileNotFoundError, ValueError) as error:
-        raise ValueError(re.sub("^path: ", "--data: ", str(error))) from None
-
-
-def _samples(network: Any, images: Any) -> Any:
-    """Images in the shape that a network takes."""
-    return images if takes_images(network) else images.reshape(len(images), -1)
-
-
-def _check_rate(lr: float) -> None:
-    from fastbp import optimizers
-
-    optimizers.SGD(lr)
-
-
-def _check_outputs(files: dict[str, Path | None], picture: str) -> None:
-    """Finds out before the work, not after it, that a result can't be written: a file by option, one of them drawn."""
-    from fastbp.system.files import check_writable
-
-    given = {option: path for option, path in files.items() if path}
-    for path in given.values():
-        check_writable(path)
-    if len({path.resolve() for path in given.values()}) < len(given):
-        raise ValueError(f"{' and '.join(given)} both name {next(iter(given.values()))}: expected two files")
-    if picture in given:
-        if find_spec("matplotlib") is None:
-            raise ValueError(f"{picture} needs matplotlib, which is not installed: pip install 'fastbp[plot]'")
-        from fastbp.command.plots import check_format
-
-        check_format(given[picture])

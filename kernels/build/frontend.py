@@ -130,8 +130,8 @@ PASSES = (
 class KnownCalls(Context):
     """Numba's typing context, which finds out once which types a call of an operator or a C function takes and gives.
 
-    For a network's first step it is asked 17,000 times for 1,200 calls, which takes a ninth of the compiling (30 MB
-    more would be kept if what is read of functions before types are known were kept too, and nothing gained).
+    For the functions of a network and what they call it is asked 17,000 times for 1,200 calls: 6 of 66 s of compiling
+    (Ice Lake). To keep what is read of functions before types are known as well took 45 MB more and gained nothing.
     """
 
     def __init__(self, context):
