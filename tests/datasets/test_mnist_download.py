@@ -84,7 +84,8 @@ BAD_MIRRORS = {
 
 @pytest.mark.parametrize("case", BAD_MIRRORS)
 def test_bad_mirror_then_good_one(case, serve, monkeypatch, cache, small_is_mnist):
-    monkeypatch.setattr(mnist_download, "TIMEOUT", (5, 0.3))
+    if case == "stalling":  # on a busy machine the answer of another may take longer
+        monkeypatch.setattr(mnist_download, "TIMEOUT", (5, 0.3))
     monkeypatch.setattr(mnist_download, "LARGEST", 1 << 20)
     start = time.monotonic()
     pages, reason = BAD_MIRRORS[case]
