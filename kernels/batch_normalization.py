@@ -165,7 +165,7 @@ def backward_features(lo, hi, N, C, S, dout, x, mean, std, gamma, dx, dgamma, db
 
 
 @kernel(
-    "given[:, :, ::1], real[::1], real[::1], float64, real[::1], real[::1], real[:, :, ::1], "
+    "real[:, :, ::1], real[::1], real[::1], float64, real[::1], real[::1], real[:, :, ::1], "
     "real[::1], real[::1], real[::1], real[::1]"
 )
 def batch_normalization_forward(x, gamma, beta, momentum, running_mean, running_var, out, mean, std, new_mean, new_var):
@@ -177,7 +177,7 @@ def batch_normalization_forward(x, gamma, beta, momentum, running_mean, running_
     forward_features(0, C, N, C, S, pointer(x), gamma, beta, momentum, running, pointer(out), statistics, updated)
 
 
-@kernel("given[:, :, ::1], real[::1], real[::1], real[::1], real[::1], real[:, :, ::1]")
+@kernel("real[:, :, ::1], real[::1], real[::1], real[::1], real[::1], real[:, :, ::1]")
 def batch_normalization_predict(x, gamma, beta, mean, var, out):
     """out = gamma · (x − mean) / √(var + EPS) + beta."""
     N, C, S = x.shape
@@ -185,7 +185,7 @@ def batch_normalization_predict(x, gamma, beta, mean, var, out):
     predict_features(0, C, N, C, S, pointer(x), gamma, beta, mean, var, pointer(out))
 
 
-@kernel("real[:, :, ::1], given[:, :, ::1], real[::1], real[::1], real[::1], real[:, :, ::1], real[::1], real[::1]")
+@kernel("real[:, :, ::1], real[:, :, ::1], real[::1], real[::1], real[::1], real[:, :, ::1], real[::1], real[::1]")
 def batch_normalization_backward(dout, x, mean, std, gamma, dx, dgamma, dbeta):
     """dbeta = Σ dout; dgamma = Σ dout · xn; dx = (dout − dbeta/m − xn · dgamma/m) · gamma / std, of m = N·S numbers."""
     N, C, S = x.shape

@@ -91,50 +91,42 @@ def _no_mask():
     return address_as_bytes(0)
 
 
-_FORWARD = "given[:, :, :, ::1], real[:, :, :, ::1], real[::1], int64, int64, real[:, :, :, ::1], real[::1]"
+_FORWARD = "real[:, :, :, ::1], real[:, :, :, ::1], real[::1], int64, int64, real[:, :, :, ::1], real[::1]"
 _BACKWARD = (
-    "real[:, :, :, ::1], given[:, :, :, ::1], real[:, :, :, ::1], int64, int64, real[:, :, :, ::1], "
+    "real[:, :, :, ::1], real[:, :, :, ::1], real[:, :, :, ::1], int64, int64, real[:, :, :, ::1], "
     "real[:, :, :, ::1], real[::1], real[::1], real[::1]"
 )
 
 
-def _products(given, real):
+def _products(x, *others):
     """The C functions of a layer's kernels, all at once; see `kernels.affine`."""
-    x, W, n = types.CPointer(given), types.CPointer(real), types.int64
+    array, n = types.CPointer(x.dtype), types.int64
     shape, no_mask = types.NamedUniTuple(n, len(Shape._fields), Shape), (types.CPointer(types.uint8), types.boolean)
     return [
-        convolve_directly.of(n, n, shape, x, W, W, W, *no_mask, W),
-        convolve_tiles.of(n, n, shape, x, W, W, W, *no_mask, W),
-        add_gradients_directly.of(n, n, shape, W, x, W, W),
-        add_gradients_of_tiles.of(n, n, shape, W, x, W, W),
-        fold_back.of(n, n, shape, *(W,) * 4),
-        see_back.of(n, n, shape, W, W, W),
-        see_tiles_back.of(n, n, shape, W, W, W, W),
-        turn_filters.of(shape, W, W),
-        make_factors.of(n, n, types.boolean, W, W),
-        store_gradients.of(*(n,) * 6, W, W, W),
-        forward_of_thread.of(n, n, n, shape, x, W, W, W, W, n),
-        backward_of_thread.of(n, n, n, shape, W, x, W, W, W, W, n),
+        convolve_directly.of(n, n, shape, *(array,) * 4, *no_mask, array),
+        convolve_tiles.of(n, n, shape, *(array,) * 4, *no_mask, array),
+        add_gradients_directly.of(n, n, shape, *(array,) * 4),
+        add_gradients_of_tiles.of(n, n, shape, *(array,) * 4),
+        fold_back.of(n, n, shape, *(array,) * 4),
+        see_back.of(n, n, shape, *(array,) * 3),
+        see_tiles_back.of(n, n, shape, *(array,) * 4),
+        turn_filters.of(shape, array, array),
+        make_factors.of(n, n, types.boolean, array, array),
+        store_gradients.of(*(n,) * 6, *(array,) * 3),
+        forward_of_thread.of(n, n, n, shape, *(array,) * 5, n),
+        backward_of_thread.of(n, n, n, shape, *(array,) * 6, n),
     ]
 
 
-def _of_forward(x, W, *others):
-    return _products(x.dtype, W.dtype)
-
-
-def _of_backward(dout, x, *others):
-    return _products(x.dtype, dout.dtype)
-
-
-@kernel(_FORWARD, needs=_of_forward)
+@kernel(_FORWARD, needs=_products)
 def convolution_forward(x, W, b, stride, pad, out, scratch):
-    """out = seen @ W + b for each image. x may be float32 where the others are float64."""
+    """out = seen @ W + b for each image."""
     s, own = _shape(x, W, stride, pad, out), aligned(scratch)
     filters, bias, scratch = pointer(W), pointer(b), moved(pointer(scratch), own)
     convolve(0, x.shape[0], s, pointer(x), filters, bias, pointer(out), _no_mask(), False, scratch)
 
 
-@kernel(_BACKWARD, needs=_of_backward)
+@kernel(_BACKWARD, needs=_products)
 def convolution_backward(dout, x, W, stride, pad, dx, dW, db, sums, scratch):
     """dx, dW and db, the sums of the gradients over the batch. `sums` takes the gradients of its parts."""
     s, N = _shape(x, W, stride, pad, dout), x.shape[0]
@@ -168,7 +160,7 @@ def backward_of_thread(part, threads, N, s, dout, x, W, dx, sums, scratch, size)
     convolve_back(lo, hi, s, folded, dout, W, dx, _no_mask(), False, own)
 
 
-@kernel(f"{_FORWARD}, int64, int64", needs=_of_forward)
+@kernel(f"{_FORWARD}, int64, int64", needs=_products)
 def convolution_forward_threads(x, W, b, stride, pad, out, scratch, threads, launcher):
     """convolution_forward, its images split over threads."""
     s, size = _shape(x, W, stride, pad, out), scratch.size // threads
@@ -176,7 +168,7 @@ def convolution_forward_threads(x, W, b, stride, pad, out, scratch, threads, lau
     on_threads(forward_of_thread, launcher, threads, given)
 
 
-@kernel(f"{_BACKWARD}, int64, int64", needs=_of_backward)
+@kernel(f"{_BACKWARD}, int64, int64", needs=_products)
 def convolution_backward_threads(dout, x, W, stride, pad, dx, dW, db, sums, scratch, threads, launcher):
     """convolution_backward, its parts and its images split over threads."""
     s, N, size = _shape(x, W, stride, pad, dout), x.shape[0], scratch.size // threads

@@ -37,10 +37,10 @@ from fastbp.kernels.tiles.target import CACHE_LINE, TARGET
 
 # Vectors of the result at a time, also where there are fewer: 7 hold the book's 50 columns in float64 of AVX-512. With
 # half as many registers 7 take as long as 8 in forward, for gradients 1.2 times as long (EPYC of Zen 5, AVX2).
-WIDER = TARGET.registers == 32
-WIDTHS = (4, 7) if WIDER else (4,)
+MANY_REGISTERS = TARGET.registers == 32
+WIDTHS = (4, 7) if MANY_REGISTERS else (4,)
 # Samples whose results are summed together; and columns of x whose gradients are, for each of WIDTHS.
-ROWS, COLUMNS = 2, (4 if WIDER else 2, 2)
+ROWS, COLUMNS = 2, (4 if MANY_REGISTERS else 2, 2)
 CHUNK = 64  # samples at a time, whose results stay in the caches
 # Of W, that all samples of a chunk pass over: with 32 and 64 KiB forward of 100 x 784 x 50 takes 1.1 and 1.0 times as
 # long (EPYC of Zen 5, 48 KiB of first-level cache). Where rows of W are long it is at least so many of them.
@@ -48,10 +48,15 @@ BLOCK_BYTES, LEAST_HEIGHT = 48 * 1024, 64
 TOGETHER = 2 * MOST_ROWS  # samples that make one sum of a gradient: two words of bits for each column of x
 
 
-def padded_columns(M, lanes):
-    """The stride for M columns, in vectors of so many lanes: the least multiple of one of WIDTHS."""
+def padded_to(widths, M, lanes):
+    """The stride for M columns, in vectors of so many lanes: the least multiple of one of the widths, in vectors."""
     vectors = -(-M // lanes)
-    return lanes * min(-(-vectors // width) * width for width in WIDTHS)
+    return lanes * min(-(-vectors // width) * width for width in widths)
+
+
+def padded_columns(M, lanes):
+    """The stride for M columns, by WIDTHS."""
+    return padded_to(WIDTHS, M, lanes)
 
 
 def columns_size(D):
@@ -66,7 +71,7 @@ def words_size(D):
 
 @inlined
 def by_seven(stride, like):
-    """Which of WIDTHS it is."""
+    """Whether seven vectors at a time pass over rows of this stride."""
     return stride // lanes_of(like) % 7 == 0
 
 
@@ -105,7 +110,7 @@ def products(begin):
         `count` is at most CHUNK. Meanwhile it asks for the numbers that lie `ahead` elements behind these, where that
         isn't 0.
         """
-        if WIDER and by_seven(stride, product):
+        if MANY_REGISTERS and by_seven(stride, product):
             seven = zeros(ROWS, 7, product)
             _add(seven, count, places, D, k, height, x, W, stride, product, columns, ahead)
         else:
@@ -171,7 +176,7 @@ def outer_products(begin):
         for half in range(2):
             first, to = half * rows, moved(words, half * (hi - lo))
             mark_nonzeros(first, count - rows if half else rows, places, D, lo, hi, x, to)
-        if WIDER and by_seven(stride, gradient):
+        if MANY_REGISTERS and by_seven(stride, gradient):
             seven = zeros(COLUMNS[1], 7, gradient)
             return _add(
                 *(seven, lo, hi, words, rows, places, D, x, gradient, stride, alpha, adds, W, W_stride, width, ahead)

@@ -1,7 +1,7 @@
 """Which numbers of a few rows are not zero, without a branch, a vector of columns at a time.
 
-mark_nonzeros      a word for each column: bit i is set where x[i, column] is none
-columns_not_zero   the columns where one of the rows has none, one after the other
+mark_nonzeros      a word for each column: bit i is set where x[i, column] is not zero
+columns_not_zero   the columns where at least one of the rows is not zero, one after the other
 """
 
 from llvmlite import ir
@@ -13,7 +13,7 @@ from fastbp.kernels.tiles import codegen as cg
 from fastbp.kernels.tiles.operation import operation
 from fastbp.kernels.tiles.target import TARGET
 
-TOGETHER = 8  # rows whose bits go into the words at a time
+ROWS_TOGETHER = 8  # whose bits go into the words at a time
 MOST_ROWS = 56  # of a word of int64, without its sign: a multiple of these
 
 
@@ -100,9 +100,9 @@ def marking(begin):
         whole = hi - (hi - lo) % columns_together(x)
         for d in range(hi - lo):
             words[d] = 0
-        for first in range(0, rows, TOGETHER):
+        for first in range(0, rows, ROWS_TOGETHER):
             i = top + first
-            if first + TOGETHER <= rows:
+            if first + ROWS_TOGETHER <= rows:
                 eight = (
                     *(begin(places, i, D), begin(places, i + 1, D), begin(places, i + 2, D), begin(places, i + 3, D)),
                     *(begin(places, i + 4, D), begin(places, i + 5, D), begin(places, i + 6, D)),

@@ -114,13 +114,13 @@ class BatchNormalization:
             self.running_mean, self.running_var = np.zeros(C, dtype), np.zeros(C, dtype)
         mean = of_each_feature(self.running_mean, "running_mean", C, dtype)
         var = of_each_feature(self.running_var, "running_var", C, dtype)
-        out = np.empty(rows.shape, dtype)
+        out, samples = np.empty(rows.shape, dtype), arrays.kernel_array(rows, dtype)
         if not train_flg:
-            batch_normalization_predict(rows, gamma, beta, mean, var, out)
+            batch_normalization_predict(samples, gamma, beta, mean, var, out)
             return out.reshape(shape)
         found, std, new_mean, new_var = (np.empty(C, dtype) for _ in range(4))
         momentum = float(self.momentum)
-        batch_normalization_forward(rows, gamma, beta, momentum, mean, var, out, found, std, new_mean, new_var)
+        batch_normalization_forward(samples, gamma, beta, momentum, mean, var, out, found, std, new_mean, new_var)
         self.running_mean, self.running_var = new_mean, new_var
         self.batch_size, self.std = rows.shape[0], std
         self._x, self._shape, self._mean, self._std = rows, shape, found, std.copy()
@@ -140,7 +140,7 @@ class BatchNormalization:
         dtype, C = gradient.dtype, mean.size
         gamma = of_each_feature(self.gamma, "gamma", C, dtype)
         dx, dgamma, dbeta = np.empty(x.shape, dtype), np.empty(C, dtype), np.empty(C, dtype)
-        mean, std = arrays.kernel_array(mean, dtype), arrays.kernel_array(std, dtype)
+        x, mean, std = (arrays.kernel_array(each, dtype) for each in (x, mean, std))
         batch_normalization_backward(gradient, x, mean, std, gamma, dx, dgamma, dbeta)
         self.dgamma = dgamma.reshape(np.shape(self.gamma) or C)
         self.dbeta = dbeta.reshape(np.shape(self.beta) or C)

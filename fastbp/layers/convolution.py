@@ -108,16 +108,17 @@ class Convolution:
         the padded image.
         """
         x, W, b = images.convolution_operands(x, self.W, self.b)
+        pixels = arrays.kernel_array(x, W.dtype)
         size = images.output_size(x.shape[2:], W.shape[2:], self.stride, self.pad)
         out = np.empty((x.shape[0], W.shape[0], *size), W.dtype)
         n = min(threads.for_work(2.0 * out.size * W[0].size), x.shape[0])
         own, _ = scratch_sizes(_shape(x, W, self.stride, self.pad, out), x.shape[0], out.dtype)
         scratch, places = threads.scratch(n * own, W.dtype), (self.stride, self.pad)
         if n == 1:
-            convolution_forward(x, W, b, *places, out, scratch)
+            convolution_forward(pixels, W, b, *places, out, scratch)
         else:
             with threads.running(n) as launcher:
-                convolution_forward_threads(x, W, b, *places, out, scratch, n, launcher)
+                convolution_forward_threads(pixels, W, b, *places, out, scratch, n, launcher)
         self.x = x
         forget(self, "col", "col_W")
         return out
@@ -131,16 +132,17 @@ class Convolution:
         dout, W = images.convolution_gradients(dout, x, self.W, self.stride, self.pad)
         if assigned(self, "col", "col_W"):
             return self._backward_of_columns(dout, x, W)
+        pixels = arrays.kernel_array(x, dout.dtype)
         dx, dW, db = np.empty(x.shape, dout.dtype), np.empty(W.shape, dout.dtype), np.empty(W.shape[0], dout.dtype)
         n = min(threads.for_work(4.0 * dout.size * W[0].size), x.shape[0])
         own, sums = scratch_sizes(_shape(x, W, self.stride, self.pad, dout), x.shape[0], dout.dtype)
         memory, places = threads.scratch(sums + n * own, W.dtype), (self.stride, self.pad)
         results = dx, dW, db, memory[:sums], memory[sums:]
         if n == 1:
-            convolution_backward(dout, x, W, *places, *results)
+            convolution_backward(dout, pixels, W, *places, *results)
         else:
             with threads.running(n) as launcher:
-                convolution_backward_threads(dout, x, W, *places, *results, n, launcher)
+                convolution_backward_threads(dout, pixels, W, *places, *results, n, launcher)
         self.dW, self.db = dW, db
         return dx
 

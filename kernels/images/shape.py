@@ -13,7 +13,7 @@ MANY_REGISTERS = TARGET.registers == 32
 # a tile of 4 x 3 spills.
 WIDE, ROWS = 3 if TARGET.fma else 2, 8 if MANY_REGISTERS else 4
 DEPTH = 256  # terms of a panel, and of a sum before it is added to what there is
-TOGETHER = 256  # pixels: images smaller than that are taken several at a time,
+PIXELS_TOGETHER = 256  # images smaller than that are taken several at a time,
 PLANES = 1 << 16  # where those, with their borders, have no more elements
 FOLDED = 1 << 16  # elements that are folded at a time: they stay in the second-level cache
 
@@ -53,7 +53,7 @@ class Planes(NamedTuple):
 @inlined
 def images_at_a_time(pixels, size):
     """How many images are taken at a time."""
-    return max(1, min(TOGETHER // pixels, PLANES // size))
+    return max(1, min(PIXELS_TOGETHER // pixels, PLANES // size))
 
 
 @inlined

@@ -8,6 +8,7 @@ or store needs a mask, nor straddles two cache lines.
 
 from fastbp.kernels.build.flags import inlined
 from fastbp.kernels.matmul.product import DEPTH
+from fastbp.kernels.nonzero_products import by_seven, padded_to
 from fastbp.kernels.tiles import (
     absolute,
     add,
@@ -32,8 +33,8 @@ from fastbp.kernels.tiles.target import TARGET
 VECTORS = 4  # a step of what is passed over once
 # Vectors of W at a time, also where it has fewer. With AVX2, whose vectors are half as long, 7 hold the book's 50
 # columns, which by fours take two passes over the non-zeros and a seventh more multiply-adds.
-WIDER = TARGET.registers < 32
-WIDTHS = (4, 7) if WIDER else (4,)
+FEW_REGISTERS = TARGET.registers < 32
+WIDTHS = (4, 7) if FEW_REGISTERS else (4,)
 TWO_CHAINS = 7 if TARGET.registers == 32 else 4  # vectors up to which two sums are made side by side
 # Of W, and of sums, that stay in the caches while all samples pass over them: where a block ends is a branch to guess
 # for each sample. With 40 and 24 KiB, which stay in the first-level cache, a step of 784-50-10 takes 8 % longer on
@@ -44,15 +45,14 @@ CHAIN = DEPTH  # samples that are summed one after the other: as many as the den
 
 
 def padded_columns(M, lanes):
-    """The stride for M columns, in vectors of so many lanes: the least multiple of one of WIDTHS."""
-    vectors = -(-M // lanes)
-    return lanes * min(-(-vectors // width) * width for width in WIDTHS)
+    """The stride for M columns, by WIDTHS."""
+    return padded_to(WIDTHS, M, lanes)
 
 
 @inlined
 def sparse_product_rows(lo, hi, begins, columns, values, D, W, stride, out, cursors):
     """out[i] = x[i] @ W for i in [lo, hi), in rows of `stride`; `cursors` (hi,) of int64 is memory to work in."""
-    if WIDER and stride // lanes_of(out) % 7 == 0:
+    if FEW_REGISTERS and by_seven(stride, out):
         _product_by(zeros(1, 7, out), lo, hi, begins, columns, values, D, W, stride, out, cursors)
     else:
         _product_by(zeros(1, 4, out), lo, hi, begins, columns, values, D, W, stride, out, cursors)
@@ -107,9 +107,9 @@ def add_sparse_outer(lo, hi, N, begins, columns, values, dout, alpha, adds, W, s
     finite: see `magnitude`. They are made CHAIN samples at a time, beside W: added to W one by one, most of a small
     gradient would be rounded away.
     """
-    if WIDER and stride // lanes_of(W) % 7 == 0:
-        by_seven = zeros(1, 7, W)
-        _add_outer(by_seven, lo, hi, N, begins, columns, values, dout, alpha, adds, W, stride, cursors, scratch)
+    if FEW_REGISTERS and by_seven(stride, W):
+        seven = zeros(1, 7, W)
+        _add_outer(seven, lo, hi, N, begins, columns, values, dout, alpha, adds, W, stride, cursors, scratch)
     else:
         by_four = zeros(1, 4, W)
         _add_outer(by_four, lo, hi, N, begins, columns, values, dout, alpha, adds, W, stride, cursors, scratch)
