@@ -1,6 +1,6 @@
 """Which C functions a run calls: they depend on the data, the optimizer and the loss, and are entered in its tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ from fastbp.kernels.loop import parts
 from fastbp.kernels.loop.sparse import CHAIN
 from fastbp.kernels.nonzero_products import TOGETHER
 
+# What a layer's `Compiled.skipping` holds, in this order.
+SKIPPING = ("gather", "forward", "backward", "update", "admits", "holds", "enter", "leave")
 FEW_SAMPLES, FEW_INPUTS = 16, 64  # a batch of fewer, and shorter ones, are copied together: their products differ
 
 
@@ -75,43 +77,40 @@ class RunFunctions:
         few: Sequence[bool],
     ) -> None:
         """Enters functions; those that are new are compiled, all at once."""
-        each = self._each
-        names = ["forward", *(["backward", "update"] if self._learns else []), *(["penalty"] if decays else [])]
-        forwards = {"forward": [self._forward(*which) for which in zip(each, few, strict=True)]}
-        others = {name: [getattr(compiled, name) for compiled in each] for name in names[1:]}
-        wanted = [part for row in zip(*(forwards | others).values(), strict=True) for part in row]
-        wanted.append(parts.gather_of(data.kind, in_place))
+        rows = [self._parts_of(compiled, is_few, decays) for compiled, is_few in zip(self._each, few, strict=True)]
+        of_run, of_settings = {"gather": parts.gather_of(data.kind, in_place)}, {}
         if in_place and self._learns:
-            wanted[-1], wanted[names.index("forward")], wanted[names.index("update")] = each[0].in_place
-        wanted += skipping
+            of_run["gather"], rows[0]["forward"], rows[0]["update"] = self._each[0].in_place
         if self._learns:
-            wanted += [loss.labels[data.labels.ndim], loss.parts[data.labels.ndim]]
-        functions = self._typed(wanted)
-        if self._learns:
-            functions += [
-                parts.of_parameter(part, self._dtype) for part in (optimizer.part, parts.DECAYS if decays else None)
-            ]
-        found = iter(self._addresses(functions))
-        for row in self.plan:
-            for name in names:
-                row[name] = next(found)
-        if not decays:
-            self.plan["penalty"] = 0
+            of_run |= {"labels": loss.labels[data.labels.ndim], "loss": loss.parts[data.labels.ndim]}
+            of_settings = {"optimize": optimizer.part, "decays": parts.DECAYS if decays else None}
+        of_skipping = dict(zip(SKIPPING, skipping, strict=True)) if skipping else {}
+        *found, of_skipping, of_run, of_settings = self._lie_at([*rows, of_skipping, of_run], [of_settings])
+        for row, addresses in zip(self.plan, found, strict=True):
+            for name, at in addresses.items():
+                row[name] = at
         first = self.plan[:1]
-        if not (first["masks"] | first["dx"])[0] and each[0].backward_is_dx:
+        if not (first["masks"] | first["dx"])[0] and self._each[0].backward_is_dx:
             first["backward"] = 0
         run, settings = self._run, self._settings
         settings.direct = direct
-        adds = np.array([compiled.adds_gradient for compiled in each])
+        adds = np.array([compiled.adds_gradient for compiled in self._each])
         self.plan["update_columns"] = np.where(adds, self.plan["forward_columns"], 0) if direct else 0
-        run.gather, run.other_plan = next(found), 0
-        self.skipping = self._skip([next(found) for _ in skipping]) if skipping else self.plan
-        if self._learns:
-            run.labels, run.loss = next(found), next(found)
-            settings.optimize, settings.decays = next(found), next(found)
-        run.grouped = any(compiled.sums for compiled in each)
+        run.other_plan = 0
+        for table, addresses in ((run, of_run), (settings, of_settings)):
+            for name, at in addresses.items():
+                setattr(table, name, at)
+        self.skipping = self._skip(of_skipping) if skipping else self.plan
+        run.grouped = any(compiled.sums for compiled in self._each)
         run.plan = address(self.skipping)
         self.plan["asks"][0] = data.starts is None
+
+    def _parts_of(self, compiled: Any, few: bool, decays: bool) -> dict[str, Any]:
+        """The parts of an operation, by the names of the plan's row."""
+        found = {"forward": self._forward(compiled, few), "penalty": compiled.penalty if decays else None}
+        if self._learns:
+            found |= {"backward": compiled.backward, "update": compiled.update}
+        return found
 
     def _forward(self, compiled: Any, few: bool) -> Any:
         """The part that an operation's samples go through, in a batch of few of them or of more."""
@@ -141,18 +140,26 @@ class RunFunctions:
             return self._each[0].skipping
         return self._each[0].skipping_in_place if data.skips_in_place and self._learns else ()
 
-    def _skip(self, found: Sequence[int]) -> NDArray[Any]:
+    def _skip(self, found: Mapping[str, int]) -> NDArray[Any]:
         """The plan that skips zeros, and what is done around its use; this one is the other one then."""
-        skipping = self.plan.copy()
-        gather, forward, backward, update, admits, holds, enter, leave = found
-        first, run = skipping[:1], self._run
-        run.gather, run.other_gather = gather, run.gather
-        first["forward"], first["backward"] = forward, backward if self._learns else 0
-        first["update"] = update if self._learns else 0
+        skipping, run = self.plan.copy(), self._run
+        first = skipping[:1]
+        run.gather, run.other_gather = found["gather"], run.gather
+        first["forward"] = found["forward"]
+        for name in ("backward", "update"):
+            first[name] = found[name] if self._learns else 0
         first["forward_columns"] = first["backward_columns"] = first["update_columns"] = 0
-        run.admits, run.holds, run.enter, run.leave = admits, holds, enter, leave if self._learns else 0
+        run.admits, run.holds, run.enter = found["admits"], found["holds"], found["enter"]
+        run.leave = found["leave"] if self._learns else 0
         run.other_plan = address(self.plan)
         return skipping
+
+    def _lie_at(self, of_operations: Sequence[Mapping[str, Any]], of_parameters: Sequence[Mapping[str, Any]]) -> Any:
+        """Tables of parts, by name, as tables of where their C functions lie."""
+        functions = self._typed([part for table in of_operations for part in table.values()])
+        functions += [parts.of_parameter(part, self._dtype) for table in of_parameters for part in table.values()]
+        found = iter(self._addresses(functions))
+        return [{name: next(found) for name in table} for table in (*of_operations, *of_parameters)]
 
     def _typed(self, wanted: Sequence[Any]) -> list[Any]:
         """The C functions of parts of operations."""
