@@ -1,4 +1,4 @@
-"""The kernels of an affine layer: x (N, D), W (D, M), b (M,), out and dout (N, M), mask of bool or uint8.
+"""The kernels of an affine layer: x (N, D), W (D, M), b (M,), out and dout (N, M), mask of uint8.
 
 What a layer calls, affine_forward and affine_backward, comes also as `..._threads`, where every thread computes a part
 of its own: the same bits. Who needs no dx calls affine_backward_params. The others are parts of these, or of the

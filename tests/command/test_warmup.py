@@ -98,14 +98,14 @@ def test_every_kernel_can_be_kept() -> None:
     """Also those that no layer calls: none holds an address of its process."""
     code = """
 fastbp.warmup("float32")
-x, W, mask = np.ones((3, 5), np.float32), np.ones((5, 5), np.float32), np.zeros((3, 5), np.bool_)
+x, W, mask = np.ones((3, 5), np.float32), np.ones((5, 5), np.float32), np.zeros((3, 5), np.uint8)
 row, out = np.zeros(5, np.float32), np.zeros((3, 5), np.float32)
 memory = np.zeros(1 << 18, np.float32)
 from fastbp.kernels import affine
 affine.affine_relu_forward(x, W, row, out, mask, memory)
 affine.affine_backward_input(x, W, out, memory)
 affine.affine_relu_backward_input(x, mask, W, out, memory)
-affine.affine_update_params(x, x, np.float32(0.5), W, row, memory)
+affine.affine_update_params(x, x, 0.5, W, row, memory)
 from fastbp.kernels.peak import fma_peak
 fma_peak(memory, 1)
 idle = [kernel.__name__ for kernel in kernels if not kernel.overloads]

@@ -49,7 +49,8 @@ def by_numpy(p, gradient, state, lr=0.01, beta1=0.9, beta2=0.999):
 
 rng = np.random.default_rng(0)
 x, t = rng.standard_normal((40, 6)), rng.integers(0, 3, 40)
-networks = [fastbp.TwoLayerNet(6, 5, 3, rng=np.random.default_rng(1)) for _ in range(3)]
+networks = [fastbp.TwoLayerNet(6, 5, 3, rng=np.random.default_rng(1))]
+networks += [fastbp.TwoLayerNet(6, 5, 3, rng=np.random.default_rng(1), layers=fastbp.reference) for _ in range(2)]
 rows = np.arange(40).reshape(8, 5)
 
 # In the compiled loop, by its own update, and by NumPy.

@@ -55,7 +55,7 @@ class Problem:
         self.x = Guarded(rng.standard_normal((n, d)).astype(x_dtype))
         made = (rng.standard_normal(each).astype(dtype) for each in ((d, m), m, (n, m)))
         self.W, self.b, self.dout = (Guarded(values) for values in made)
-        self.stopped = Guarded(rng.random((n, d)) < 0.5)
+        self.stopped = Guarded((rng.random((n, d)) < 0.5).view(np.uint8))
         self.exact = {name: getattr(self, name).array.astype(np.float64) for name in ("x", "W", "b", "dout")}
 
     def __str__(self) -> str:
@@ -81,7 +81,7 @@ class Problem:
         """What is done to a finished tile: ReLU and its mask, the mask of the layer below, W += alpha * dW."""
         (n, d, m), x, W, dout = self.shape, *(self.exact[name] for name in ("x", "W", "dout"))
         out, relu = empty(n, m, dtype=self.dtype), empty(n, m, dtype=self.dtype)
-        mask = Guarded(np.zeros((n, m), np.bool_))
+        mask = Guarded(np.zeros((n, m), np.uint8))
         operands = (self.x.array, self.W.array, self.b.array)
         affine.affine_forward(*operands, out.array, self.scratch.array)
         affine.affine_relu_forward(*operands, relu.array, mask.array, self.scratch.array)
@@ -95,9 +95,9 @@ class Problem:
         affine.affine_relu_backward_input(*down)
         assert masked.untouched(), self
         np.testing.assert_array_equal(masked.array, np.where(self.stopped.array, 0, dx.array), err_msg=f"dx {self}")
-        alpha, new, db = np.dtype(self.dtype).type(-0.1), Guarded(self.W.array), empty(m, dtype=self.dtype)
+        alpha, new, db = float(np.dtype(self.dtype).type(-0.1)), Guarded(self.W.array), empty(m, dtype=self.dtype)
         affine.affine_update_params(self.dout.array, self.x.array, alpha, new.array, db.array, self.scratch.array)
-        scale, size = -np.float64(alpha), abs(x.T) @ abs(dout)
+        scale, size = -alpha, abs(x.T) @ abs(dout)
         bound = self.eps * (2 * n * scale * size + 4 * (abs(W) + scale * size))
         close(f"update {self}", new, W - scale * (x.T @ dout), bound)
         assert db.untouched()
@@ -148,7 +148,7 @@ def test_nan_and_infinity(shape: Shape) -> None:
     x, W, b, dout = (rng.standard_normal(each).astype(np.float32) for each in ((n, d), (d, m), m, (n, m)))
     x[1, 2], x[2, 3], x[3, 4], W[4, 1], W[:, m - 1] = np.nan, np.inf, 0, np.inf, -np.inf
     dout[0, 0], dout[1, m - 1] = np.nan, np.inf
-    out, relu, mask = np.empty((n, m), np.float32), np.empty((n, m), np.float32), np.empty((n, m), np.bool_)
+    out, relu, mask = np.empty((n, m), np.float32), np.empty((n, m), np.float32), np.empty((n, m), np.uint8)
     dW, db, dx = np.empty_like(W), np.empty_like(b), np.empty_like(x)
     affine.affine_forward(x, W, b, out, scratch)
     affine.affine_relu_forward(x, W, b, relu, mask, scratch)
@@ -219,7 +219,7 @@ def test_same_bits_for_any_cut() -> None:
         rng = np.random.default_rng((n, d, m))
         scratch = np.empty(scratch_size(np.dtype("float32")), np.float32)
         x, W, b, dout = (rng.standard_normal(each).astype(np.float32) for each in ((n, d), (d, m), m, (n, m)))
-        mask, stopped = np.zeros((n, m), np.bool_), rng.random((n, d)) < 0.3
+        mask, stopped = np.zeros((n, m), np.uint8), (rng.random((n, d)) < 0.3).view(np.uint8)
         results, ways = [], [(in_pieces, cuts) for cuts in CUTS]
         if n > FEW_DOT:
             ways += [(in_columns, cuts) for cuts in COLUMN_CUTS]

@@ -57,7 +57,7 @@ def affine_arrays(dtype: str, n: int = 5, d: int = 37, m: int = 19) -> dict[str,
     named = {"x": (n, d), "W": (d, m), "b": (m,), "out": (n, m), "dout": (n, m), "dx": (n, d), "dW": (d, m), "db": (m,)}
     arrays: dict[str, Any] = {name: real(dtype, *shape) for name, shape in named.items()}
     scratch = np.zeros(2 * scratch_size(np.dtype(dtype)), dtype)
-    return arrays | {"mask": RNG.random((n, m)) < 0.5, "alpha": 0.25, "scratch": scratch, "threads": 2, "launcher": 0}
+    return arrays | {"mask": (RNG.random((n, m)) < 0.5).view(np.uint8), "alpha": 0.25, "scratch": scratch, "threads": 2, "launcher": 0}
 
 
 def kernels(dtype: str) -> list[tuple[Any, list[Any]]]:
@@ -70,7 +70,7 @@ def kernels(dtype: str) -> list[tuple[Any, list[Any]]]:
                 function = getattr(kernel, "py_func", getattr(kernel, "__wrapped__", kernel))
                 arguments = [arrays[each] for each in inspect.signature(function).parameters]
                 if name == "affine_relu_backward_input":
-                    arguments[1] = RNG.random(arrays["dx"].shape) < 0.5
+                    arguments[1] = (RNG.random(arrays["dx"].shape) < 0.5).view(np.uint8)
                 made.append((kernel, arguments))
     made += skipping(dtype)
     n = 3 * lanes(dtype) + 5
