@@ -264,8 +264,10 @@ class Trainer:
 
     def _finish_epoch(self) -> None:
         count = self.evaluate_sample_num_per_epoch
-        self.train_acc_list.append(self._accuracy("train", self.x_train[:count], self.t_train[:count]))
-        self.test_acc_list.append(self._accuracy("test", self.x_test[:count], self.t_test[:count]))
+        train = self._accuracy("train", self.x_train[:count], self.t_train[:count])
+        test = self._accuracy("test", self.x_test[:count], self.t_test[:count])  # Ctrl-C may come before it is there
+        self.train_acc_list.append(train)
+        self.test_acc_list.append(test)
         self.current_epoch += 1
         if self.verbose:
             self._say(epoch_line(self))

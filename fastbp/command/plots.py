@@ -29,12 +29,14 @@ def plot_learning_curves(trainer: Trainer, path: Path) -> None:
     left.plot(np.arange(1, len(losses) + 1), losses, color="C0", alpha=0.35, linewidth=0.7)
     left.plot(np.arange(1, len(means) + 1) + (window - 1) / 2, means, color="C0")
     left.set(title="Loss of each step and its running mean", xlabel="step", ylabel="cross-entropy", ylim=(0, None))
-    epochs = np.arange(1, len(trainer.train_acc_list) + 1)
+    # Both have one an epoch, but where Ctrl-C came between the two lines that say so.
+    count = min(len(trainer.train_acc_list), len(trainer.test_acc_list))
+    train, test, epochs = trainer.train_acc_list[:count], trainer.test_acc_list[:count], np.arange(1, count + 1)
     # A run of one epoch has one point, which only a marker shows; in a long run markers hide the lines.
-    style = {"marker": "o" if len(epochs) <= 30 else "", "markersize": 4}
-    right.plot(epochs, trainer.train_acc_list, label="train", **style)
-    right.plot(epochs, trainer.test_acc_list, label="test", **style)
-    right.set(title=f"Accuracy: test {trainer.test_acc_list[-1]:.4f} at the end", xlabel="epoch", ylabel="accuracy")
+    style = {"marker": "o" if count <= 30 else "", "markersize": 4}
+    right.plot(epochs, train, label="train", **style)
+    right.plot(epochs, test, label="test", **style)
+    right.set(title=f"Accuracy: test {test[-1]:.4f} at the end", xlabel="epoch", ylabel="accuracy")
     right.legend(loc="lower right")
     for axes in (left, right):
         axes.grid(alpha=0.3)

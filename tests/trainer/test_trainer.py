@@ -110,6 +110,19 @@ def test_accuracies_are_taken_from_the_front(count: int | None, train: int, test
     assert network.accuracies == [list(range(train)), list(range(100, 100 + test))]
 
 
+def test_accuracies_that_are_interrupted_leave_none_of_the_two() -> None:
+    class Interrupted(Recorder):
+        def accuracy(self, x: np.ndarray, t: np.ndarray) -> float:
+            if len(self.accuracies) == 3:  # of the second epoch's test data
+                raise KeyboardInterrupt
+            return super().accuracy(x, t)
+
+    loop = trainer(Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        loop.train()
+    assert (loop.train_acc_list, loop.test_acc_list, loop.current_iter) == ([0.01], [0.02], 6)
+
+
 def test_a_second_train_does_nothing_more() -> None:
     network = Recorder()
     loop = trainer(network)

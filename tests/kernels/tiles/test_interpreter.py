@@ -57,7 +57,8 @@ def affine_arrays(dtype: str, n: int = 5, d: int = 37, m: int = 19) -> dict[str,
     named = {"x": (n, d), "W": (d, m), "b": (m,), "out": (n, m), "dout": (n, m), "dx": (n, d), "dW": (d, m), "db": (m,)}
     arrays: dict[str, Any] = {name: real(dtype, *shape) for name, shape in named.items()}
     scratch = np.zeros(2 * scratch_size(np.dtype(dtype)), dtype)
-    return arrays | {"mask": (RNG.random((n, m)) < 0.5).view(np.uint8), "alpha": 0.25, "scratch": scratch, "threads": 2, "launcher": 0}
+    mask = (RNG.random((n, m)) < 0.5).view(np.uint8)
+    return arrays | {"mask": mask, "alpha": 0.25, "scratch": scratch, "threads": 2, "launcher": 0}
 
 
 def kernels(dtype: str) -> list[tuple[Any, list[Any]]]:
