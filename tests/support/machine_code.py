@@ -1,20 +1,22 @@
 """Prints the machine code of all inner loops of products and convolutions, as JSON.
 
-Run in a process that compiles for a target. With the name of an ARM processor it emits code for that, from the tiles
-that fit its registers.
+Run in a process that compiles for a target, with the names of processors that have the same tiles: Numba's code is made
+once for all of them. With --arm they are ARM's, and the tiles those that fit their registers.
 """
 
 import json
 import sys
+from unittest import mock
 
 import llvmlite.binding as llvm
 from numba import types
+from numba.core import config
 
 from fastbp.kernels import tiles  # all of it
 from fastbp.kernels.build import machine
 from fastbp.kernels.tiles import target
 
-ARM = sys.argv[1] if len(sys.argv) > 1 else None
+ARM = "--arm" in sys.argv
 if ARM:
     here, target.TARGET = target.TARGET, target.Target(vector_bytes=16, registers=32, fma=True)
     for module in list(sys.modules.values()):
@@ -31,6 +33,7 @@ from fastbp.kernels.matmul.sample_loops import (  # noqa: E402
     SAMPLES_KERNELS,
 )
 
+TRIPLE = "aarch64-unknown-linux-gnu"
 INT, BOOL, BYTES = types.int64, types.boolean, types.CPointer(types.uint8)
 
 
@@ -46,20 +49,25 @@ def signatures(element):
     }
 
 
-def code_of(function):
+def machine_of(processor):
+    """What emits code for a processor: the one of this process, or another one's in its place."""
+    if not ARM:
+        with mock.patch.object(config, "CPU_NAME", processor):
+            return machine.target_machine()
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    return llvm.Target.from_triple(TRIPLE).create_target_machine(cpu=processor, opt=3)
+
+
+def code_of(function, module, to):
     """The machine code of a C function as text; for ARM from LLVM's code for the processor below."""
-    module, _ = function.module()
-    to = machine.target_machine()
+    module = module.clone()
     if ARM:
-        llvm.initialize_all_targets()
-        llvm.initialize_all_asmprinters()
-        triple = "aarch64-unknown-linux-gnu"
-        to = llvm.Target.from_triple(triple).create_target_machine(cpu=ARM, opt=3)
         lines = [
             line for line in str(module).splitlines() if not line.startswith(("target triple", "target datalayout"))
         ]
         module = llvm.parse_assembly("\n".join(lines))
-        module.triple, module.data_layout = triple, str(to.target_data)
+        module.triple, module.data_layout = TRIPLE, str(to.target_data)
     return to.emit_assembly(machine.optimized(module, function.symbol, to))
 
 
@@ -84,18 +92,16 @@ def inner_loops(element):
         yield "see", rows, vectors, see
 
 
-def main():
-    found = [
-        {
-            "what": f"{kind} {element} {rows}x{vectors}",
-            "products": rows * vectors,
-            "symbol": function.symbol,
-            "code": code_of(function),
-        }
-        for element in (types.float32, types.float64)
-        for kind, rows, vectors, function in inner_loops(element)
-    ]
+def main(processors):
+    machines = {name: machine_of(name) for name in processors}
+    found = {name: [] for name in processors}
+    for element in (types.float32, types.float64):
+        for kind, rows, vectors, function in inner_loops(element):
+            what = {"what": f"{kind} {element} {rows}x{vectors}", "products": rows * vectors, "symbol": function.symbol}
+            module, _ = function.module()
+            for name, to in machines.items():
+                found[name].append(what | {"code": code_of(function, module, to)})
     print(json.dumps({"target": list(target.TARGET), "functions": found}))
 
 
-main()
+main([name for name in sys.argv[1:] if name != "--arm"])
