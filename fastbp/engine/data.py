@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastbp.boundary import arrays
 from fastbp.boundary.arguments import finite
+from fastbp.boundary.labels import network_targets
 from fastbp.chain import NotCompilable
 from fastbp.engine import launch
 from fastbp.engine.addresses import address
@@ -97,7 +98,7 @@ class Data:
                 f"the data were prepared for {self.features} inputs, {mine} classes and {self.dtype}, "
                 f"but the network has {features}, {its} and {takes.dtype}"
             )
-        if (self.targets or arrays.network_targets) is not takes.targets:
+        if (self.targets or network_targets) is not takes.targets:
             raise ValueError("the data were prepared for a network with another kind of loss")
 
     @cached_property

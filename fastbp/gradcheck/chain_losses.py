@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fastbp import layers, originals
 from fastbp.boundary import arrays
+from fastbp.boundary.labels import targets
 from fastbp.chain import Chain, NotCompilable
 from fastbp.engine.operations import held_in
 from fastbp.engine.proof import prove
@@ -149,7 +150,7 @@ class SoftmaxLosses:
     """The losses (K,) of scores (K, N, classes) beside labels t: of softmax and cross-entropy, as the layer has it."""
 
     def __init__(self, t: Any, shape: tuple[int, ...], eps: float) -> None:
-        labels, self._eps = arrays.targets(t, shape, arrays.FLOAT64), eps
+        labels, self._eps = targets(t, shape, arrays.FLOAT64), eps
         self._indices = labels if labels.ndim == 1 else None
         self._probabilities = labels.T[:, None]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.boundary import arrays
+from fastbp.boundary.labels import targets
 from fastbp.graph.engine import in_order
 from fastbp.graph.functions import Exp, Log
 from fastbp.graph.matrices import product_rule
@@ -166,7 +166,7 @@ def _targets(x: Value, t: Value) -> Any:
             f"labels of shape {shape_of(t)} are class indices, for scores of shape {shape_of(x)}: give an array "
             "of integers"
         )
-    found = arrays.targets(t, x.shape, x.dtype)
+    found = targets(t, x.shape, x.dtype)
     if found.ndim == 1:
         found = np.eye(x.shape[-1], dtype=x.dtype)[found]
     return found.reshape(x.shape)

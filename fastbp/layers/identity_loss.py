@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp.boundary import arrays
+from fastbp.boundary.labels import values_to_predict
 from fastbp.kernels import identity_loss
 from fastbp.kernels.identity_loss import identity_loss_backward, identity_loss_forward
 from fastbp.kernels.loop import gather
@@ -23,7 +24,7 @@ class IdentityWithLoss:
     compiled = CompiledLoss(
         labels={2: gather.labels_as_probabilities},
         parts={2: identity_loss.loss_of_values},
-        targets=arrays.values_to_predict,
+        targets=values_to_predict,
     )
 
     def __init__(self) -> None:
@@ -40,7 +41,7 @@ class IdentityWithLoss:
         Where a sample has one output, t may have shape (N,). ValueError for other shapes.
         """
         y = arrays.inputs(x)
-        values = arrays.values_to_predict(t, y.shape, y.dtype)
+        values = values_to_predict(t, y.shape, y.dtype)
         self.loss = float(identity_loss_forward(y.ravel(), values.ravel(), _samples(y.shape)))
         self.y, self.t = y, t
         self._t, self._given = values, t
@@ -52,7 +53,7 @@ class IdentityWithLoss:
         RuntimeError before forward.
         """
         y = arrays.saved(self.y, self, "y")
-        t = self._t if self.t is self._given else arrays.values_to_predict(self.t, y.shape, y.dtype)
+        t = self._t if self.t is self._given else values_to_predict(self.t, y.shape, y.dtype)
         arrays.same_as_forward(y, t.shape, "y")
         dx = np.empty(y.shape, y.dtype)
         factor = arrays.scalar_gradient(dout)

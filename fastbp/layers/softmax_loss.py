@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp.boundary import arrays
+from fastbp.boundary.labels import class_scores, network_targets, targets
 from fastbp.kernels import softmax_loss
 from fastbp.kernels.loop import gather
 from fastbp.kernels.softmax_loss import softmax_loss_backward, softmax_loss_forward
@@ -24,7 +25,7 @@ class SoftmaxWithLoss:
     compiled = CompiledLoss(
         labels={1: gather.labels_as_indices, 2: gather.labels_as_probabilities},
         parts={1: softmax_loss.loss_of_indices, 2: softmax_loss.loss_of_probabilities},
-        targets=arrays.network_targets,
+        targets=network_targets,
         numbers=("eps",),
     )
 
@@ -56,8 +57,8 @@ class SoftmaxWithLoss:
         t holds class indices, integers of shape (N,), or probabilities in the shape of x. ValueError for an index that
         is no class and for shapes that don't fit.
         """
-        rows, shape = arrays.class_scores(x)
-        checked = arrays.network_targets if getattr(self, "_of_network", False) else arrays.targets
+        rows, shape = class_scores(x)
+        checked = network_targets if getattr(self, "_of_network", False) else targets
         labels = checked(t, shape, rows.dtype)
         y = np.empty(rows.shape, rows.dtype)
         loss = softmax_loss_forward(rows, labels, float(getattr(self, "eps", self._eps)), y)
@@ -73,7 +74,7 @@ class SoftmaxWithLoss:
         y = arrays.saved(self.y, self, "y")
         shape = self._shape or y.shape  # of a subclass's own forward there is none
         arrays.same_as_forward(y, shape, "y")
-        t = self._t if self.t is self._given and self._shape else arrays.targets(self.t, shape, y.dtype)
+        t = self._t if self.t is self._given and self._shape else targets(self.t, shape, y.dtype)
         rows = y if y.ndim == 2 else y.reshape(1, -1)
         dx = np.empty(rows.shape, y.dtype)
         softmax_loss_backward(y.dtype.type(arrays.scalar_gradient(dout)), rows, t, dx)
