@@ -17,7 +17,7 @@ from fastbp.bench.process import machine_facts
 from fastbp.bench.results import Row
 from fastbp.bench.timing import Contender
 from fastbp.bench.training import images
-from fastbp.engine import data
+from fastbp.engine.compressed import compress
 from fastbp.kernels import affine, peak, relu, sigmoid, softmax_loss
 from fastbp.kernels.matmul.product import scratch_size
 from fastbp.system import threads
@@ -169,13 +169,13 @@ def _compressing(row: Row) -> Iterator[Contender]:
     """The work is the bytes read; what comes out is checked by putting it back."""
     x, _ = images(row.shape[0], np.uint8)
     factor, dtype = 1 / 255, np.dtype(row.dtype)
-    values, starts, columns = data.compress(x, dtype, factor)
+    values, starts, columns = compress(x, dtype, factor)
     again, used = np.zeros_like(x), slice(starts[-1])
     again[np.repeat(np.arange(len(x)), np.diff(starts)), columns[used]] = values[used]
     if not np.array_equal(again, x):
         raise ValueError("the compressed images are not the images: not timed")
     copy = np.empty_like(x)
-    yield Contender("fastbp", partial(data.compress, x, dtype, factor), x.nbytes)
+    yield Contender("fastbp", partial(compress, x, dtype, factor), x.nbytes)
     yield Contender("copy", partial(np.copyto, copy, x), x.nbytes)
 
 

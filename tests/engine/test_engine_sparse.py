@@ -13,8 +13,8 @@ from nets import same_bits
 from numba import config
 
 import fastbp
-from fastbp.engine import data as engine_data
-from fastbp.engine import launch
+from fastbp.engine import compressed, launch
+from fastbp.engine.data import LOOKED_AT
 from fastbp.kernels.build import objects
 from fastbp.kernels.loop.sparse import BLOCK_BYTES, SUMS_BYTES, padded_columns
 from fastbp.kernels.packing import PACKS
@@ -97,7 +97,7 @@ def test_what_is_prepared() -> None:
     assert step.prepare(many, t, sparse=True).skips_zeros
     for x, scale, compresses in ((few, 1.0, not PACKS), (few, 0.5, True), (few.astype("float32"), 1.0, True)):
         assert step.prepare(x, t, scale=scale).is_sparse == compresses
-    assert len(few) > 4 * engine_data.LOOKED_AT
+    assert len(few) > 4 * LOOKED_AT
     assert step.prepare(few, t).share_used == pytest.approx(0.24, abs=0.01)
 
 
@@ -389,10 +389,10 @@ def test_more_columns_than_two_bytes_count(features: int, source: str) -> None:
 
 def test_read_only_bytes_compile_nothing() -> None:
     x = (200 * mostly_zeros(40, 50)).astype("uint8")
-    engine_data.compress(x, np.dtype("float32"), 1.0)
+    compressed.compress(x, np.dtype("float32"), 1.0)
     before = set(objects._addresses)
     x.flags.writeable = False
-    engine_data.compress(x, np.dtype("float32"), 1.0)
+    compressed.compress(x, np.dtype("float32"), 1.0)
     assert set(objects._addresses) == before
 
 
