@@ -16,6 +16,7 @@ from fastbp.chain import NotCompilable, share_memory
 from fastbp.engine import launch
 from fastbp.engine.addresses import address
 from fastbp.engine.data import Data, LayerData, checked_order, prepare, run_arguments
+from fastbp.engine.draws import drawn_by
 from fastbp.engine.known_optimizers import check_optimizer, has_plain_numbers, states_of
 from fastbp.engine.operations import Operation, Takes, compiled_loss, connect, decaying, held_in, make_ready, takes
 from fastbp.engine.proof import STEPS, prove
@@ -248,8 +249,9 @@ class CompiledStep:
         pace = work.pace(batch, most)
         work.enter_numbers(tuple(numbers), tuple(float(getattr(self._loss, name)) for name in loss.numbers))
         slice_ = int(min(MOST_STEPS_OF_A_SLICE, max(1, FLOPS_OF_A_SLICE // max(1, flops))))
-        if work.drawn:
-            slice_ = max(1, min(slice_, MOST_DRAWN_OF_A_SLICE // (batch * work.drawn)))
+        drawn = drawn_by(work.operations)
+        if drawn:
+            slice_ = max(1, min(slice_, MOST_DRAWN_OF_A_SLICE // (batch * drawn)))
         work.point_at(params, states, min(slice_, len(order)))
         work.take_averages()
         run.samples, run.N, run.stops = addressof(samples), batch, stops
@@ -271,17 +273,17 @@ class CompiledStep:
             run.steps, run.order, run.rates = len(part), address(part), address(sizes)
             run.losses = address(losses[taken:])
             try:
-                if work.drawn:
-                    work.draw(len(part), batch)
+                if drawn:
+                    work.draws.draw(work.operations, len(part), batch)
                 begin = time.perf_counter()
                 steps = launch.run(run, self._dtype, n, count)
             except BaseException:
-                work.draw_no_more_than(counted - taken, batch)
+                work.draws.draw_no_more_than(work.operations, counted - taken, batch)
                 raise
             pace.took(n, steps, time.perf_counter() - begin)
             taken += steps
             if steps < len(part):  # a loss of NaN, whose forward pass has drawn too
-                work.draw_no_more_than(steps + 1, batch)
+                work.draws.draw_no_more_than(work.operations, steps + 1, batch)
                 return losses[: taken + 1]
             if not goes_on():
                 break

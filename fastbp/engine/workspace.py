@@ -1,16 +1,16 @@
 """The memory of a compiled run: buffers for the largest batch, and the tables that say where everything lies."""
 
 import math
-from collections.abc import Callable
 from ctypes import addressof
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.engine import launch, streams
+from fastbp.engine import launch
 from fastbp.engine.addresses import Places, address
 from fastbp.engine.data import Data
+from fastbp.engine.draws import Draws
 from fastbp.engine.operations import Operation
 from fastbp.engine.run_functions import RunFunctions
 from fastbp.kernels import nonzero_products
@@ -40,7 +40,6 @@ class _Own:
         self.running: list[NDArray[Any]] = []  # the averages themselves, while a run changes them
         self.numbers = np.zeros(len(compiled.numbers))
         self.sizes = np.array(sizes, np.int64).reshape(-1)
-        self.draws = np.zeros(0)
 
 
 class Workspace:
@@ -64,6 +63,7 @@ class Workspace:
         self.batch = np.zeros(0, plan.Batch.dtype)
         self.settings, self.run = plan.Settings.row(), plan.Run.row()
         self.functions = RunFunctions(self.plan, self.settings, self.run, operations, dtype, learns=learns)
+        self.draws = Draws(self.functions, len(operations))
         self.numbers, self.loss_numbers = np.zeros(8), np.zeros(8)
         self._entered: Any = None  # which numbers, and of which operations
         self._entered_of: Any = None
@@ -73,7 +73,6 @@ class Workspace:
         self._parameters: dict[str, NDArray[Any]] = {}
         self._states: dict[str, NDArray[np.int64]] = {}
         self._own: list[_Own] = []  # of each operation
-        self._back: list[Callable[[], object]] = []  # what undoes the last drawing
         self._averaging = [n for n, operation in enumerate(operations) if operation.compiled.averages]
         self._lay_out()
 
@@ -220,39 +219,6 @@ class Workspace:
         self.numbers[: len(optimizer)], self.loss_numbers[: len(loss)] = optimizer, loss
         self.settings.numbers, self.settings.loss_numbers = address(self.numbers), address(self.loss_numbers)
         self._entered, self._entered_of = (optimizer, loss), self.operations
-
-    @property
-    def drawn(self) -> int:
-        """How many random numbers a step of one sample takes."""
-        return sum(operation.D for operation in self.operations if operation.compiled.draws)
-
-    def draw(self, steps: int, batch: int) -> None:
-        """Draws the random numbers of so many steps, in the order in which the layers draw them."""
-        drawing = [
-            (n, operation, operation.compiled.draws)
-            for n, operation in enumerate(self.operations)
-            if operation.compiled.draws and self.learns
-        ]
-        self._back = []
-        if steps > 1:  # of a single one none are drawn ahead
-            self._back = [streams.kept(operation.compiled.stream(operation.layer)) for _, operation, _ in drawing]
-        for n, operation, _ in drawing:
-            if self._own[n].draws.size < steps * batch * operation.D:
-                self._own[n].draws = np.empty(steps * batch * operation.D)
-            self.plan["draws"][n] = self.functions.skipping["draws"][n] = address(self._own[n].draws)
-        for step in range(steps):
-            for n, operation, draws in drawing:
-                size = batch * operation.D
-                drawn = draws(operation.layer, (batch, *(operation.inputs or ())))
-                self._own[n].draws[step * size : (step + 1) * size] = drawn.reshape(-1)
-
-    def draw_no_more_than(self, steps: int, batch: int) -> None:
-        """Puts back what was drawn ahead of so many steps: the streams are then as the layers themselves leave them."""
-        back, self._back = self._back, []
-        for each in back:
-            each()
-        if back:
-            self.draw(steps, batch)
 
     def run_for(
         self,
