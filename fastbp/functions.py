@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp.boundary import arrays
-from fastbp.boundary.labels import class_scores, targets
+from fastbp.boundary import arrays, labels
 
 Array = NDArray[Any]
 
@@ -81,9 +80,9 @@ def cross_entropy_error(y: ArrayLike, t: ArrayLike, eps: float = 1e-7) -> float:
     """
     if not (0 <= eps < np.inf):
         raise ValueError(f"eps must be a finite number, zero or positive, got {eps}")
-    rows, shape = class_scores(y, "y")
+    rows, shape = labels.class_scores(y, "y")
     with np.errstate(divide="ignore", invalid="ignore"):
-        return _cross_entropy(np.log(rows + rows.dtype.type(eps)), targets(t, shape, rows.dtype))
+        return _cross_entropy(np.log(rows + rows.dtype.type(eps)), labels.targets(t, shape, rows.dtype))
 
 
 def softmax_loss(X: ArrayLike, t: ArrayLike) -> float:
@@ -91,11 +90,11 @@ def softmax_loss(X: ArrayLike, t: ArrayLike) -> float:
 
     ValueError for shapes that don't fit and for an index that is no class.
     """
-    rows, shape = class_scores(X, "X")
+    rows, shape = labels.class_scores(X, "X")
     shifted = _shifted(rows)
     with np.errstate(under="ignore"):
         log_y = shifted - np.log(np.sum(np.exp(shifted), axis=-1, keepdims=True))
-    return _cross_entropy(log_y, targets(t, shape, rows.dtype))
+    return _cross_entropy(log_y, labels.targets(t, shape, rows.dtype))
 
 
 def _number_or_array(x: Array) -> Any:
