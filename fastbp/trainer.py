@@ -14,9 +14,9 @@ from fastbp.chain import Chain
 from fastbp.engine import predict
 from fastbp.engine.clipping import clipped, max_norm_of
 from fastbp.engine.compiled_step import CompiledStep
-from fastbp.engine.data import Data, LayerData
+from fastbp.engine.data import Data
 from fastbp.engine.followed import Followed
-from fastbp.engine.labels import Check, check_of, check_samples
+from fastbp.engine.labels import check_of, check_samples, rows_of
 from fastbp.engine.layer_step import LayerStep
 from fastbp.engine.training_step import TrainingStep
 from fastbp.networks.accuracy import share_right
@@ -83,12 +83,12 @@ class Trainer:
         self.network = network
         chain = Chain(network)
         labels = check_of(chain, Reads())
-        self.x_train, self.t_train = _data(labels, x_train, t_train, "train")
-        self.x_test, self.t_test = _data(labels, x_test, t_test, "test")
+        self.x_train, self.t_train = rows_of(labels, x_train, t_train, "train")
+        self.x_test, self.t_test = rows_of(labels, x_test, t_test, "test")
         if labels is not None and not self._has_own_steps():  # which may make others of them
-            _check_samples(chain, self.x_train, "x_train")
+            check_samples(chain, self.x_train, "x_train")
             if _accuracy_takes_samples_as_they_are(network):
-                _check_samples(chain, self.x_test, "x_test")
+                check_samples(chain, self.x_test, "x_test")
         self.train_size = len(self.x_train)
         self.epochs = whole_number(epochs, "epochs", 0)
         self.batch_size = min(whole_number(mini_batch_size, "mini_batch_size", 1), len(self.x_train))
@@ -303,31 +303,3 @@ def _accuracy_takes_samples_as_they_are(network: Any) -> bool:
     """Whether what scores the network's samples is the library's, here or there."""
     cls, own = type(network), getattr(network, "__dict__", {})
     return all(originals.defines(cls, name) for name in _SCORING) and not own.keys() & set(_SCORING)
-
-
-def _data(check: Check | None, samples: ArrayLike, labels: ArrayLike, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Samples and labels as arrays with as many rows; labels that the network could not take are refused."""
-    if hasattr(samples, "tocsr") or isinstance(samples, Data | LayerData):
-        what = "a scipy.sparse matrix" if hasattr(samples, "tocsr") else "prepared data"
-        raise TypeError(f"x_{name} is {what}, but Trainer takes arrays: those of fastbp.compile(...).run may be that")
-    x, t = np.asanyarray(samples), np.asanyarray(labels)
-    for array, letter in ((x, "x"), (t, "t")):
-        if array.ndim == 0:
-            raise ValueError(f"{letter}_{name} must have a row for each sample, got a single value")
-    if len(x) == 0:
-        raise ValueError(f"x_{name} is empty: expected at least one sample")
-    if len(x) != len(t):
-        raise ValueError(f"x_{name} has {len(x)} samples, but t_{name} has {len(t)} labels")
-    if check is not None:
-        try:
-            check(t)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"t_{name} doesn't go with the network: {error}") from None
-    return x, t
-
-
-def _check_samples(chain: Chain, x: NDArray[Any], name: str) -> None:
-    try:
-        check_samples(chain, x)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{name}, of shape {x.shape}, doesn't go with the network: {error}") from None

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from fastbp import layers, reference
 from fastbp.boundary import arrays
 from fastbp.chain import Chain, NotCompilable
+from fastbp.engine.data import Data, LayerData
 from fastbp.engine.proof import STEPS, prove
 from fastbp.engine.recognition import says
 from fastbp.layers.compiled import Compiled, CompiledLoss, Shape
@@ -40,7 +42,36 @@ def check_of(chain: Chain, reads: Reads) -> Check | None:
     return lambda t: loss.targets(t, (len(t), *outputs), arrays.FLOAT64)
 
 
-def check_samples(chain: Chain, x: NDArray[Any]) -> None:
+def rows_of(check: Check | None, samples: ArrayLike, labels: ArrayLike, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Samples and labels as arrays with as many rows; labels that the network could not take are refused."""
+    if hasattr(samples, "tocsr") or isinstance(samples, Data | LayerData):
+        what = "a scipy.sparse matrix" if hasattr(samples, "tocsr") else "prepared data"
+        raise TypeError(f"x_{name} is {what}, but Trainer takes arrays: those of fastbp.compile(...).run may be that")
+    x, t = np.asanyarray(samples), np.asanyarray(labels)
+    for array, letter in ((x, "x"), (t, "t")):
+        if array.ndim == 0:
+            raise ValueError(f"{letter}_{name} must have a row for each sample, got a single value")
+    if len(x) == 0:
+        raise ValueError(f"x_{name} is empty: expected at least one sample")
+    if len(x) != len(t):
+        raise ValueError(f"x_{name} has {len(x)} samples, but t_{name} has {len(t)} labels")
+    if check is not None:
+        try:
+            check(t)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"t_{name} doesn't go with the network: {error}") from None
+    return x, t
+
+
+def check_samples(chain: Chain, x: NDArray[Any], name: str) -> None:
+    """As `_check_shape`; what is raised names the samples."""
+    try:
+        _check_shape(chain, x)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}, of shape {x.shape}, doesn't go with the network: {error}") from None
+
+
+def _check_shape(chain: Chain, x: NDArray[Any]) -> None:
     """ValueError and TypeError for samples that the first layers, as far as they are the library's, can't take."""
     arrays.real_array(x, "x")
     if x.ndim < 2:
