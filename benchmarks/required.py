@@ -270,6 +270,7 @@ def section(columns: Mapping[str, Measured]) -> Iterator[str]:
     yield ""
     rows = [(r.what, asked(r, columns), *(cell(r, name, m) for name, m in columns.items())) for r in REQUIREMENTS]
     yield from cells.table(("", "asked", *columns), rows)
+    yield from ("", "Why those in bold are missed, and what was tried: [docs/limits.md](../docs/limits.md).")
 
 
 def asked(requirement: Requirement, columns: Iterable[str]) -> str:

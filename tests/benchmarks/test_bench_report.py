@@ -160,7 +160,7 @@ def test_section() -> None:
     lines = list(required.section({AVX512: measured(), AVX2: measured()}))
     assert f"AVX-512: 2 of 6 met, {len(REQUIREMENTS) - 6} not measured." in lines
     assert f"| {cold_start.FIRST_COMPILED} | ≤ 12 s | 11 | 11 |" in lines
-    assert len(lines) == 7 + len(REQUIREMENTS)
+    assert len(lines) == 9 + len(REQUIREMENTS)  # and the page that says why some are missed
 
 
 def test_every_requirement_has_a_row_to_be_found_in() -> None:
