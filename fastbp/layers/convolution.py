@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp.boundary import arrays, images
+from fastbp.boundary.arguments import whole_number
 from fastbp.kernels import convolution
 from fastbp.kernels.convolution import (
     convolution_backward,
@@ -34,7 +35,12 @@ def _output_shape(layer: Any, inputs: Shape) -> Shape:
 
 def _sizes(layer: Any, inputs: Shape) -> tuple[int, ...]:
     """What `kernels.images.shape.Shape` holds."""
-    return (*inputs, *_filter_sizes(layer.W), layer.stride, layer.pad, *_output_shape(layer, inputs)[1:])
+    return (*inputs, *_filter_sizes(layer.W), *_moves(layer), *_output_shape(layer, inputs)[1:])
+
+
+def _moves(layer: Any) -> tuple[int, int]:
+    """Stride and pad as Python's integers: sizes that are computed by them overflow NumPy's small ones."""
+    return whole_number(layer.stride, "stride", 1), whole_number(layer.pad, "pad", 0)
 
 
 def _filter_sizes(W: NDArray[Any]) -> tuple[int, ...]:
@@ -91,7 +97,7 @@ class Convolution:
         if self.x is None:
             return None
         _, _, height, width = np.shape(self.W)
-        return im2col(self.x, height, width, self.stride, self.pad)
+        return im2col(self.x, height, width, *_moves(self))
 
     @MadeWhenRead
     def col_W(self) -> NDArray[Any] | None:
@@ -109,11 +115,12 @@ class Convolution:
         """
         x, W, b = images.convolution_operands(x, self.W, self.b)
         pixels = arrays.kernel_array(x, W.dtype)
-        size = images.output_size(x.shape[2:], W.shape[2:], self.stride, self.pad)
+        stride, pad = places = _moves(self)
+        size = images.output_size(x.shape[2:], W.shape[2:], stride, pad)
         out = np.empty((x.shape[0], W.shape[0], *size), W.dtype)
         n = min(threads.for_work(2.0 * out.size * W[0].size), x.shape[0])
-        own, _ = scratch_sizes(_shape(x, W, self.stride, self.pad, out), x.shape[0], out.dtype)
-        scratch, places = threads.scratch(n * own, W.dtype), (self.stride, self.pad)
+        own, _ = scratch_sizes(_shape(x, W, stride, pad, out), x.shape[0], out.dtype)
+        scratch = threads.scratch(n * own, W.dtype)
         if n == 1:
             convolution_forward(pixels, W, b, *places, out, scratch)
         else:
@@ -129,14 +136,15 @@ class Convolution:
         RuntimeError before forward; ValueError when dout has not the shape of the output.
         """
         x = arrays.saved(self.x, self, "x")
-        dout, W = images.convolution_gradients(dout, x, self.W, self.stride, self.pad)
+        stride, pad = places = _moves(self)
+        dout, W = images.convolution_gradients(dout, x, self.W, stride, pad)
         if assigned(self, "col", "col_W"):
             return self._backward_of_columns(dout, x, W)
         pixels = arrays.kernel_array(x, dout.dtype)
         dx, dW, db = np.empty(x.shape, dout.dtype), np.empty(W.shape, dout.dtype), np.empty(W.shape[0], dout.dtype)
         n = min(threads.for_work(4.0 * dout.size * W[0].size), x.shape[0])
-        own, sums = scratch_sizes(_shape(x, W, self.stride, self.pad, dout), x.shape[0], dout.dtype)
-        memory, places = threads.scratch(sums + n * own, W.dtype), (self.stride, self.pad)
+        own, sums = scratch_sizes(_shape(x, W, stride, pad, dout), x.shape[0], dout.dtype)
+        memory = threads.scratch(sums + n * own, W.dtype)
         results = dx, dW, db, memory[:sums], memory[sums:]
         if n == 1:
             convolution_backward(dout, pixels, W, *places, *results)
@@ -154,7 +162,7 @@ class Convolution:
         arrays.same_as_forward(col_W, (W[0].size, filters), "col_W")
         self.db = rows.sum(axis=0)
         self.dW = np.ascontiguousarray(np.dot(col.T, rows).T).reshape(W.shape)
-        return col2im(np.dot(rows, col_W.T), x.shape, height, width, self.stride, self.pad)
+        return col2im(np.dot(rows, col_W.T), x.shape, height, width, *_moves(self))
 
 
 def _shape(x: NDArray[Any], W: NDArray[Any], stride: int, pad: int, out: NDArray[Any]) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp.boundary import arrays, images
+from fastbp.boundary.arguments import whole_number
 from fastbp.kernels import pooling
 from fastbp.kernels.pooling import pooling_backward, pooling_forward
 from fastbp.layers.compiled import Compiled, Shape
@@ -32,14 +33,20 @@ class _Forward(NamedTuple):
 def _output_shape(layer: Any, inputs: Shape) -> Shape:
     if len(inputs) != 3:
         raise ValueError(f"x must be images, (C, H, W) each, to be pooled, got {inputs}")
-    window = layer.pool_h, layer.pool_w
-    return (inputs[0], *images.window_places(inputs[1:], window, layer.stride, layer.pad))
+    return (inputs[0], *images.window_places(inputs[1:], *_windows(layer)))
 
 
 def _sizes(layer: Any, inputs: Shape) -> tuple[int, ...]:
     """Channels, and what `kernels.pooling.Windows` holds."""
     places = _output_shape(layer, inputs)[1:]
-    return (*inputs, layer.pool_h, layer.pool_w, layer.stride, layer.pad, *places)
+    window, stride, pad = _windows(layer)
+    return (*inputs, *window, stride, pad, *places)
+
+
+def _windows(layer: Any) -> tuple[tuple[int, int], int, int]:
+    """The windows' size, stride and pad as Python's integers: sizes computed by them overflow NumPy's small ones."""
+    size = whole_number(layer.pool_h, "window size", 1), whole_number(layer.pool_w, "window size", 1)
+    return size, whole_number(layer.stride, "stride", 1), whole_number(layer.pad, "pad", 0)
 
 
 @original
@@ -104,7 +111,7 @@ class Pooling:
         return dx
 
     def _pooled(self, x: NDArray[Any]) -> tuple[NDArray[Any], _Forward]:
-        window, stride, pad = (self.pool_h, self.pool_w), self.stride, self.pad
+        window, stride, pad = _windows(self)
         size = images.window_places(x.shape[2:], window, stride, pad)
         out = np.empty((*x.shape[:2], *size), x.dtype)
         places = np.empty(out.shape, x.dtype)
@@ -124,10 +131,10 @@ class Pooling:
 
     def _assigned(self, x: NDArray[Any]) -> _Forward:
         """The places that `arg_max` names, of windows on x as they are set. ValueError where it names none."""
-        window, stride, pad = (self.pool_h, self.pool_w), self.stride, self.pad
+        window, stride, pad = _windows(self)
         rows, columns = images.window_places(x.shape[2:], window, stride, pad)
         which = images.pixels_of_windows(self.arg_max, (len(x), rows, columns, x.shape[1]), window)
-        places = which // self.pool_w * (x.shape[3] + 2 * pad) + which % self.pool_w
+        places = which // window[1] * (x.shape[3] + 2 * pad) + which % window[1]
         return _Forward(arrays.kernel_array(places.transpose(0, 3, 1, 2), x.dtype), x.shape, *window, stride, pad)
 
 

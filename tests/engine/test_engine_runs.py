@@ -1,6 +1,7 @@
 """Runs: slices, repetitions, what is compiled, memory, a Ctrl-C."""
 
 import gc
+import itertools
 import mmap
 import os
 import signal
@@ -276,11 +277,19 @@ def test_an_interrupted_run_counts_its_steps(monkeypatch: pytest.MonkeyPatch) ->
     step = compiled(network, adam)
     step.run(X, T, ORDER[:1])
     order = np.tile(ORDER, (20_000, 1))
-    timer = threading.Timer(0.1, signal.raise_signal, [signal.SIGINT])
-    timer.start()
+    slices, run_slice = itertools.count(1), launch.run
+    sender = threading.Thread(target=signal.raise_signal, args=[signal.SIGINT])
+
+    def run(*arguments: Any) -> int:
+        if next(slices) == 3:
+            sender.start()
+        return run_slice(*arguments)
+
+    monkeypatch.setattr(launch, "run", run)
     with pytest.raises(KeyboardInterrupt):
         step.run(X, T, order)
-    timer.join()
+    sender.join()
+    monkeypatch.undo()
     assert 1 < adam.iter < len(order)
     other, same = chain("ARA", (30, 17, 4)), optimizer("Adam")
     compiled(other, same).run(X, T, np.concatenate([ORDER[:1], order[: adam.iter - 1]]))

@@ -68,6 +68,17 @@ def test_mixed_dtypes(x_dtype: str, W_dtype: str) -> None:
     checks.close(layer.db, oracle.db, TOLERANCE[expected], "db")
 
 
+@pytest.mark.parametrize("integer", [np.int8, np.uint8, np.int16, np.uint64])
+def test_stride_and_pad_may_be_numpys_integers(integer: Any) -> None:
+    arrays = Case("convolution", (2, 3, 9, 8, 5, 3, 3, 1, 1), "float64").arrays()
+    results = []
+    for stride, pad in ((integer(1), integer(1)), (1, 1)):
+        layer = Convolution(arrays["W"], arrays["b"], stride, pad)
+        results.append((layer.forward(arrays["x"]), layer.backward(arrays["dout"]), layer.dW, layer.db, layer.col))
+    for ours, expected in zip(*results, strict=True):
+        np.testing.assert_array_equal(ours, expected)
+
+
 def test_float32_x_stays_beside_float64_W() -> None:
     arrays = Case("convolution", (2, 3, 9, 8, 5, 3, 3, 1, 1), "float64").arrays()
     x, layer = arrays["x"].astype(np.float32), Convolution(arrays["W"], arrays["b"])

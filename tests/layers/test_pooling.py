@@ -196,3 +196,15 @@ def test_an_arg_max_that_names_no_pixel_is_refused(arg_max: Any, error: type[Exc
     layer.arg_max = arg_max
     with pytest.raises(error, match=message):
         layer.backward(np.ones((1, 2, 2, 2)))
+
+
+@pytest.mark.parametrize("integer", [np.int8, np.uint8, np.int16, np.uint64])
+def test_sizes_may_be_numpys_integers(integer: Any) -> None:
+    x = np.random.default_rng(5).standard_normal((2, 3, 130, 128))
+    results = []
+    for numbers in ((2, 3, 2, 1), [integer(each) for each in (2, 3, 2, 1)]):
+        layer = Pooling(*numbers)
+        out = layer.forward(x)
+        results.append((out, layer.backward(out), layer.arg_max))
+    for ours, expected in zip(*results, strict=True):
+        np.testing.assert_array_equal(ours, expected)
