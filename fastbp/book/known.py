@@ -4,9 +4,9 @@ They were taken from public repositories: both editions' own, several commits of
 editions differ in what they compute their forms differ too, and so does what stands in for them.
 """
 
+import argparse
 import json
 import os
-import sys
 from functools import cache
 from pathlib import Path
 
@@ -166,5 +166,24 @@ def forms_of(folder: str | os.PathLike[str], dialect: str = "ja") -> dict[str, d
     return found
 
 
+def main(arguments: list[str] | None = None) -> None:
+    """Prints the forms of a folder; of what can't be read it says why, in a line, and ends with status 2."""
+    parser = argparse.ArgumentParser(
+        prog="python -m fastbp.book.known",
+        description="Print the forms of the book's definitions in a folder as JSON, for the file that the environment "
+        "variable FASTBP_BOOK_FORMS names: fastbp then takes them for the book's.",
+    )
+    parser.add_argument("folder", help="one folder of the book's modules, common or dataset")
+    parser.add_argument(
+        "dialect", nargs="?", default="ja", choices=sorted(OF_DIALECT), help="the edition (%(default)s)"
+    )
+    given = parser.parse_args(arguments)
+    try:
+        found = forms_of(given.folder, given.dialect)
+    except (OSError, SyntaxError, ValueError) as error:
+        parser.error(str(error))
+    print(json.dumps(found, indent=1))
+
+
 if __name__ == "__main__":
-    print(json.dumps(forms_of(*sys.argv[1:3]), indent=1))
+    main()

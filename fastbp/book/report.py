@@ -32,7 +32,8 @@ def text(finder: BookFinder, seconds: float | None = None) -> str:
     if replaced.left:
         left = "; ".join(_left(module, names) for module, names in sorted(replaced.left.items()))
         parts.append(f"left to the script's own code: {left}")
-    parts += [f"the package {name!r} is not the book's and was left alone" for name in replaced.foreign]
+    left = "is not the book's and was left alone (if it is, in other words, FASTBP_BOOK_FORMS can say so: docs/book.md)"
+    parts += [f"the package {name!r} {left}" for name in replaced.foreign]
     parts += [f"{name} was replaced, and {users} did not use it" for name, users in bindings.unseen().items()]
     if finder.settings.compare:
         parts.append(_comparison(finder.settings.compare))

@@ -31,8 +31,13 @@ def output_size(
 def four_dimensional(array: NDArray[Any], name: str) -> NDArray[Any]:
     """The array; ValueError when it holds no images."""
     if array.ndim != 4:
-        raise ValueError(f"{name} must be images of shape (N, C, H, W), got shape {array.shape}")
+        raise ValueError(f"{name} must be images of shape (N, C, H, W), got shape {array.shape}{flat(array.shape[1:])}")
     return array
+
+
+def flat(sample: tuple[int, ...]) -> str:
+    """What to say of samples of this shape that should be images: how flat ones become some."""
+    return "; load_mnist(flatten=False), or x.reshape(N, C, H, W), makes images of flat samples" * (len(sample) == 1)
 
 
 def batch(x: ArrayLike, name: str = "x") -> FloatArray:

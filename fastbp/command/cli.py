@@ -11,8 +11,8 @@ import typer
 from fastbp.command import book, messages
 from fastbp.command.inputs import check_outputs, check_rate, load_data, samples_for
 from fastbp.command.networks import (
+    OPTIMIZERS,
     RATES,
-    SGD,
     Architecture,
     OptimizerName,
     make_network,
@@ -98,7 +98,10 @@ def train(
     data: Data = "digits",
     network: Annotated[Architecture, typer.Option(help="What is trained.")] = Architecture.two_layer,
     hidden: Hidden = None,
-    optimizer: Annotated[OptimizerName, typer.Option(help="What changes the weights.")] = SGD,
+    optimizer: Annotated[
+        OptimizerName | None,
+        typer.Option(help="What changes the weights: sgd by default, adam for deep-conv.", show_default=False),
+    ] = None,
     lr: Annotated[
         Any,
         typer.Option(
@@ -128,7 +131,8 @@ def train(
     check_outputs({"--save": save, "--plot": plot}, picture="--plot")
     if save and save.suffix not in ("", ".npz"):
         raise ValueError(f"--save {save}: expected a file name that ends in .npz")
-    rate = RATES.get(optimizer.value, 0.01) if lr is None else lr
+    method = optimizer.value if optimizer else OPTIMIZERS.get(network.value, "sgd")
+    rate = RATES.get(method, 0.01) if lr is None else lr
     check_rate(rate)
     (x_train, t_train), (x_test, t_test) = load_data(data, train_samples)
     if batch_size > max(100, len(x_train)):  # 100 where none is given
@@ -151,7 +155,7 @@ def train(
         *(x_train, t_train, x_test, t_test),
         epochs=epochs or (200 if data == "digits" else 17),
         mini_batch_size=batch_size,
-        optimizer=optimizer.value,
+        optimizer=method,
         optimizer_param={"lr": rate},
         verbose=False,
         rng=rng,
@@ -174,7 +178,7 @@ def train(
         plot_learning_curves(trainer, plot)
         written.append(plot)
     if interrupted:
-        _print_interrupted(trainer, written)
+        _print_interrupted(trainer, written, plot)
         raise typer.Exit(130)
     _print_result(trainer, seconds)
 
@@ -245,7 +249,7 @@ def bench(
 
 @app.command()
 def graph(
-    figure: Annotated[str, typer.Argument(metavar="FIGURE", help="One of those above.", show_default=False)],
+    figure: Annotated[str, typer.Argument(metavar="FIGURE", help="One of those above.", show_default=False)] = "",
     opened: Annotated[bool, typer.Option("--opened", help="Show composite nodes by their parts.")] = False,
     save: Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Draw it: .svg, .png or .pdf.")] = None,
 ) -> None:
@@ -291,6 +295,8 @@ def _print_result(trainer: Any, seconds: float) -> None:
     )
 
 
-def _print_interrupted(trainer: Any, written: list[Path]) -> None:
+def _print_interrupted(trainer: Any, written: list[Path], plot: Path | None) -> None:
     kept = f"{' and '.join(map(str, written))} written as of now" if written else "no file was written"
+    if plot and plot not in written:
+        kept += "; there are no learning curves before the end of an epoch"
     print(f"interrupted after {trainer.current_iter} of {trainer.max_iter} steps: {kept}", file=sys.stderr)

@@ -19,10 +19,11 @@ class Architecture(StrEnum):
 
 
 # The list of optimizers stands in one place.
-_OPTIMIZERS = {name.lower(): name.lower() for name in names("fastbp.optimizers") if name != "Optimizer"}
-OptimizerName: Any = StrEnum("OptimizerName", _OPTIMIZERS)  # type: ignore[misc]  # names that mypy can't read
-SGD = OptimizerName("sgd")
+_NAMES = {name.lower(): name.lower() for name in names("fastbp.optimizers") if name != "Optimizer"}
+OptimizerName: Any = StrEnum("OptimizerName", _NAMES)  # type: ignore[misc]  # names that mypy can't read
 HIDDEN = {"two-layer": (50,), "multi-layer": (100, 100, 100), "simple-conv": (100,), "deep-conv": (50,)}
+# sgd for the others. On the digits, three seeds, accuracy after six epochs: 0.91 to 0.93, by sgd 0.52 to 0.72.
+OPTIMIZERS = {"deep-conv": "adam"}
 RATES = {"sgd": 0.1, "adam": 0.001}  # 0.01 for the others, as in the book
 
 

@@ -27,7 +27,9 @@ from fastbp.when_read import MadeWhenRead, assigned, forget
 def _output_shape(layer: Any, inputs: Shape) -> Shape:
     W, b = layer.W, layer.b
     if len(inputs) != 3:
-        raise ValueError(f"x must be images, (C, H, W) each, to go with W of shape {np.shape(W)}, got {inputs}")
+        raise ValueError(
+            f"x must be images, (C, H, W) each, to go with W of shape {np.shape(W)}, got {inputs}{images.flat(inputs)}"
+        )
     if W.ndim != 4 or W.shape[1] != inputs[0] or np.shape(b) not in ((), W.shape[:1]):
         raise ValueError(f"W of shape {W.shape} and b of shape {np.shape(b)} don't go with images of shape {inputs}")
     return (int(W.shape[0]), *images.output_size(inputs[1:], W.shape[2:], layer.stride, layer.pad))

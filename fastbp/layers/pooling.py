@@ -32,7 +32,7 @@ class _Forward(NamedTuple):
 
 def _output_shape(layer: Any, inputs: Shape) -> Shape:
     if len(inputs) != 3:
-        raise ValueError(f"x must be images, (C, H, W) each, to be pooled, got {inputs}")
+        raise ValueError(f"x must be images, (C, H, W) each, to be pooled, got {inputs}{images.flat(inputs)}")
     return (inputs[0], *images.window_places(inputs[1:], *_windows(layer)))
 
 

@@ -1,5 +1,6 @@
 """Optimizers by their names, as `Trainer` takes them."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,4 +23,8 @@ def optimizer_of(optimizer: Any, arguments: Mapping[str, Any] | None) -> Any:
         return optimizer
     if optimizer.lower() not in OPTIMIZERS:
         raise ValueError(f"optimizer must be one of {sorted(OPTIMIZERS)}, got {optimizer!r}")
-    return OPTIMIZERS[optimizer.lower()](**({"lr": 0.01} if arguments is None else arguments))
+    cls, given = OPTIMIZERS[optimizer.lower()], {"lr": 0.01} if arguments is None else arguments
+    known = list(inspect.signature(cls).parameters)
+    if unknown := [name for name in given if name not in known]:
+        raise TypeError(f"optimizer_param: {cls.__name__} takes {', '.join(known)}, not {', '.join(map(str, unknown))}")
+    return cls(**given)

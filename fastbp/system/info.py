@@ -40,7 +40,7 @@ def collect() -> dict[str, str]:
         "threading layer": _layer(),
         "cache folder": _kept(cache_folder("kernels")),
         "cached kernels": _cached_kernels(),
-        "data folder": _kept(cache_folder("mnist")),
+        "data folder": _data(),
     }
     return facts
 
@@ -79,6 +79,12 @@ def _layer() -> str:
 def _cached_kernels() -> str:
     count, size = cached_kernels()
     return f"{count} ({size / 1e6:.1f} MB)"
+
+
+def _data() -> str:
+    """Where MNIST is read: FASTBP_DATA comes before the cache."""
+    named = os.environ.get("FASTBP_DATA")
+    return f"{named} (FASTBP_DATA)" if named else _kept(cache_folder("mnist"))
 
 
 def _kept(folder: Path) -> str:

@@ -234,6 +234,13 @@ def test_forms_of_an_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     command = [sys.executable, "-m", "fastbp.book.known", str(tmp_path / "common")]
     said = subprocess.run(command, capture_output=True, check=True, encoding="utf-8").stdout
     assert {module: list(names) for module, names in json.loads(said).items()} == {"functions": ["relu"]}
+    nowhere = [*command[:-1], "nowhere"]
+    for wrong, message in ((nowhere, "error: nowhere has none of the book's modules"), (command[:-1], "folder")):
+        said_of_it = subprocess.run(wrong, capture_output=True, encoding="utf-8", cwd=tmp_path)
+        assert (said_of_it.returncode, said_of_it.stdout) == (2, "")
+        assert message in said_of_it.stderr
+        assert "Traceback" not in said_of_it.stderr
+    assert "FASTBP_BOOK_FORMS" in subprocess.run([*nowhere, "--help"], capture_output=True, encoding="utf-8").stdout
     owner = Owner("common", [str(tmp_path / "common")])
     assert owner.difference("functions", "relu") == "changed"
     (tmp_path / "forms.json").write_text(said)
