@@ -25,7 +25,8 @@ from importlib import import_module
 import numpy as np
 import fastbp
 import fastbp.kernels
-from fastbp.kernels.build.cache import KernelCache, cached_kernels
+from fastbp.kernels.build import objects
+from fastbp.kernels.build.cache import KernelCache
 from fastbp.optimizers.by_name import OPTIMIZERS
 
 modules = [import_module(f"fastbp.kernels.{found.name}") for found in pkgutil.iter_modules(fastbp.kernels.__path__)]
@@ -84,11 +85,10 @@ def test_other_precisions(wrong: str) -> None:
 def test_nothing_is_compiled_after_the_warmup(dtypes: Any, uses: Any) -> None:
     code = f"""
 fastbp.warmup(*{dtypes})
-before, kept = compiled(), cached_kernels()
+before, objects.make = compiled(), None  # nor is a C function compiled any more
 for dtype, x_dtype in {uses}:
     use(dtype, x_dtype)
 assert compiled() == before, (compiled(), before)
-assert cached_kernels() == kept
 """
     python(USE + code, NUMBA_NUM_THREADS="2", FASTBP_NUM_THREADS="2")
 
@@ -238,7 +238,7 @@ def test_start_up(tmp_path: Path) -> None:
         python(warm)
     ratios = []
     for _ in range(3):  # a noisy machine gets three attempts
-        rounds = [(seconds(STEP), seconds(code)) for _ in range(5)]
+        rounds = [(seconds(STEP), seconds(code)) for _ in range(3)]
         ours, numba = map(statistics.median, zip(*rounds, strict=True))
         ratios.append(ours / numba)
         print(f"{ours:.2f} s, {ours / numba:.2f} times Numba's {numba:.2f} s")

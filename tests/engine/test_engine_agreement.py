@@ -82,13 +82,13 @@ def steps_agree(case: dict[str, Any], dtype: str) -> None:
 
 
 @given(cases())
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_float64_steps(case: dict[str, Any]) -> None:
     steps_agree(case, "float64")
 
 
 @given(cases())
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_float32_steps(case: dict[str, Any]) -> None:
     # The adaptive optimizers' first steps are lr · gradient / |gradient|: of a gradient that is rounding alone, noise.
     case["optimizer"] = {"AdaGrad": "SGD", "RMSprop": "Momentum", "Adam": "Nesterov"}.get(

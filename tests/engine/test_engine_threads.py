@@ -325,7 +325,7 @@ import threading, numpy as np, fastbp
 network = fastbp.TwoLayerNet(300, 200, 10, 0.1, dtype=np.float32)
 step = fastbp.compile(network, fastbp.SGD(), strict=True)
 x, t = np.random.rand(200, 300).astype("float32"), np.arange(200) % 10
-order = np.random.randint(0, 200, (20_000, 100))
+order = np.random.randint(0, 200, (4_000, 100))
 def train():
     for part in np.array_split(order, 100):
         step.run(x, t, part)

@@ -102,7 +102,7 @@ def programs(draw: Any) -> tuple[list[Any], Callable[[list[Any]], tuple[list[Nod
     return values, build
 
 
-SLOW = settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+SLOW = settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 def agrees_with_central_differences(program: Any, seed: int) -> None:

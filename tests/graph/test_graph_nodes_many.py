@@ -22,14 +22,14 @@ def chain(length: int) -> tuple[graph.Node, graph.Node]:
     return x, y
 
 
-def test_a_chain_of_100_000_nodes() -> None:
-    x, y = chain(100_000)
+def test_a_chain_of_30_000_nodes() -> None:
+    x, y = chain(30_000)
     y.backward()
-    assert x.grad == y.value == pytest.approx(np.exp(1), rel=1e-4)
-    assert "99,961 nodes in between are left out" in str(y)
+    assert x.grad == y.value == pytest.approx(np.exp(0.3), rel=1e-4)
+    assert "29,961 nodes in between are left out" in str(y)
     assert len(str(y).splitlines()) == 42
     told = y.explain(x)
-    assert "99,980 factors are left out" in told
+    assert "29,980 factors are left out" in told
     assert f"= {y.value!r}" in told
     del x, y
     gc.collect()

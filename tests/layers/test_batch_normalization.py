@@ -227,8 +227,8 @@ def test_is_refused(wrong: dict[str, Any], error: type[Exception], message: str)
         passes()
 
 
-@pytest.mark.parametrize(("x_dtype", "dtype"), [("float32", "float32"), ("float64", "float64"), ("float32", "float64")])
-def test_writes_and_reads_inside_alone(x_dtype: str, dtype: str) -> None:
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_writes_and_reads_inside_alone(dtype: str) -> None:
     from fastbp.kernels.batch_normalization import (
         batch_normalization_backward,
         batch_normalization_forward,
@@ -238,7 +238,7 @@ def test_writes_and_reads_inside_alone(x_dtype: str, dtype: str) -> None:
     tolerance, rng = TOLERANCE[np.dtype(dtype)], np.random.default_rng(8)
     for shape in [(2, 1, 1), (5, 7, 1), (9, 33, 1), (3, 130, 1), (4, 3, 5), (2, 2, 16), (3, 5, 67)]:
         C = shape[1]
-        x = Guarded(rng.standard_normal(shape).astype(x_dtype))
+        x = Guarded(rng.standard_normal(shape).astype(dtype))
         dout = Guarded(rng.standard_normal(shape).astype(dtype))
         gamma, beta, running_mean, running_var = (Guarded((rng.random(C) + 0.5).astype(dtype)) for _ in range(4))
         out, dx, predicted = (empty(*shape, dtype=dtype) for _ in range(3))

@@ -8,7 +8,6 @@ import json
 import os
 import platform
 import re
-import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import Any
 
 import pytest
 from numba import config
-from processes import python
 
 if config.DISABLE_JIT:
     pytest.skip("nothing is compiled", allow_module_level=True)
@@ -118,37 +116,3 @@ def test_a_spill_is_seen(line: str, found: bool) -> None:
     (loop,) = innermost_loops(whole)
     assert multiply_adds(loop, fma=True) == 1
     assert bool(touches_the_stack(loop, whole)) == found
-
-
-# The rate of the forward product, as a share of the peak measured beside it, in a process of its own.
-RATE = """
-import time
-import numpy as np
-from fastbp.kernels.affine import affine_forward
-from fastbp.kernels.tiles.target import lanes
-from fastbp.kernels.peak import PEAK_CHAINS, fma_peak, peak_flops
-from fastbp.kernels.matmul.product import scratch_size
-rng = np.random.default_rng(1)
-x, W, b = (rng.standard_normal(shape).astype(np.float32) for shape in ((300, 784), (784, 400), 400))
-out, scratch = np.empty((300, 400), np.float32), np.empty(scratch_size(np.dtype(np.float32)), np.float32)
-chains = np.zeros(PEAK_CHAINS * lanes(np.float32), np.float32)
-best = dict.fromkeys((0, 1), 1e9)
-for _ in range(40):
-    for which, call in enumerate((lambda: affine_forward(x, W, b, out, scratch), lambda: fma_peak(chains, 20000))):
-        start = time.perf_counter()
-        call()
-        best[which] = min(best[which], time.perf_counter() - start)
-print(best[1] / peak_flops(np.float32, 20000) * 2 * out.size * 784 / best[0])
-"""
-
-
-@pytest.mark.command
-def test_what_is_loaded_is_as_fast_as_what_was_compiled(tmp_path: Path) -> None:
-    """On a busy machine single rates differ by a tenth: three tries to come within a tenth."""
-    apart = []
-    for attempt in range(3):
-        fresh, *loaded = (float(python(RATE, FASTBP_CACHE_DIR=str(tmp_path / str(attempt)))) for _ in range(3))
-        apart.append(statistics.median(loaded) / fresh)
-        if abs(apart[-1] - 1) <= 0.1:
-            return
-    raise AssertionError(f"loaded against compiled, three times: {apart}")
