@@ -1,8 +1,8 @@
 """The kernels of an affine layer whose x is mostly zeros, as images are, which are skipped.
 
 x (N, D), W (D, M), b (M,), out and dout (N, M). They compute in the dtype of `scratch`, whatever that of W. Each thread
-works in memory of its own: forward in `copies_size` elements of scratch, `columns_size` of columns (int32) and a
-mark (int64), the gradients in `gradient_size` of scratch and `words_size` of marks. They return whether they did it:
+works in memory of its own: forward in `copies_size` elements of scratch, `columns_size` of columns (int32) and MARKS of
+marks (int64), the gradients in `gradient_size` of scratch and `words_size` of marks. They return whether they did it:
 0 · inf is NaN, so where W or dout is not finite nothing is skipped.
 """
 
@@ -14,9 +14,9 @@ from fastbp.kernels.matmul.product import Next
 from fastbp.kernels.nonzero_products import (
     CHUNK,
     TOGETHER,
+    add_products,
     block_height,
     outer_products,
-    products,
 )
 from fastbp.kernels.nonzeros import evenly
 from fastbp.kernels.tiles import (
@@ -33,6 +33,7 @@ from fastbp.kernels.tiles import (
     zeros,
 )
 
+MARKS = CHUNK + 2  # of forward, for each thread
 MANY = 256  # rows, from which they come from memory: asked for a chunk ahead, 60,000 x 784 x 50 takes half the time
 FORWARD = "given[:, ::1], real[:, ::1], real[::1], int64, real[:, ::1], real[::1], int32[::1], int64[::1]"
 
@@ -60,15 +61,17 @@ def _copied(rows, M, x, stride, out):
     return total(check) == 0.0
 
 
-_add_products, _add_outer = products(evenly), outer_products(evenly)
+_add_outer = outer_products(evenly)
 
 
 @shared
 def forward_rows_skipping(lo, hi, D, M, x, W, b, stride, out, scratch, columns, marks):
-    """Rows [lo, hi) of x @ W + b; marks[0] is 0 if it wasn't done."""
+    """Rows [lo, hi) of x @ W + b; marks[0] is 0 if it wasn't done, behind it stands where rows begin."""
     padded_W, height = moved(scratch, aligned(scratch)), block_height(stride, scratch)
     product, nowhere, finite = moved(padded_W, D * stride), address_as_bytes(0), True
-    ahead = CHUNK * D if hi - lo > MANY else 0
+    ahead, places = CHUNK * D if hi - lo > MANY else 0, moved(marks, 1)
+    for i in range(CHUNK + 1):
+        places[i] = i * D
     for top in range(lo, hi, CHUNK):
         count = min(CHUNK, hi - top)
         samples = moved(x, top * D)
@@ -77,7 +80,7 @@ def forward_rows_skipping(lo, hi, D, M, x, W, b, stride, out, scratch, columns, 
             if top == lo:
                 finite = finite and _copied(size, M, moved(W, k * M), stride, moved(padded_W, k * stride))
             if finite:
-                _add_products(count, marks, D, k, size, samples, padded_W, stride, product, columns, ahead)
+                add_products(count, places, k, size, samples, padded_W, stride, product, columns, ahead)
         if finite:
             add_bias_rows(0, count, M, product, stride, b, moved(out, top * M), nowhere, False)
     marks[0] = 1 if finite else 0
@@ -87,7 +90,7 @@ def forward_rows_skipping(lo, hi, D, M, x, W, b, stride, out, scratch, columns, 
 def skipping_of_thread(part, threads, N, D, M, x, W, b, stride, out, scratch, size, columns, room, marks):
     """The rows of this thread; it has `size` elements of scratch, and `room` of columns."""
     lo, hi, own = N * part // threads, N * (part + 1) // threads, moved(scratch, part * size)
-    columns, marks = moved(columns, part * room), moved(marks, part)
+    columns, marks = moved(columns, part * room), moved(marks, part * MARKS)
     forward_rows_skipping(lo, hi, D, M, x, W, b, stride, out, own, columns, marks)
 
 
@@ -109,7 +112,7 @@ def affine_forward_skipping_threads(x, W, b, stride, out, scratch, columns, mark
     on_threads(skipping_of_thread, launcher, threads, given)
     done = True
     for part in range(threads):
-        done = done and marks[part] != 0
+        done = done and marks[part * MARKS] != 0
     return done
 
 

@@ -4,7 +4,7 @@ Each of C features, over N samples and S places, has mean 0 and variance 1, befo
 features lie side by side, and a tile holds some of them; else a feature's places do, and a tile holds some of those.
 """
 
-from fastbp.kernels.build.flags import inlined, kernel, part
+from fastbp.kernels.build.flags import inlined, kernel, part, shared
 from fastbp.kernels.loop.calls import call
 from fastbp.kernels.tiles import (
     address_as,
@@ -116,7 +116,7 @@ def _input_gradient(step, dout, x, mean, scale, shift, slope, start, row, N, wid
 # --- all of it, for the features [lo, hi); arrays as pointers ---
 
 
-@inlined
+@shared
 def forward_features(lo, hi, N, C, S, x, gamma, beta, momentum, running, out, statistics, updated):
     (running_mean, running_var), (mean, std), (new_mean, new_var) = running, statistics, updated
     step = zeros(1, VECTORS, std)
@@ -135,7 +135,7 @@ def forward_features(lo, hi, N, C, S, x, gamma, beta, momentum, running, out, st
         _keep(_spread(step, running_var, c, left, S) * old + var * new, new_var, c, left, S)
 
 
-@inlined
+@shared
 def predict_features(lo, hi, N, C, S, x, gamma, beta, mean, var, out):
     step = zeros(1, VECTORS, out)
     for c in range(lo, hi, width_of(step) if S == 1 else 1):
@@ -146,7 +146,7 @@ def predict_features(lo, hi, N, C, S, x, gamma, beta, mean, var, out):
         _normalize(step, x, mu, scale, shift, start, row, N, width, out)
 
 
-@inlined
+@shared
 def backward_features(lo, hi, N, C, S, dout, x, mean, std, gamma, dx, dgamma, dbeta):
     step = zeros(1, VECTORS, dgamma)
     for c in range(lo, hi, width_of(step) if S == 1 else 1):

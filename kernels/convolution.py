@@ -121,24 +121,18 @@ def _products(x, *others):
 @kernel(_FORWARD, needs=_products)
 def convolution_forward(x, W, b, stride, pad, out, scratch):
     """out = seen @ W + b for each image."""
-    s, own = _shape(x, W, stride, pad, out), aligned(scratch)
-    filters, bias, scratch = pointer(W), pointer(b), moved(pointer(scratch), own)
-    convolve(0, x.shape[0], s, pointer(x), filters, bias, pointer(out), _no_mask(), False, scratch)
+    s, memory = _shape(x, W, stride, pad, out), pointer(scratch)
+    forward_of_thread(0, 1, x.shape[0], s, pointer(x), pointer(W), pointer(b), pointer(out), memory, scratch.size)
 
 
 @kernel(_BACKWARD, needs=_products)
 def convolution_backward(dout, x, W, stride, pad, dx, dW, db, sums, scratch):
     """dx, dW and db, the sums of the gradients over the batch. `sums` takes the gradients of its parts."""
     s, N = _shape(x, W, stride, pad, dout), x.shape[0]
-    size, groups = gradient_size(s, lanes_of(dout)), groups_of(N)
-    given, pixels, together = pointer(dout), pointer(x), moved(pointer(sums), aligned(sums))
-    own = moved(pointer(scratch), aligned(scratch))
-    for group in range(groups):
-        to = moved(together, group * size)
-        add_filter_gradients(group_border(group, N), group_border(group + 1, N), s, given, pixels, to, own)
-    folded = begin_back(s, pointer(W), own)
-    convolve_back(0, N, s, folded, given, pointer(W), pointer(dx), _no_mask(), False, own)
-    store_gradients(0, s.FN, s.FN, s.C * s.FH * s.FW, groups, size, together, pointer(dW), pointer(db))
+    size, together = gradient_size(s, lanes_of(dout)), moved(pointer(sums), aligned(sums))
+    given = pointer(dout), pointer(x), pointer(W), pointer(dx), together, pointer(scratch)
+    backward_of_thread(0, 1, N, s, *given, scratch.size)
+    store_gradients(0, s.FN, s.FN, s.C * s.FH * s.FW, groups_of(N), size, together, pointer(dW), pointer(db))
 
 
 @shared

@@ -1,15 +1,15 @@
 """Products of samples that are mostly zeros, as images are, read where they lie: zeros that come together are skipped.
 
-    products          makes functions of x @ W, two samples at a time
-    outer_products    of x.T @ dout, or W += alpha · that, two or four columns of x at a time
+    add_products      x @ W, two samples at a time
+    outer_products    makes functions of x.T @ dout, or W += alpha · that, two or four columns of x at a time
 
-Samples begin where `nonzeros.evenly` or `nonzeros.listed` says; the last of `places` stands there twice. Rows of W, of
-the products and of the gradient are padded to `stride` (`padded_columns`) with zeros. Samples and columns go together
-wherever one of them is not zero: neighbours mostly are zero together, what they are multiplied with is loaded once for
-all, and their sums don't wait for each other. W and the gradient must be finite, as 0 · inf is NaN.
+Samples begin where `places` says, whose last stands there twice; in `outer_products`, where a function of `nonzeros`
+says. Rows of W, of the products and of the gradient are padded to `stride` (`padded_columns`) with zeros. Samples and
+columns go together wherever one of them is not zero: neighbours mostly are zero together, what they are multiplied with
+is loaded once for all, and their sums don't wait for each other. W and the gradient must be finite, as 0 · inf is NaN.
 """
 
-from fastbp.kernels.build.flags import inlined
+from fastbp.kernels.build.flags import inlined, shared
 from fastbp.kernels.loop.compress import OVERRUN
 from fastbp.kernels.nonzeros import (
     MOST_ROWS,
@@ -81,43 +81,37 @@ def block_height(stride, like):
     return max(BLOCK_BYTES // (stride * (TARGET.vector_bytes // lanes_of(like))) // 16 * 16, LEAST_HEIGHT)
 
 
-def products(begin):
-    """The function that makes x @ W of samples where `begin(places, i, D)` says."""
+@inlined
+def _add_products(tile, count, places, k, height, x, W, stride, product, columns, ahead):
+    line = CACHE_LINE * columns_together(x) // TARGET.vector_bytes
+    for i in range(0, count, rows_of(tile)):
+        rows, at = min(rows_of(tile), count - i), places[i]
+        samples, step = moved(x, at + k), places[i + 1] - at
+        for row in range(rows if ahead > 0 else 0):
+            for column in range(0, height, line):
+                prefetch_line(samples, row * step + ahead + column)
+        found = columns_not_zero(tile, rows, step, height, samples, columns)
+        for j in range(0, stride, width_of(tile)):
+            acc = splat(tile, 0.0)
+            if k > 0:
+                acc = load_masked(tile, product, i * stride + j, stride, rows, stride - j)
+            for n in range(found):
+                column = columns[n]
+                acc = fma_step(acc, samples, column, step, rows, load_row(tile, W, (k + column) * stride + j))
+            store_masked(acc, product, i * stride + j, stride, rows, stride - j)
 
-    @inlined
-    def _add(tile, count, places, D, k, height, x, W, stride, product, columns, ahead):
-        line = CACHE_LINE * columns_together(x) // TARGET.vector_bytes
-        for i in range(0, count, rows_of(tile)):
-            rows, at = min(rows_of(tile), count - i), begin(places, i, D)
-            samples, step = moved(x, at + k), begin(places, i + 1, D) - at
-            for row in range(rows if ahead > 0 else 0):
-                for column in range(0, height, line):
-                    prefetch_line(samples, row * step + ahead + column)
-            found = columns_not_zero(tile, rows, step, height, samples, columns)
-            for j in range(0, stride, width_of(tile)):
-                acc = splat(tile, 0.0)
-                if k > 0:
-                    acc = load_masked(tile, product, i * stride + j, stride, rows, stride - j)
-                for n in range(found):
-                    column = columns[n]
-                    acc = fma_step(acc, samples, column, step, rows, load_row(tile, W, (k + column) * stride + j))
-                store_masked(acc, product, i * stride + j, stride, rows, stride - j)
 
-    @inlined
-    def add_products(count, places, D, k, height, x, W, stride, product, columns, ahead):
-        """product (count, stride) = x @ W of the columns [0, height) of x, or += that of [k, k + height) where k > 0.
+@shared
+def add_products(count, places, k, height, x, W, stride, product, columns, ahead):
+    """product (count, stride) = x @ W of the columns [0, height) of x, or += that of [k, k + height) where k > 0.
 
-        `count` is at most CHUNK. Meanwhile it asks for the numbers that lie `ahead` elements behind these, where that
-        isn't 0.
-        """
-        if MANY_REGISTERS and by_seven(stride, product):
-            seven = zeros(ROWS, 7, product)
-            _add(seven, count, places, D, k, height, x, W, stride, product, columns, ahead)
-        else:
-            four = zeros(ROWS, 4, product)
-            _add(four, count, places, D, k, height, x, W, stride, product, columns, ahead)
-
-    return add_products
+    Samples begin where `places` says; `count` is at most CHUNK. Meanwhile it asks for the numbers that lie `ahead`
+    elements behind these, where that isn't 0.
+    """
+    if MANY_REGISTERS and by_seven(stride, product):
+        _add_products(zeros(ROWS, 7, product), count, places, k, height, x, W, stride, product, columns, ahead)
+    else:
+        _add_products(zeros(ROWS, 4, product), count, places, k, height, x, W, stride, product, columns, ahead)
 
 
 def outer_products(begin):

@@ -70,7 +70,7 @@ def forward(x: NDArray[Any], W: NDArray[Any], b: NDArray[Any], out: NDArray[Any]
     dtype = precision or W.dtype
     sizes = _sizes(*W.shape, dtype)
     copies, columns = threads.scratch(n * sizes.copies, dtype), threads.scratch(n * sizes.columns, _INT32)
-    marks = threads.scratch(n, _INT64)
+    marks = threads.scratch(n * kernels.MARKS, _INT64)
     if n == 1:
         return bool(affine_forward_skipping(x, W, b, sizes.stride, out, copies, columns, marks))
     with threads.running(n) as launcher:

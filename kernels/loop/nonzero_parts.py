@@ -11,11 +11,11 @@ from fastbp.kernels.loop import sparse_parts
 from fastbp.kernels.loop.sample_parts import places
 from fastbp.kernels.loop.sparse import add_bias_rows
 from fastbp.kernels.matmul.product import Next
-from fastbp.kernels.nonzero_products import CHUNK, TOGETHER, block_height, outer_products, products
+from fastbp.kernels.nonzero_products import CHUNK, TOGETHER, add_products, block_height, outer_products
 from fastbp.kernels.nonzeros import listed
 from fastbp.kernels.tiles import address_as, address_as_bytes, moved
 
-_add_products, _add_outer = products(listed), outer_products(listed)
+_add_outer = outer_products(listed)
 
 
 @part
@@ -39,7 +39,7 @@ def forward(lo, hi, left, right, op, step):
     for top in range(lo, hi, CHUNK):
         count, begins, product = min(CHUNK, hi - top), moved(step.cursors, top), moved(batch.padded_out, top * stride)
         for k in range(0, D, height):
-            _add_products(count, begins, D, k, min(height, D - k), x, W, stride, product, batch.columns, 0)
+            add_products(count, begins, k, min(height, D - k), x, W, stride, product, batch.columns, 0)
     add_bias_rows(lo, hi, op.M, batch.padded_out, stride, op.b.value, op.out, op.mask, is_there(op.mask))
 
 

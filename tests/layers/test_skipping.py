@@ -108,7 +108,7 @@ def test_kernels_are_right_and_stay_inside_their_arrays(N: int, M: int) -> None:
     stride = padded_columns(M, width)
     copies, columns = affine_skipping.copies_size(D, stride, width), columns_size(D)
     gradient, words = affine_skipping.gradient_size(stride, width), words_size(D)
-    forward = (copies, "float64"), (columns, "int32"), (1, "int64")
+    forward = (copies, "float64"), (columns, "int32"), (affine_skipping.MARKS, "int64")
     backward = (gradient, "float64"), (words, "int64")
 
     def run(kernel: Callable[..., Any], given: Arrays, outputs: Arrays, sizes: Iterable[tuple[int, str]]) -> None:

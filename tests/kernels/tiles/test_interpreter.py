@@ -124,7 +124,7 @@ def skipping(dtype: str, N: int = 5, D: int = 37, M: int = 19) -> list[tuple[Any
     width, a = lanes(dtype), affine_arrays(dtype, N, D, M)
     x, stride = np.where(RNG.random((N, D)) < 0.2, a["x"], 0).astype(dtype), padded_columns(M, width)
     room, copies = 2 * columns_size(D), 2 * affine_skipping.copies_size(D, stride, width)
-    memory = [np.zeros(copies, dtype), np.zeros(room, np.int32), np.zeros(2, np.int64)]
+    memory = [np.zeros(copies, dtype), np.zeros(room, np.int32), np.zeros(2 * affine_skipping.MARKS, np.int64)]
     own = [np.zeros(affine_skipping.gradient_size(stride, width), dtype)]
     own.append(np.zeros(words_size(D), np.int64))
     forward = [x, a["W"], a["b"], stride, a["out"], *memory]
