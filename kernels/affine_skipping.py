@@ -33,7 +33,7 @@ from fastbp.kernels.tiles import (
     zeros,
 )
 
-MARKS = CHUNK + 2  # of forward, for each thread
+MARKS = CHUNK + 2  # of forward: whether it was done, and where CHUNK + 1 rows begin
 MANY = 256  # rows, from which they come from memory: asked for a chunk ahead, 60,000 x 784 x 50 takes half the time
 FORWARD = "given[:, ::1], real[:, ::1], real[::1], int64, real[:, ::1], real[::1], int32[::1], int64[::1]"
 

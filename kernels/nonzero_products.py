@@ -3,10 +3,10 @@
     add_products      x @ W, two samples at a time
     outer_products    makes functions of x.T @ dout, or W += alpha · that, two or four columns of x at a time
 
-Samples begin where `places` says, whose last stands there twice; in `outer_products`, where a function of `nonzeros`
-says. Rows of W, of the products and of the gradient are padded to `stride` (`padded_columns`) with zeros. Samples and
-columns go together wherever one of them is not zero: neighbours mostly are zero together, what they are multiplied with
-is loaded once for all, and their sums don't wait for each other. W and the gradient must be finite, as 0 · inf is NaN.
+Samples begin where `places` says; in `outer_products`, where a function of `nonzeros` says. Rows of W, of the products
+and of the gradient are padded to `stride` (`padded_columns`) with zeros. Samples and columns go together wherever one
+of them is not zero: neighbours mostly are zero together, what they are multiplied with is loaded once for all, and
+their sums don't wait for each other. W and the gradient must be finite, as 0 · inf is NaN.
 """
 
 from fastbp.kernels.build.flags import inlined, shared
@@ -105,8 +105,8 @@ def _add_products(tile, count, places, k, height, x, W, stride, product, columns
 def add_products(count, places, k, height, x, W, stride, product, columns, ahead):
     """product (count, stride) = x @ W of the columns [0, height) of x, or += that of [k, k + height) where k > 0.
 
-    Samples begin where `places` says; `count` is at most CHUNK. Meanwhile it asks for the numbers that lie `ahead`
-    elements behind these, where that isn't 0.
+    Samples begin where `places` says, which has one entry more; `count` is at most CHUNK. Meanwhile it asks for the
+    numbers that lie `ahead` elements behind these, where that isn't 0.
     """
     if MANY_REGISTERS and by_seven(stride, product):
         _add_products(zeros(ROWS, 7, product), count, places, k, height, x, W, stride, product, columns, ahead)

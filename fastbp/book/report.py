@@ -32,8 +32,10 @@ def text(finder: BookFinder, seconds: float | None = None) -> str:
     if replaced.left:
         left = "; ".join(_left(module, names) for module, names in sorted(replaced.left.items()))
         parts.append(f"left to the script's own code: {left}")
-    left = "is not the book's and was left alone (if it is, in other words, FASTBP_BOOK_FORMS can say so: docs/book.md)"
-    parts += [f"the package {name!r} {left}" for name in replaced.foreign]
+    for name in replaced.foreign:
+        if_it_is = f"python -m fastbp.book.known {name} > forms.json, FASTBP_BOOK_FORMS=forms.json"
+        left_alone = f"is not the book's and was left alone (if it is, written differently: {if_it_is})"
+        parts.append(f"the package {name!r} {left_alone}")
     parts += [f"{name} was replaced, and {users} did not use it" for name, users in bindings.unseen().items()]
     if finder.settings.compare:
         parts.append(_comparison(finder.settings.compare))

@@ -37,7 +37,8 @@ def four_dimensional(array: NDArray[Any], name: str) -> NDArray[Any]:
 
 def flat(sample: tuple[int, ...]) -> str:
     """What to say of samples of this shape that should be images: how flat ones become some."""
-    return "; load_mnist(flatten=False), or x.reshape(N, C, H, W), makes images of flat samples" * (len(sample) == 1)
+    hint = "; if these are flat samples, load_mnist(flatten=False) or a reshape to (N, C, H, W) makes images of them"
+    return hint * (len(sample) == 1)
 
 
 def batch(x: ArrayLike, name: str = "x") -> FloatArray:

@@ -11,12 +11,12 @@ import typer
 from fastbp.command import book, messages
 from fastbp.command.inputs import check_outputs, check_rate, load_data, samples_for
 from fastbp.command.networks import (
-    OPTIMIZERS,
     RATES,
     Architecture,
     OptimizerName,
     make_network,
     number,
+    optimizer_of,
     saved_network,
     sizes,
 )
@@ -100,7 +100,9 @@ def train(
     hidden: Hidden = None,
     optimizer: Annotated[
         OptimizerName | None,
-        typer.Option(help="What changes the weights: sgd by default, adam for deep-conv.", show_default=False),
+        typer.Option(
+            help="What changes the weights: sgd by default; adam for deep-conv without --lr.", show_default=False
+        ),
     ] = None,
     lr: Annotated[
         Any,
@@ -131,7 +133,7 @@ def train(
     check_outputs({"--save": save, "--plot": plot}, picture="--plot")
     if save and save.suffix not in ("", ".npz"):
         raise ValueError(f"--save {save}: expected a file name that ends in .npz")
-    method = optimizer.value if optimizer else OPTIMIZERS.get(network.value, "sgd")
+    method = optimizer.value if optimizer else optimizer_of(network, lr)
     rate = RATES.get(method, 0.01) if lr is None else lr
     check_rate(rate)
     (x_train, t_train), (x_test, t_test) = load_data(data, train_samples)

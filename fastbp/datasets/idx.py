@@ -91,8 +91,10 @@ def _idx_shape(header: bytes, ndim: int, path: Path) -> tuple[int, ...]:
 def _read_member(archive: zipfile.ZipFile, key: str, path: Path) -> NDArray[Any]:
     name = f"{key}.npy"
     if name not in archive.namelist():
-        found = ", ".join(each.removesuffix(".npy") for each in archive.namelist()[:6]) or "nothing"
-        raise BadFile(path, f"it holds no array {key!r}, but {found}")
+        found = [repr(each.removesuffix(".npy")[:40]) for each in archive.namelist()]
+        raise BadFile(
+            path, f"it holds no array {key!r}, but {', '.join(found[:6]) or 'nothing'}{', …' * (len(found) > 6)}"
+        )
     info = archive.getinfo(name)
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise BadFile(path, f"{key!r} is compressed by a method that NumPy does not write")

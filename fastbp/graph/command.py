@@ -13,7 +13,7 @@ def show(name: str, opened: bool, file: Path | None) -> None:
     ValueError for another name or suffix and without the extra `plot`, OSError where no file can be written.
     """
     if name not in FIGURES:
-        what = f"unknown figure {name!r}" if name else "which figure"
+        what = f"unknown figure {name!r}" if name else "name a figure"
         raise ValueError(f"{what}: expected {', '.join(FIGURES)} (`fastbp graph --help` says what each shows)")
     if file:
         check_writable(file)

@@ -24,6 +24,8 @@ def optimizer_of(optimizer: Any, arguments: Mapping[str, Any] | None) -> Any:
     if optimizer.lower() not in OPTIMIZERS:
         raise ValueError(f"optimizer must be one of {sorted(OPTIMIZERS)}, got {optimizer!r}")
     cls, given = OPTIMIZERS[optimizer.lower()], {"lr": 0.01} if arguments is None else arguments
+    if not isinstance(given, Mapping):
+        raise TypeError(f"optimizer_param must be a mapping such as {{'lr': 0.01}}, got {given!r}")
     known = list(inspect.signature(cls).parameters)
     if unknown := [name for name in given if name not in known]:
         raise TypeError(f"optimizer_param: {cls.__name__} takes {', '.join(known)}, not {', '.join(map(str, unknown))}")

@@ -84,7 +84,9 @@ def _cached_kernels() -> str:
 def _data() -> str:
     """Where MNIST is read: FASTBP_DATA comes before the cache."""
     named = os.environ.get("FASTBP_DATA")
-    return f"{named} (FASTBP_DATA)" if named else _kept(cache_folder("mnist"))
+    if named:
+        return f"{named} (FASTBP_DATA{'' if Path(named).expanduser().exists() else ', which is not there'})"
+    return _kept(cache_folder("mnist"))
 
 
 def _kept(folder: Path) -> str:

@@ -93,7 +93,7 @@ BAD = [
     (relu, {"x": OBJECT}, TypeError, "object"),
     (relu, {"dout": X[:3]}, ValueError, r"\(4, 6\), got \(3, 6\)"),
     (relu, {"dout": X.T}, ValueError, "dout must have the shape"),
-    (convolution, {"x": IMAGES[0, 0]}, ValueError, r"got shape \(6, 5\); load_mnist\(flatten=False\), or x.reshape"),
+    (convolution, {"x": IMAGES[0, 0]}, ValueError, r"got shape \(6, 5\); if these are flat samples, load_mnist"),
     (convolution, {"x": IMAGES[0]}, ValueError, r"x must be images of shape \(N, C, H, W\), got shape \(3, 6, 5\)"),
     (convolution, {"x": IMAGES[:, :2]}, ValueError, r"has 2 channels, but W of shape \(4, 3, 2, 3\) takes 3"),
     (convolution, {"x": IMAGES[:0]}, ValueError, "x is empty"),

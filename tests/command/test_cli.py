@@ -276,7 +276,8 @@ def test_info_tells_where_kernels_are_kept(command: Any, tmp_path: Path) -> None
     assert facts["cache folder"] == f"{here / 'kernels'} (writable)"
     assert facts["data folder"] == f"{here / 'mnist'} (writable)"
     assert list((here / "kernels").rglob("*.nbc"))
-    assert info(command, FASTBP_DATA=str(there))["data folder"] == f"{there} (FASTBP_DATA)"
+    assert info(command, FASTBP_DATA=str(here))["data folder"] == f"{here} (FASTBP_DATA)"
+    assert info(command, FASTBP_DATA=str(there))["data folder"] == f"{there} (FASTBP_DATA, which is not there)"
     facts = info(command, FASTBP_CACHE_DIR="", NUMBA_CACHE_DIR=str(there))
     assert facts["cache folder"].startswith(str(there))
     assert not facts["data folder"].startswith(str(there))

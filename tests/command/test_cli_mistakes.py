@@ -65,7 +65,7 @@ ARGUMENTS = {
     "train --plot empty": "empty is a folder",
     "train --plot missing/curves.png": "missing/curves.png: can't write there",
     "train --plot curves.xyz": "can't draw curves.xyz: expected a file name that ends in one of",
-    "graph": "which figure: expected apples, oranges, square, add, multiply, relu, sigmoid,",
+    "graph": "name a figure: expected apples, oranges, square, add, multiply, relu, sigmoid,",
     "graph nonsense": "unknown figure 'nonsense': expected apples, oranges, square, add, multiply, relu, sigmoid,",
     "graph apples --save apples.gif": "can't draw apples.gif: expected a file name that ends in .svg, .png or .pdf",
     "graph apples --save empty": "empty is a folder",

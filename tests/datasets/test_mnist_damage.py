@@ -76,7 +76,7 @@ DAMAGED_NPZ = {
     "an npy file": (npy(SMALL[0].shape, SMALL[0].tobytes()), "not a readable npz archive"),
     "a pickle": (pickle.dumps(SMALL), "not a readable npz archive"),
     "one IDX file": (IMAGES, "not a readable npz archive"),
-    "missing array": (with_member("y_test", None), "holds no array 'y_test', but x_train, y_train, x_test\\. "),
+    "missing array": (with_member("y_test", None), "holds no array 'y_test', but 'x_train', 'y_train', 'x_test'\\. "),
     "no npy inside": (with_member("x_train", HTML), "not a readable npz archive"),
     "objects": (replaced(1, SMALL[1].astype(object)), "'y_train' is an array of Python objects.* refused"),
     "floats": (replaced(0, SMALL[0] / 255), "'x_train' has dtype float64"),

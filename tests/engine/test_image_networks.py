@@ -253,7 +253,7 @@ def test_images_that_do_not_fit_are_refused() -> None:
     step, t = compiled(BookConvNet(), fastbp.SGD(0.1)), np.zeros(5, int)
     with pytest.raises(
         ValueError,
-        match=r"x must be images, \(C, H, W\) each, to go with W1 of shape .*, got \(112,\); load_mnist\(flatten",
+        match=r"x must be images, \(C, H, W\) each, to go with W1 of shape .*, got \(112,\); if these are flat samples",
     ):
         step.run(np.zeros((5, 112)), t, [[0]])
     with pytest.raises(

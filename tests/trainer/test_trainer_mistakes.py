@@ -18,6 +18,7 @@ BAD = [
     ({"optimizer": None}, TypeError, r"optimizer must be a name or have update\(params, grads\), as .*, got None"),
     ({"optimizer": SGD}, TypeError, "optimizer must be a name or have update"),
     ({"optimizer_param": {"lr": -1}}, ValueError, "lr must be a finite number, zero or positive, got -1"),
+    ({"optimizer_param": 0.1}, TypeError, "optimizer_param must be a mapping such as {'lr': 0.01}, got 0.1"),
     ({"optimizer_param": {"rate": 1}}, TypeError, "optimizer_param: SGD takes lr, not rate"),
     ({"optimizer": SGD(0.1), "optimizer_param": {"lr": 0.5}}, ValueError, "optimizer_param goes with .* name"),
     ({"epochs": -1}, ValueError, "epochs must be at least 0, got -1"),
