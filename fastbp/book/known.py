@@ -166,7 +166,7 @@ def forms_of(folder: str | os.PathLike[str], dialect: str = "ja") -> dict[str, d
     return found
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main() -> None:
     """Prints the forms of a folder; of what can't be read it says why, in a line, and ends with status 2."""
     parser = argparse.ArgumentParser(
         prog="python -m fastbp.book.known",
@@ -177,7 +177,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "dialect", nargs="?", default="ja", choices=sorted(OF_DIALECT), help="the edition (%(default)s)"
     )
-    given = parser.parse_args(arguments)
+    given = parser.parse_args()
     try:
         found = forms_of(given.folder, given.dialect)
     except (OSError, SyntaxError, ValueError) as error:

@@ -14,9 +14,9 @@ from fastbp.command.networks import (
     RATES,
     Architecture,
     OptimizerName,
+    default_optimizer,
     make_network,
     number,
-    optimizer_of,
     saved_network,
     sizes,
 )
@@ -133,7 +133,7 @@ def train(
     check_outputs({"--save": save, "--plot": plot}, picture="--plot")
     if save and save.suffix not in ("", ".npz"):
         raise ValueError(f"--save {save}: expected a file name that ends in .npz")
-    method = optimizer.value if optimizer else optimizer_of(network, lr)
+    method = optimizer.value if optimizer else default_optimizer(network, lr)
     rate = RATES.get(method, 0.01) if lr is None else lr
     check_rate(rate)
     (x_train, t_train), (x_test, t_test) = load_data(data, train_samples)

@@ -44,7 +44,7 @@ def number(text: str) -> float:
         raise typer.BadParameter(f"{text!r} is no number.") from None
 
 
-def optimizer_of(architecture: Architecture, lr: float | None) -> str:
+def default_optimizer(architecture: Architecture, lr: float | None) -> str:
     """The name of the optimizer where none is given: SGD, for a rate that is given too.
 
     DeepConvNet learns by Adam: on the digits it has an accuracy of 0.91 to 0.93 after six epochs, by SGD of 0.52 to

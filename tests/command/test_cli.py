@@ -11,6 +11,7 @@ from mnist_real import REAL, real_data
 
 import fastbp
 from fastbp import datasets
+from fastbp.command.networks import Architecture, default_optimizer
 from fastbp.optimizers.by_name import OPTIMIZERS
 from fastbp.system.compilation import COMPILING
 
@@ -83,6 +84,12 @@ def test_train_options_reach_the_training(command: Any, tmp_path: Path) -> None:
         for name, parameter in network.params.items():
             assert (saved[name].shape, saved[name].dtype) == (parameter.shape, np.float64)
             np.testing.assert_allclose(saved[name], parameter, rtol=1e-9, atol=1e-12)
+
+
+def test_deep_conv_learns_by_adam_unless_a_rate_is_given() -> None:
+    by_default = {each.value: (default_optimizer(each, None), default_optimizer(each, 0.1)) for each in Architecture}
+    assert by_default.pop("deep-conv") == ("adam", "sgd")
+    assert set(by_default.values()) == {("sgd", "sgd")}
 
 
 @pytest.mark.parametrize("network", ["two-layer", "multi-layer", "simple-conv", "deep-conv"])
